@@ -1,0 +1,141 @@
+//! A DAG as received: from a file, a checklist or a model; nothing is checked yet.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Capability, GoalId, TaskId};
+use crate::span::HumanDuration;
+
+/// The greatest priority. Zero is the least and the default.
+pub const MAX_PRIORITY: u32 = 1_000_000;
+
+/// A DAG as received. [`validate`](super::validate) makes a [`Dag`](super::Dag) of it, or says
+/// everything that is wrong with it.
+///
+/// Ids are plain text here, so that a fault is reported with its place and beside all the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Downbeat DAG")]
+pub struct Draft {
+    /// The goal that the DAG is for.
+    #[schemars(regex(pattern = crate::ids::ID_PATTERN))]
+    pub goal_id: String,
+    /// The tasks.
+    #[schemars(length(min = 1, max = 100_000))]
+    pub nodes: Vec<DraftNode>,
+    /// Who waits for whom.
+    #[serde(default)]
+    #[schemars(length(max = 1_000_000))]
+    pub edges: Vec<DraftEdge>,
+}
+
+/// One task as received.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DraftNode {
+    /// Unique in the cache: ASCII letters, digits, `_`, `-` and `.`.
+    #[schemars(regex(pattern = crate::ids::ID_PATTERN))]
+    pub id: String,
+    /// What is to be done, in a line.
+    #[schemars(length(min = 1, max = 500))]
+    pub title: String,
+    /// What is to be done, in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536))]
+    pub description: Option<String>,
+    /// The greater goes first, among those that are ready.
+    #[serde(default)]
+    #[schemars(range(max = MAX_PRIORITY))]
+    pub priority: u32,
+    /// Files that must exist when the task is done, relative to the workspace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 1024)))]
+    pub expected_artifacts: Vec<String>,
+    /// What an agent must be capable of to take the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(regex(pattern = crate::ids::ID_PATTERN)))]
+    pub capabilities: Vec<String>,
+    /// A shell command that does the task without a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65_536))]
+    pub run: Option<String>,
+    /// Shell commands that must all exit with 0 for the task to be done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 65_536)))]
+    pub checks: Vec<String>,
+    /// How many attempts the task gets; without it the deployment's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub max_attempts: Option<u32>,
+    /// How long one attempt may take; without it the deployment's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
+    /// Anything else that the planner wants to keep with the task.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 64))]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
+/// `target` waits for `source`.
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct DraftEdge {
+    /// The task that is done first.
+    #[schemars(length(min = 1, max = 128))]
+    pub source: String,
+    /// The task that waits for it.
+    #[schemars(length(min = 1, max = 128))]
+    pub target: String,
+}
+
+/// One task of a checked DAG. It never changes, except through an amendment of the whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Unique in the cache.
+    pub id: TaskId,
+    /// What is to be done, in a line.
+    pub title: String,
+    /// What is to be done, in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The greater goes first. A task's own may be elevated later.
+    #[serde(default)]
+    pub priority: u32,
+    /// Files that must exist when the task is done, relative to the workspace, `/` between parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected_artifacts: Vec<String>,
+    /// What an agent must be capable of: sorted, none twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Capability>,
+    /// A shell command that does the task without a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Shell commands that must all exit with 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
+    /// How many attempts the task gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// How long one attempt may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
+    /// Anything else that the planner wanted to keep.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+}
+
+/// The parts of a DAG as it is stored: what [`Dag::to_parts`](super::Dag::to_parts) gives and
+/// [`Dag::from_parts`](super::Dag::from_parts) takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DagParts {
+    /// The goal that the DAG is for.
+    pub goal_id: GoalId,
+    /// The tasks, in the order of the draft.
+    pub nodes: Vec<Node>,
+    /// `(source, target)`: `target` waits for `source`.
+    pub edges: Vec<(TaskId, TaskId)>,
+}

@@ -1,0 +1,129 @@
+//! What INSTRUCTIONS.md says, with the place of everything that a later check may complain about.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+use crate::dag::Draft;
+use crate::ids::{AgentName, Capability, GoalId};
+use crate::span::HumanDuration;
+
+/// A value and the bytes of the text that it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// What was read.
+    pub value: T,
+    /// Where.
+    pub span: Range<usize>,
+}
+
+impl<T> Spanned<T> {
+    /// `value`, read from `span`.
+    #[must_use]
+    pub const fn new(value: T, span: Range<usize>) -> Self {
+        Self { value, span }
+    }
+}
+
+/// All that a file of instructions declares, consistent in itself: names are unique, every
+/// `Depends On`, `Goal` and `after` names something that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Instructions {
+    /// In the order of the file.
+    pub agents: Vec<AgentSpec>,
+    /// In the order of the file. A goal that only an agent names (as in the YAML form) is here too,
+    /// with that agent's span and [`PlanSource::Model`].
+    pub goals: Vec<GoalSpec>,
+}
+
+/// One declared agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSpec {
+    /// Its name, at the place where it is declared.
+    pub name: Spanned<AgentName>,
+    /// The goal it works for; `None` when the file has several goals and the agent takes any.
+    pub goal: Option<Spanned<GoalId>>,
+    /// What it is, such as `researcher` or `manager`.
+    pub role: Option<String>,
+    /// What it can do. Without any it takes every task that needs nothing.
+    pub capabilities: Vec<Capability>,
+    /// Its own instructions: a file, relative to the file of instructions.
+    pub instructions: Option<Spanned<String>>,
+    /// The file that steers it, relative to the file of instructions; it may be absent.
+    pub heartbeat: Option<Spanned<String>>,
+    /// How much it logs.
+    pub log_level: Option<LogLevel>,
+    /// How often it does its upkeep, when nothing wakes it.
+    pub cadence: Option<HumanDuration>,
+    /// Agents that start before it.
+    pub depends_on: Vec<Spanned<AgentName>>,
+    /// How many tasks it works on at once; 1 without it.
+    pub max_parallel: Option<u32>,
+    /// The model it uses instead of the run's, such as `claude:opus`.
+    pub llm: Option<String>,
+}
+
+/// One declared goal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoalSpec {
+    /// Its id, at the place where it is declared.
+    pub id: Spanned<GoalId>,
+    /// Its title; the id where none is given.
+    pub title: String,
+    /// The free text below its heading, as Markdown: what a model plans from.
+    pub brief: String,
+    /// Where its DAG comes from.
+    pub plan: PlanSource,
+    /// The directory that its tasks work in, relative to the file of instructions; that file's own
+    /// directory without it.
+    pub workspace: Option<Spanned<String>>,
+}
+
+/// Where a goal's DAG comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanSource {
+    /// A model decomposes the brief.
+    Model,
+    /// A DAG file, relative to the file of instructions.
+    File(Spanned<String>),
+    /// A checklist in the file itself.
+    Checklist {
+        /// The plan as a DAG, not yet validated (but ids, `after` and artifact names are known good).
+        draft: Draft,
+        /// Where each task of `draft.nodes` stands, at the same index.
+        spans: Vec<Range<usize>>,
+    },
+}
+
+/// How much an agent logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// What a developer wants.
+    Debug,
+    /// What a user wants.
+    Info,
+    /// What may need a person.
+    Warn,
+    /// What does need one.
+    Error,
+    /// Nothing.
+    Off,
+}
+
+impl FromStr for LogLevel {
+    type Err = ();
+
+    /// The names of Rust's and of Python's logging, in any case.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "trace" => Ok(Self::Trace),
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" | "warning" => Ok(Self::Warn),
+            "error" | "critical" | "fatal" => Ok(Self::Error),
+            "off" | "none" => Ok(Self::Off),
+            _ => Err(()),
+        }
+    }
+}
