@@ -34,21 +34,13 @@ impl Diagnostic {
     /// A fault because of which the text is refused.
     #[must_use]
     pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            message: message.into(),
-            span,
-            help: None,
-        }
+        Self { severity: Severity::Error, message: message.into(), span, help: None }
     }
 
     /// Something that is probably not intended.
     #[must_use]
     pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(span, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
     /// Adds what to do about it.
@@ -87,10 +79,7 @@ impl Source {
     /// A named text.
     #[must_use]
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            text: text.into(),
-        }
+        Self { name: name.into(), text: text.into() }
     }
 
     /// Where the byte `offset` is; the end of the text for an offset beyond it.
@@ -122,9 +111,7 @@ impl Report {
     /// Whether any of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 }
 
@@ -140,11 +127,7 @@ impl fmt::Display for Report {
                 Severity::Error => "error",
             };
             let position = self.source.position(diagnostic.span.start);
-            write!(
-                f,
-                "{}:{position}: {severity}: {}",
-                self.source.name, diagnostic.message
-            )?;
+            write!(f, "{}:{position}: {severity}: {}", self.source.name, diagnostic.message)?;
             if let Some(help) = &diagnostic.help {
                 write!(f, " (help: {help})")?;
             }

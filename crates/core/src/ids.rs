@@ -198,9 +198,7 @@ impl fmt::Display for RequestId {
 /// # Source
 ///
 /// Martin Kleppmann, "How to do distributed locking", section "Making the lock safe with fencing".
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(u64);
 
@@ -255,9 +253,7 @@ mod tests {
         for good in ["a", "task-001", "t1__recover_2", "_x", "goal.task-1", "9"] {
             assert!(check_id(good).is_ok(), "{good}");
         }
-        for bad in [
-            "", "-a", ".", "..", "a:lock", "a b", "a/b", "ä", "a\n", "a\0",
-        ] {
+        for bad in ["", "-a", ".", "..", "a:lock", "a b", "a/b", "ä", "a\n", "a\0"] {
             assert!(check_id(bad).is_err(), "{bad:?}");
         }
         assert!(check_id(&"a".repeat(MAX_ID_LEN)).is_ok());
@@ -267,10 +263,7 @@ mod tests {
     #[test]
     fn an_id_from_outside_is_checked_when_it_is_read() {
         assert!(serde_json::from_str::<TaskId>("\"a:b\"").is_err());
-        assert_eq!(
-            serde_json::from_str::<TaskId>("\"a\"").unwrap().as_str(),
-            "a"
-        );
+        assert_eq!(serde_json::from_str::<TaskId>("\"a\"").unwrap().as_str(), "a");
     }
 
     #[test]

@@ -1,10 +1,27 @@
 //! The vocabulary, rules and traits of Downbeat.
 //!
 //! Core opens no socket, file, process or clock: what it decides follows from its arguments alone.
+//!
+//! In reading order:
+//! - [`ids`], [`time`], [`span`], [`text`]: small words, each with its bounds.
+//! - [`diagnostic`], [`instructions`]: what users write, and what is wrong with it.
+//! - [`dag`]: a goal's tasks, from a draft to a graph that is sound.
+//! - [`state`], [`goal`], [`event`], [`backoff`]: the table of moves and what it leaves behind.
+//! - [`cache`]: the shared state, as traits.
+//! - [`rules`]: what every cache decides and says alike.
+//! - [`llm`]: the model, as a trait.
 
+pub mod backoff;
+pub mod cache;
 pub mod dag;
 pub mod diagnostic;
+pub mod event;
+pub mod goal;
 pub mod ids;
 pub mod instructions;
+pub mod llm;
+pub mod rules;
 pub mod span;
+pub mod state;
+pub mod text;
 pub mod time;

@@ -43,9 +43,7 @@ impl FromStr for HumanDuration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        let error = || DurationError {
-            text: text.chars().take(60).collect(),
-        };
+        let error = || DurationError { text: text.chars().take(60).collect() };
         let mut rest = text.trim();
         if let Ok(seconds) = rest.parse::<u64>() {
             return Self::new(Duration::from_secs(seconds)).ok_or_else(error);
@@ -56,9 +54,7 @@ impl FromStr for HumanDuration {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
             let (number, tail) = rest.split_at(digits);
             let number: u64 = number.parse().map_err(|_| error())?;
-            let letters = tail
-                .find(|c: char| !c.is_ascii_alphabetic())
-                .unwrap_or(tail.len());
+            let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(letters);
             let unit: u64 = match unit {
                 "ms" => 1,
@@ -73,10 +69,7 @@ impl FromStr for HumanDuration {
                 return Err(error());
             }
             last_unit = unit;
-            total = number
-                .checked_mul(unit)
-                .and_then(|part| total.checked_add(part))
-                .ok_or_else(error)?;
+            total = number.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(error)?;
             rest = tail;
         }
         Self::new(Duration::from_millis(total)).ok_or_else(error)
@@ -86,13 +79,7 @@ impl FromStr for HumanDuration {
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
-        for (unit, millis) in [
-            ("d", 86_400_000),
-            ("h", 3_600_000),
-            ("m", 60_000),
-            ("s", 1_000),
-            ("ms", 1),
-        ] {
+        for (unit, millis) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
             if rest >= millis {
                 write!(f, "{}{unit}", rest / millis)?;
                 rest %= millis;
@@ -129,20 +116,13 @@ impl<'de> Deserialize<'de> for HumanDuration {
             }
 
             fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<HumanDuration, E> {
-                HumanDuration::new(Duration::from_secs(seconds)).ok_or_else(|| {
-                    E::custom(DurationError {
-                        text: seconds.to_string(),
-                    })
-                })
+                HumanDuration::new(Duration::from_secs(seconds))
+                    .ok_or_else(|| E::custom(DurationError { text: seconds.to_string() }))
             }
 
             fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<HumanDuration, E> {
                 u64::try_from(seconds)
-                    .map_err(|_| {
-                        E::custom(DurationError {
-                            text: seconds.to_string(),
-                        })
-                    })
+                    .map_err(|_| E::custom(DurationError { text: seconds.to_string() }))
                     .and_then(|seconds| self.visit_u64(seconds))
             }
         }
@@ -187,11 +167,7 @@ mod tests {
             ("7", 7_000),
             ("1d2h3m4s5ms", 93_784_005),
         ] {
-            assert_eq!(
-                text.parse::<HumanDuration>().unwrap().get(),
-                Duration::from_millis(millis),
-                "{text}"
-            );
+            assert_eq!(text.parse::<HumanDuration>().unwrap().get(), Duration::from_millis(millis), "{text}");
         }
         for text in [
             "",

@@ -19,11 +19,7 @@ impl Timestamp {
     /// The moment that lies `millis` milliseconds after the Unix epoch, at most the end of year 9999.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
-        Self(if millis > MAX_MILLIS {
-            MAX_MILLIS
-        } else {
-            millis
-        })
+        Self(if millis > MAX_MILLIS { MAX_MILLIS } else { millis })
     }
 
     /// Milliseconds since the Unix epoch.
@@ -103,10 +99,7 @@ impl ManualClock {
 
     /// Moves it on.
     pub fn advance(&self, span: Duration) {
-        let mut now = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *now = now.after(span);
     }
 }
@@ -120,10 +113,7 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

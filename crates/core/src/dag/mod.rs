@@ -3,6 +3,7 @@
 //! In reading order: [`draft`] is a DAG as received, [`validate`](validate()) reports all that is
 //! wrong with it or makes a [`Dag`], which is sound by construction.
 
+pub mod diff;
 pub mod draft;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
+pub use diff::DagDiff;
 pub use draft::{DagParts, Draft, DraftEdge, DraftNode, MAX_PRIORITY, Node};
 
 use crate::ids::{GoalId, TaskId};
@@ -49,9 +51,7 @@ impl Dag {
     /// The task called `id`.
     #[must_use]
     pub fn node(&self, id: &TaskId) -> Option<&Arc<Node>> {
-        self.index
-            .get(id)
-            .and_then(|index| self.graph.node_weight(*index))
+        self.index.get(id).and_then(|index| self.graph.node_weight(*index))
     }
 
     /// The tasks that wait for `id`, in the order of the draft.
@@ -72,10 +72,6 @@ impl Dag {
         };
         let mut found: Vec<NodeIndex> = self.graph.neighbors_directed(*index, direction).collect();
         found.sort_unstable();
-        found
-            .iter()
-            .filter_map(|index| self.graph.node_weight(*index))
-            .map(|node| &node.id)
-            .collect()
+        found.iter().filter_map(|index| self.graph.node_weight(*index)).map(|node| &node.id).collect()
     }
 }

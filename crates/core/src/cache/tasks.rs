@@ -1,0 +1,410 @@
+//! DAGs, leases and moves.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::CacheError;
+use crate::dag::{Dag, Node};
+use crate::goal::{Goal, GoalStatus, Usage};
+use crate::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId, Token};
+use crate::state::{EndedAttempt, Failure, Outcome, TaskState, TaskStatus};
+use crate::time::Timestamp;
+
+/// The verbs on DAGs, tasks and leases. Each is one atomic step; see [`Cache`](super::Cache).
+#[async_trait]
+pub trait Tasks: Send + Sync {
+    /// Takes a goal's DAG: everything or nothing.
+    ///
+    /// Tasks without dependencies are ready at once. One event, `goal.planned`, tells of them all.
+    ///
+    /// # Errors
+    ///
+    /// - [`CacheError::GoalExists`]: the goal has a DAG; nothing changed. Not when that DAG came from
+    ///   the same request: a repeated call is answered as the first.
+    /// - [`CacheError::TasksTaken`]: other goals hold some of the ids, each named.
+    async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError>;
+
+    /// Replaces a goal's DAG without resetting a state.
+    ///
+    /// New tasks begin as [`plan`](Self::plan) begins them. A kept task keeps its state; it is blocked
+    /// or ready by what it now waits for, unless it is running or finished. A removed task ends: a
+    /// holder loses its lease.
+    ///
+    /// # Errors
+    ///
+    /// - [`CacheError::GoalNotFound`], [`CacheError::TasksTaken`].
+    /// - [`CacheError::Conflict`]: the goal is at another revision than `amend.revision`.
+    async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError>;
+
+    /// One goal.
+    async fn goal(&self, goal: &GoalId) -> Result<Option<Goal>, CacheError>;
+
+    /// All goals, by id.
+    async fn goals(&self) -> Result<Vec<Goal>, CacheError>;
+
+    /// A goal's DAG.
+    async fn dag(&self, goal: &GoalId) -> Result<Option<Arc<Dag>>, CacheError>;
+
+    /// One task, with its attempts.
+    async fn task(&self, task: &TaskId) -> Result<Option<TaskDetail>, CacheError>;
+
+    /// Tasks of a goal in the order of its plan, a page at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::GoalNotFound`].
+    async fn tasks(&self, query: &TaskQuery) -> Result<Vec<Task>, CacheError>;
+
+    /// What could be claimed now, best first, without claiming it.
+    async fn ready(&self, query: &ReadyQuery) -> Result<Vec<Task>, CacheError>;
+
+    /// Leases one task to an agent: the best ready one it may take, or the one it names.
+    ///
+    /// Best is the greatest priority, then the earliest planned. Leases that have expired and waits
+    /// that are over are swept first (a bounded number), so that nothing depends on somebody else's
+    /// upkeep. The token is greater than any that the task was ever leased under.
+    ///
+    /// A repeated request is given the lease that it was granted, while that lasts.
+    ///
+    /// # Errors
+    ///
+    /// - [`CacheError::TaskNotFound`]: it names a task that does not exist.
+    /// - [`CacheError::AgentReplaced`]: the agent is registered under another incarnation. An agent
+    ///   that was never registered may claim.
+    async fn claim(&self, claim: &Claim) -> Result<ClaimReply, CacheError>;
+
+    /// Extends a lease, and says how far its holder is. The deadline counts from now.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::LeaseLost`], [`CacheError::TaskNotFound`].
+    async fn renew(&self, renew: &Renew) -> Result<Renewed, CacheError>;
+
+    /// Ends an attempt, if the caller still holds the newest token.
+    ///
+    /// Unblocks in the same step every task that waited for this one alone, and moves the goal when
+    /// that decides it. `settle.next` claims the agent's next task in the same step too; when the
+    /// settle is refused nothing is claimed.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::LeaseLost`], [`CacheError::TaskNotFound`]. A repeated request is answered
+    /// [`Settled::repeated`].
+    async fn settle(&self, settle: &Settle) -> Result<Settled, CacheError>;
+
+    /// Carries out a person's directive and leaves an event that says who gave it and what it did.
+    ///
+    /// What cannot be done is no error: the answer says why, and so does the event. Repeating a
+    /// request has no further effect.
+    async fn steer(&self, steer: &Steer) -> Result<Steered, CacheError>;
+
+    /// One pass of upkeep: expired leases, waits that are over, agents that fell silent.
+    async fn sweep(&self, sweep: &Sweep) -> Result<Swept, CacheError>;
+}
+
+/// A goal's DAG, to be stored.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The checked DAG; it names the goal.
+    pub dag: Arc<Dag>,
+    /// What the goal is called.
+    pub title: String,
+    /// Names the request.
+    pub request: RequestId,
+    /// For nodes that say nothing about it.
+    pub max_attempts: u32,
+    /// What making the plan cost.
+    pub spent: Usage,
+}
+
+/// A goal's new DAG.
+#[derive(Debug, Clone)]
+pub struct Amend {
+    /// The whole new DAG.
+    pub dag: Arc<Dag>,
+    /// The revision that it replaces.
+    pub revision: u64,
+    /// Names the request.
+    pub request: RequestId,
+    /// For new nodes that say nothing about it.
+    pub max_attempts: u32,
+    /// What making the plan cost.
+    pub spent: Usage,
+}
+
+/// A task: what is to be done and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The goal it belongs to.
+    pub goal: GoalId,
+    /// Its place in the order of planning, unique in a cache: among equals the smaller goes first.
+    pub ordinal: u64,
+    /// What is to be done.
+    pub node: Arc<Node>,
+    /// Where it stands.
+    pub state: TaskState,
+}
+
+/// A task with its history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDetail {
+    /// The task.
+    #[serde(flatten)]
+    pub task: Task,
+    /// Its attempts that ended other than well, oldest first, the newest [`MAX_ENDED_ATTEMPTS`].
+    pub ended: Vec<EndedAttempt>,
+}
+
+/// How many ended attempts of a task a cache keeps.
+pub const MAX_ENDED_ATTEMPTS: usize = 50;
+
+/// Which tasks of a goal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskQuery {
+    /// The goal.
+    pub goal: GoalId,
+    /// Only those that stand here.
+    pub status: Option<TaskStatus>,
+    /// Only those behind this ordinal: the last one of the page before.
+    pub after: Option<u64>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// Which ready tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyQuery {
+    /// Only of this goal.
+    pub goal: Option<GoalId>,
+    /// What the asker is capable of.
+    pub capabilities: BTreeSet<Capability>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// An agent asks for a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Who asks.
+    pub agent: AgentName,
+    /// Which life of the agent.
+    pub incarnation: Incarnation,
+    /// Names the request.
+    pub request: RequestId,
+    /// Only of this goal.
+    pub goal: Option<GoalId>,
+    /// What the agent is capable of.
+    pub capabilities: BTreeSet<Capability>,
+    /// This task and no other; the best one without it.
+    pub task: Option<TaskId>,
+    /// For how long nobody else may claim it, from when the cache grants it.
+    pub ttl: Duration,
+}
+
+/// What a claim was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimReply {
+    /// The task is the agent's.
+    Granted(Box<Claimed>),
+    /// There is nothing for the agent now.
+    Nothing {
+        /// The agent is paused and gets nothing until it is resumed.
+        paused: bool,
+        /// The next moment at which time alone may change the answer: a wait ends, a lease expires.
+        next_due: Option<Timestamp>,
+    },
+}
+
+impl ClaimReply {
+    /// What was granted, if anything.
+    #[must_use]
+    pub fn granted(self) -> Option<Claimed> {
+        match self {
+            Self::Granted(claimed) => Some(*claimed),
+            Self::Nothing { .. } => None,
+        }
+    }
+}
+
+/// A granted claim: the lease and what to work on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// The right to write.
+    pub lease: Lease,
+    /// What is to be done.
+    pub node: Arc<Node>,
+    /// Why the attempt before failed.
+    pub last_error: Option<Failure>,
+}
+
+/// The right to write to a task, until somebody else claims it.
+///
+/// Nothing but its holder changes a running task; every write carries the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The goal it belongs to.
+    pub goal: GoalId,
+    /// The task.
+    pub task: TaskId,
+    /// The holder.
+    pub agent: AgentName,
+    /// The fencing token.
+    pub token: Token,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// How many there are.
+    pub max_attempts: u32,
+    /// When it was granted, by the cache's clock.
+    pub claimed_at: Timestamp,
+    /// From then on others may claim the task.
+    pub expires_at: Timestamp,
+}
+
+/// A holder needs more time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renew {
+    /// The task.
+    pub task: TaskId,
+    /// The caller's token.
+    pub token: Token,
+    /// How much longer, from now.
+    pub ttl: Duration,
+    /// How far the holder is, when there is news.
+    pub progress: Option<String>,
+}
+
+/// A lease was extended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// The new deadline.
+    pub expires_at: Timestamp,
+}
+
+/// A holder ends its attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settle {
+    /// The task.
+    pub task: TaskId,
+    /// The caller's token.
+    pub token: Token,
+    /// Names the request.
+    pub request: RequestId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What models cost in this attempt.
+    pub spent: Usage,
+    /// The agent's next claim, in the same step.
+    pub next: Option<Claim>,
+}
+
+/// What a settle did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Where the task stands now.
+    pub status: TaskStatus,
+    /// Until when nobody may claim it, when it will be tried again.
+    pub not_before: Option<Timestamp>,
+    /// How many tasks became ready.
+    pub unblocked: u32,
+    /// Where the goal stands now.
+    pub goal_status: GoalStatus,
+    /// This very request had been carried out before; nothing was done now.
+    pub repeated: bool,
+    /// What the next claim was answered.
+    pub next: Option<ClaimReply>,
+}
+
+/// What a person wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Directive {
+    /// The agent takes no more tasks. A level: it holds over restarts, and may be given before the
+    /// agent first registers.
+    Pause {
+        /// The agent.
+        agent: AgentName,
+    },
+    /// The agent takes tasks again.
+    Resume {
+        /// The agent.
+        agent: AgentName,
+    },
+    /// The task is taken from its holder and put back; costs no attempt.
+    DropTask {
+        /// The task.
+        task: TaskId,
+    },
+    /// The task's priority changes in place.
+    Elevate {
+        /// The task.
+        task: TaskId,
+        /// Its new priority.
+        priority: u32,
+    },
+    /// A failed or cancelled task is tried again; one that waits for its next attempt starts now.
+    Retry {
+        /// The task.
+        task: TaskId,
+    },
+    /// The task is called off.
+    Cancel {
+        /// The task.
+        task: TaskId,
+    },
+    /// Every unfinished task of the goal is called off.
+    CancelGoal {
+        /// The goal.
+        goal: GoalId,
+    },
+    /// The agent's memory is emptied.
+    FlushMemory {
+        /// The agent.
+        agent: AgentName,
+    },
+}
+
+/// A directive, and who gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steer {
+    /// What is wanted.
+    pub directive: Directive,
+    /// Who wants it and from where, such as `cli` or `heartbeat/research.md:3`.
+    pub by: String,
+    /// Names the request.
+    pub request: RequestId,
+}
+
+/// What a directive did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steered {
+    /// Whether it had its effect.
+    pub applied: bool,
+    /// What it did, or why it could not be.
+    pub detail: String,
+}
+
+/// How much upkeep to do in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// At most this many of each kind.
+    pub limit: usize,
+}
+
+/// What a sweep found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// Tasks whose lease had expired.
+    pub expired: Vec<TaskId>,
+    /// Tasks whose wait was over.
+    pub due: Vec<TaskId>,
+    /// Agents that fell silent.
+    pub silent: Vec<AgentName>,
+    /// When something will have to be swept next, as far as is known now; a moment that has passed
+    /// when `limit` left something over.
+    pub next_due: Option<Timestamp>,
+}

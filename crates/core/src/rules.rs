@@ -1,0 +1,308 @@
+//! What every cache decides and says alike, beyond the table of moves: bounds of requests, the status
+//! of a goal after a step, the words of events.
+//!
+//! A cache decides nothing: it finds, guards and counts in one atomic step, and asks here for the rest.
+
+use serde_json::json;
+
+use crate::cache::{
+    Append, CacheError, Claim, Directive, MAX_APPEND, MAX_ENTRY, MAX_KEY, MAX_MEMORY, MAX_VALUE,
+    Registration, StoreIf,
+};
+use crate::dag::DagDiff;
+use crate::event::{EventDraft, EventKind};
+use crate::goal::Goal;
+use crate::ids::{AgentName, Incarnation};
+use crate::state::Outcome;
+use crate::time::Timestamp;
+
+/// How much a claim sweeps on its way, of expired leases and of waits that are over each.
+pub const CLAIM_SWEEP: usize = 16;
+
+/// How many answers to directives a cache keeps, to recognise a repeated one.
+pub const KEPT_DIRECTIVES: usize = 1_000;
+
+/// The longest summary or progress note that is kept, in bytes; what is longer is cut with a mark.
+pub const MAX_NOTE: usize = 16 * 1024;
+
+/// The most artifacts that an outcome may name.
+pub const MAX_ARTIFACTS: usize = 1_024;
+
+/// The greatest ttl of a lease, an agent or a named lease.
+pub const MAX_TTL: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
+
+fn invalid(reason: impl Into<String>) -> CacheError {
+    CacheError::Invalid { reason: reason.into() }
+}
+
+fn check_ttl(ttl: std::time::Duration) -> Result<(), CacheError> {
+    if ttl.as_millis() == 0 || ttl > MAX_TTL {
+        return Err(invalid(format!("a ttl is between 1 ms and {MAX_TTL:?}, not {ttl:?}")));
+    }
+    Ok(())
+}
+
+fn check_request(text: &str) -> Result<(), CacheError> {
+    if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
+        return Err(invalid("request ids and incarnations have 1 to 128 bytes without control characters"));
+    }
+    Ok(())
+}
+
+/// Whether a claim is within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_claim(claim: &Claim) -> Result<(), CacheError> {
+    check_ttl(claim.ttl)?;
+    check_request(&claim.request.0)?;
+    check_request(&claim.incarnation.0)
+}
+
+/// Whether a ttl is within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_lease_ttl(ttl: std::time::Duration) -> Result<(), CacheError> {
+    check_ttl(ttl)
+}
+
+/// Whether a registration is within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_registration(registration: &Registration) -> Result<(), CacheError> {
+    check_ttl(registration.ttl)?;
+    check_request(&registration.incarnation.0)?;
+    let role = registration.role.as_deref().unwrap_or_default();
+    if registration.host.len() > 256 || role.len() > 256 || registration.capabilities.len() > 256 {
+        return Err(invalid("a host or role has at most 256 bytes, an agent at most 256 capabilities"));
+    }
+    Ok(())
+}
+
+/// Whether an outcome is within bounds, its texts cut to theirs.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn bounded_outcome(outcome: &Outcome) -> Result<Outcome, CacheError> {
+    use crate::state::Failure;
+    let cut = |failure: &Failure| Failure::new(&failure.message, failure.detail.as_deref());
+    Ok(match outcome {
+        Outcome::Done { artifacts, .. } if artifacts.len() > MAX_ARTIFACTS => {
+            return Err(invalid(format!("an outcome names at most {MAX_ARTIFACTS} artifacts")));
+        }
+        Outcome::Done { summary, artifacts } => {
+            Outcome::Done { summary: crate::text::clip(summary, MAX_NOTE), artifacts: artifacts.clone() }
+        }
+        Outcome::Retry { failure, after } => Outcome::Retry { failure: cut(failure), after: *after },
+        Outcome::Failed { failure } => Outcome::Failed { failure: cut(failure) },
+        Outcome::Release { reason } => {
+            Outcome::Release { reason: crate::text::clip(reason, Failure::MAX_MESSAGE) }
+        }
+    })
+}
+
+/// Whether an append is within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_append(append: &Append) -> Result<(), CacheError> {
+    check_request(&append.request.0)?;
+    if append.entries.is_empty() || append.entries.len() > MAX_APPEND {
+        return Err(invalid(format!("an append has 1 to {MAX_APPEND} entries")));
+    }
+    for entry in &append.entries {
+        let bytes = serde_json::to_vec(entry).map_err(|error| invalid(error.to_string()))?.len();
+        if bytes > MAX_ENTRY || EventKind::new(entry.kind.as_str()).is_none() {
+            return Err(invalid(format!("an entry has a sound kind and at most {MAX_ENTRY} bytes as JSON")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a key of a document or the name of a lease is within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_key(key: &str) -> Result<(), CacheError> {
+    if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
+        return Err(invalid(format!("a key has 1 to {MAX_KEY} bytes without control characters")));
+    }
+    Ok(())
+}
+
+/// Whether a named lease is asked for within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_acquire(acquire: &crate::cache::Acquire) -> Result<(), CacheError> {
+    check_key(&acquire.name)?;
+    check_key(&acquire.holder)?;
+    check_ttl(acquire.ttl)
+}
+
+/// Whether a document to write is within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_store(store: &StoreIf) -> Result<(), CacheError> {
+    check_key(&store.key)?;
+    if store.value.as_ref().is_some_and(|value| value.len() > MAX_VALUE) {
+        return Err(invalid(format!("a document has at most {MAX_VALUE} bytes")));
+    }
+    Ok(())
+}
+
+/// Whether a memory is within bounds.
+///
+/// # Errors
+///
+/// [`CacheError::Invalid`].
+pub fn check_memory(snapshot: &str) -> Result<(), CacheError> {
+    if snapshot.len() > MAX_MEMORY {
+        return Err(invalid(format!("a memory has at most {MAX_MEMORY} bytes")));
+    }
+    Ok(())
+}
+
+/// Sets where a goal stands by its counts, and tells of it when that is new.
+///
+/// `cancelled` says that a person cancelled the goal as a whole.
+pub fn evaluate(goal: &mut Goal, cancelled: bool, now: Timestamp) -> Option<EventDraft> {
+    let (status, reason) = goal.counts.goal_status(cancelled);
+    let changed = status != goal.status;
+    goal.status = status;
+    goal.reason.clone_from(&reason);
+    if !changed {
+        return None;
+    }
+    goal.ended_at = status.is_at_rest().then_some(now);
+    let mut event = EventDraft::new(status.event()).goal(&goal.id).data(json!({ "counts": goal.counts }));
+    event.reason = reason;
+    Some(event)
+}
+
+/// A goal got its DAG.
+#[must_use]
+pub fn planned(goal: &Goal) -> EventDraft {
+    EventDraft::new(EventKind::GOAL_PLANNED)
+        .goal(&goal.id)
+        .reason(format!("{} tasks, {} ready", goal.counts.total(), goal.counts.ready))
+        .data(json!({ "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest }))
+}
+
+/// A goal's DAG was changed.
+#[must_use]
+pub fn amended(goal: &Goal, diff: &DagDiff) -> EventDraft {
+    let reason = format!(
+        "revision {}: {} added, {} removed, {} changed, {} rewired, {} kept",
+        goal.revision,
+        diff.added.len(),
+        diff.removed.len(),
+        diff.changed.len(),
+        diff.rewired.len(),
+        diff.kept
+    );
+    EventDraft::new(EventKind::GOAL_AMENDED)
+        .goal(&goal.id)
+        .reason(reason)
+        .data(json!({ "revision": goal.revision, "digest": goal.digest }))
+}
+
+/// What a removed task's cancellation says.
+#[must_use]
+pub fn removed_reason(revision: u64) -> String {
+    format!("revision {revision} of the plan has no such task")
+}
+
+/// An agent registered.
+#[must_use]
+pub fn registered(registration: &Registration, replaced: Option<&Incarnation>) -> EventDraft {
+    let mut event = EventDraft::new(EventKind::AGENT_REGISTERED).agent(&registration.name).data(json!({
+        "incarnation": registration.incarnation,
+        "host": registration.host,
+        "pid": registration.pid,
+    }));
+    event.goal.clone_from(&registration.goal);
+    event.reason = replaced.map(|old| format!("replaces silent incarnation `{old}`"));
+    event
+}
+
+/// What freeing the leases of a replaced agent says.
+#[must_use]
+pub fn replaced_reason(name: &AgentName) -> String {
+    format!("agent `{name}` fell silent and was replaced")
+}
+
+/// What freeing the leases of an agent that left says.
+#[must_use]
+pub fn departed_reason(name: &AgentName, reason: &str) -> String {
+    format!("agent `{name}` ended: {}", crate::text::clip(reason, 500))
+}
+
+/// An agent ended.
+#[must_use]
+pub fn terminated(name: &AgentName, reason: &str) -> EventDraft {
+    EventDraft::new(EventKind::AGENT_TERMINATED).agent(name).reason(crate::text::clip(reason, 500))
+}
+
+/// An agent fell silent.
+#[must_use]
+pub fn silent(name: &AgentName, last_beat_at: Timestamp) -> EventDraft {
+    EventDraft::new(EventKind::AGENT_SILENT).agent(name).reason(format!("not heard since {last_beat_at}"))
+}
+
+/// An agent does something else now; `None` when it does not.
+#[must_use]
+pub fn phase_changed(
+    name: &AgentName,
+    before: crate::cache::Phase,
+    after: crate::cache::Phase,
+    task: Option<&crate::ids::TaskId>,
+) -> Option<EventDraft> {
+    // `idle`, `assigned` and `completed` frame every task and are told by its own events.
+    use crate::cache::Phase;
+    let told = matches!(after, Phase::Reasoning | Phase::Executing | Phase::Validating | Phase::Quarantined);
+    (before != after && told).then(|| {
+        let mut event = EventDraft::new(EventKind::AGENT_PHASE)
+            .agent(name)
+            .data(json!({ "phase": after.as_str(), "from": before.as_str() }));
+        event.task = task.cloned();
+        event
+    })
+}
+
+/// A directive, as its event tells it.
+#[must_use]
+pub fn steered(steer: &crate::cache::Steer, answer: &crate::cache::Steered) -> EventDraft {
+    let kind = if answer.applied { EventKind::DIRECTIVE_APPLIED } else { EventKind::DIRECTIVE_REFUSED };
+    let mut event = EventDraft::new(kind)
+        .reason(answer.detail.clone())
+        .data(json!({ "directive": steer.directive, "by": crate::text::clip(&steer.by, 256) }));
+    match &steer.directive {
+        Directive::Pause { agent } | Directive::Resume { agent } | Directive::FlushMemory { agent } => {
+            event.agent = Some(agent.clone());
+        }
+        Directive::DropTask { task }
+        | Directive::Elevate { task, .. }
+        | Directive::Retry { task }
+        | Directive::Cancel { task } => event.task = Some(task.clone()),
+        Directive::CancelGoal { goal } => event.goal = Some(goal.clone()),
+    }
+    event
+}
+
+/// What a move that a directive asks for says of its giver.
+#[must_use]
+pub fn by(what: &str, by: &str) -> String {
+    format!("{what} by {}", crate::text::clip(by, 256))
+}
