@@ -4,6 +4,7 @@
 
 pub mod dag;
 pub mod diagnostic;
+pub mod heartbeat;
 pub mod ids;
 pub mod instructions;
 pub mod span;
