@@ -17,6 +17,7 @@ pub mod dag;
 pub mod diagnostic;
 pub mod event;
 pub mod goal;
+pub mod heartbeat;
 pub mod ids;
 pub mod instructions;
 pub mod llm;

@@ -1,5 +1,27 @@
 //! INSTRUCTIONS.md: which agents there are, and what for.
+//!
+//! In reading order: [`types`] is what a file says; [`parse`](parse()) reads it, in the Markdown form
+//! or in the YAML form, and reports all that is wrong at once.
 
+mod agent;
+mod blocks;
+mod check;
+mod checklist;
+mod cycle;
+mod faults;
+mod field;
+mod goal;
+mod header;
+mod markdown;
+mod parse;
+mod slug;
+pub(crate) mod suggest;
+mod task;
 pub mod types;
+mod yaml;
 
+#[cfg(test)]
+mod tests;
+
+pub use parse::{MAX_BYTES, parse};
 pub use types::{AgentSpec, GoalSpec, Instructions, LogLevel, PlanSource, Spanned};

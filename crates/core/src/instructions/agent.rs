@@ -1,0 +1,223 @@
+//! The keys of an agent, in either form.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+use super::faults::Faults;
+use super::field::{Field, Form, Value, recognise};
+use super::types::{AgentSpec, LogLevel, Spanned};
+use crate::ids::{AgentName, Capability, IdError};
+use crate::span::HumanDuration;
+
+/// The most tasks that one agent may work on at once.
+const MAX_PARALLEL: u32 = 1_000;
+/// The most characters of a role, a model's name or a path.
+const MAX_TEXT: usize = 4_096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// In the YAML form only; in the other the heading is the name.
+    Name,
+    Goal,
+    Heartbeat,
+    LogLevel,
+    Instructions,
+    Role,
+    Capabilities,
+    Cadence,
+    DependsOn,
+    MaxParallel,
+    Llm,
+}
+
+/// The keys in their normal spelling; the second spellings come last, so that help names the first.
+pub(super) const KEYS: &[(&str, Key)] = &[
+    ("goal", Key::Goal),
+    ("heartbeat", Key::Heartbeat),
+    ("log level", Key::LogLevel),
+    ("instructions", Key::Instructions),
+    ("role", Key::Role),
+    ("capabilities", Key::Capabilities),
+    ("cadence", Key::Cadence),
+    ("depends on", Key::DependsOn),
+    ("max parallel", Key::MaxParallel),
+    ("llm", Key::Llm),
+    ("goal id", Key::Goal),
+    ("cadence seconds", Key::Cadence),
+];
+
+/// Reads an agent at `place`; `None` when it has no valid name. Other faults leave a gap and are
+/// reported. Without `name` a field has it.
+pub(super) fn read(
+    name: Option<Value>,
+    place: &Range<usize>,
+    fields: Vec<Field>,
+    form: Form,
+    faults: &mut Faults<'_>,
+) -> Option<AgentSpec> {
+    let mut keys = KEYS.to_vec();
+    if name.is_none() {
+        keys.insert(0, ("name", Key::Name));
+    }
+    let fields = recognise(fields, &keys, form, faults);
+    let name = match name {
+        Some(name) => Some(name),
+        None => match fields.iter().find(|(key, _)| *key == Key::Name) {
+            Some((_, field)) => field.scalar(faults),
+            None => {
+                faults.error_with(place, "an agent has no name", "add `name: worker`");
+                None
+            }
+        },
+    };
+    let name = name.and_then(|name| id(&name, "agent", faults));
+    let mut agent = AgentSpec {
+        // A stand-in while the keys are read: an agent without a valid name is not returned.
+        name: Spanned::new(AgentName::new("_").ok()?, 0..0),
+        goal: None,
+        role: None,
+        capabilities: Vec::new(),
+        instructions: None,
+        heartbeat: None,
+        log_level: None,
+        cadence: None,
+        depends_on: Vec::new(),
+        max_parallel: None,
+        llm: None,
+    };
+    for (key, field) in fields {
+        take(&mut agent, key, &field, faults);
+    }
+    agent.name = name?;
+    Some(agent)
+}
+
+fn take(agent: &mut AgentSpec, key: Key, field: &Field, faults: &mut Faults<'_>) {
+    match key {
+        Key::Name => {}
+        Key::Goal => {
+            agent.goal = field
+                .scalar(faults)
+                .and_then(|value| id(&value, "goal", faults));
+        }
+        Key::Heartbeat => agent.heartbeat = text(field, faults),
+        Key::Instructions => agent.instructions = text(field, faults),
+        Key::Role => agent.role = text(field, faults).map(|role| role.value),
+        Key::Llm => agent.llm = text(field, faults).map(|llm| llm.value),
+        Key::LogLevel => {
+            agent.log_level = field.scalar(faults).and_then(|value| {
+                let level = value.text.parse::<LogLevel>();
+                if level.is_err() {
+                    faults.unknown(
+                        &value.span,
+                        format!("`{}` is not a log level", value.text),
+                        &value.text,
+                        ["trace", "debug", "info", "warn", "error", "off"],
+                        || "write trace, debug, info, warn, error or off".to_owned(),
+                    );
+                }
+                level.ok()
+            });
+        }
+        Key::Capabilities => agent.capabilities = capabilities(field.list(faults), faults),
+        Key::Cadence => {
+            agent.cadence = field
+                .scalar(faults)
+                .and_then(|value| duration(&value, faults));
+        }
+        Key::DependsOn => {
+            for value in field.list(faults) {
+                agent.depends_on.extend(id(&value, "agent", faults));
+            }
+        }
+        Key::MaxParallel => {
+            agent.max_parallel = field
+                .scalar(faults)
+                .and_then(|value| number(&value, &field.key.text, 1, MAX_PARALLEL, faults));
+        }
+    }
+}
+
+/// A text as an id; `kind` says of what.
+pub(super) fn id<T: FromStr<Err = IdError>>(
+    value: &Value,
+    kind: &str,
+    faults: &mut Faults<'_>,
+) -> Option<Spanned<T>> {
+    match value.text.parse() {
+        Ok(id) => Some(Spanned::new(id, value.span.clone())),
+        Err(error) => {
+            let shown: String = value.text.chars().take(60).collect();
+            let message = format!("`{}` cannot name a {kind}: {error}", shown.escape_debug());
+            // "a agent" would not read.
+            let message = message.replace("name a agent", "name an agent");
+            match super::slug::slug(&value.text) {
+                Some(slug) if slug != value.text => {
+                    faults.error_with(&value.span, message, format!("write for example `{slug}`"));
+                }
+                _ => faults.error(&value.span, message),
+            }
+            None
+        }
+    }
+}
+
+/// Capabilities, none twice.
+pub(super) fn capabilities(values: Vec<Value>, faults: &mut Faults<'_>) -> Vec<Capability> {
+    let mut all: Vec<Capability> = Vec::new();
+    for value in values {
+        if let Some(capability) = id::<Capability>(&value, "capability", faults)
+            && !all.contains(&capability.value)
+        {
+            all.push(capability.value);
+        }
+    }
+    all
+}
+
+/// A span of time.
+pub(super) fn duration(value: &Value, faults: &mut Faults<'_>) -> Option<HumanDuration> {
+    value
+        .text
+        .parse::<HumanDuration>()
+        .map_err(|error| faults.error(&value.span, error.to_string()))
+        .ok()
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn number(
+    value: &Value,
+    key: &str,
+    least: u32,
+    most: u32,
+    faults: &mut Faults<'_>,
+) -> Option<u32> {
+    let number = value
+        .text
+        .parse::<u32>()
+        .ok()
+        .filter(|number| (least..=most).contains(number));
+    if number.is_none() {
+        faults.error(
+            &value.span,
+            format!(
+                "`{}` is not a value of `{key}`: write a whole number from {least} to {most}",
+                value.text.chars().take(60).collect::<String>()
+            ),
+        );
+    }
+    number
+}
+
+/// A text of a sensible length.
+pub(super) fn text(field: &Field, faults: &mut Faults<'_>) -> Option<Spanned<String>> {
+    let value = field.scalar(faults)?;
+    if value.text.len() > MAX_TEXT {
+        faults.error(
+            &value.span,
+            format!("`{}` has at most {MAX_TEXT} bytes", field.key.text),
+        );
+        return None;
+    }
+    Some(Spanned::new(value.text, value.span))
+}

@@ -1,0 +1,516 @@
+//! The first lines of a task: `Title {#id key=value} -> artifact, artifact`.
+
+use std::ops::Range;
+
+use super::faults::Faults;
+use super::field::{Value, listed, one_line, slice, trimmed, unquoted};
+
+/// The attributes of a task.
+pub(super) const ATTRIBUTES: [&str; 5] =
+    ["priority", "capabilities", "after", "attempts", "timeout"];
+
+/// How far attributes are looked for, in bytes.
+const MAX_HEADER: usize = 4_096;
+
+/// What the first lines say, not yet checked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) title: String,
+    pub(super) title_span: Range<usize>,
+    pub(super) id: Option<Value>,
+    /// Known attributes, none twice: name with its place, value.
+    pub(super) attributes: Vec<(Value, Value)>,
+    pub(super) artifacts: Vec<Value>,
+    /// From the title to the artifacts.
+    pub(super) span: Range<usize>,
+    /// What follows in the same paragraph.
+    pub(super) rest: Range<usize>,
+}
+
+/// Marks that were found in the raw text.
+#[derive(Default)]
+struct Marks {
+    /// From `{` to behind `}`.
+    braces: Option<Range<usize>>,
+    /// The last arrow before the braces, and the first behind them.
+    arrow_before: Option<Range<usize>>,
+    arrow_after: Option<Range<usize>>,
+}
+
+/// Reads the raw text at `head`, which begins behind the checkbox.
+pub(super) fn read(head: Range<usize>, faults: &mut Faults<'_>) -> Header {
+    let text = faults.text();
+    let head = trimmed(text, head);
+    // Nobody writes attributes behind pages of text, and looking there would take long.
+    let mut window = head.end.min(head.start + MAX_HEADER);
+    while !text.is_char_boundary(window) {
+        window -= 1;
+    }
+    let marks = find_marks(&(head.start..window), faults);
+    let arrow = marks.arrow_after.clone().or(marks.arrow_before);
+    let mut header = Header::default();
+
+    // The title ends where the first mark begins; without any it is the whole paragraph.
+    let first_mark = [
+        arrow.as_ref().map(|arrow| arrow.start),
+        marks.braces.as_ref().map(|braces| braces.start),
+    ]
+    .into_iter()
+    .flatten()
+    .min();
+    let title = trimmed(text, head.start..first_mark.unwrap_or(head.end));
+    header.title = unescaped(&one_line(slice(text, &title)));
+    misplaced(&title, faults);
+    header.title_span = title;
+
+    let mut end = first_mark.unwrap_or(head.end);
+    if let Some(braces) = &marks.braces {
+        attributes(braces.start + 1..braces.end - 1, &mut header, faults);
+        end = end.max(braces.end);
+    }
+    if let Some(arrow) = &arrow {
+        let stop = match &marks.braces {
+            Some(braces) if braces.start > arrow.start => braces.start,
+            _ => line_end_after_commas(text, arrow.end, head.end),
+        };
+        artifacts(arrow, stop, &mut header, faults);
+        end = end.max(stop);
+    }
+    if first_mark.is_some() {
+        let line_end = line_end(text, end, head.end);
+        let extra = trimmed(text, end..line_end);
+        if !extra.is_empty() {
+            misplaced(&extra, faults);
+            faults.error_with(
+                &extra,
+                format!("`{}` stands behind the task's attributes", slice(text, &extra)),
+                "write the title first, then `{#id …}`, then `-> artifacts`; a description goes below",
+            );
+        }
+        end = line_end;
+    }
+    header.span = trimmed(text, head.start..end);
+    header.rest = trimmed(text, end..head.end);
+    header
+}
+
+/// Finds braces and arrows outside of code and escapes.
+fn find_marks(head: &Range<usize>, faults: &mut Faults<'_>) -> Marks {
+    let text = faults.text();
+    let mut marks = Marks::default();
+    let mut at = head.start;
+    while at < head.end {
+        let rest = slice(text, &(at..head.end));
+        let Some(letter) = rest.chars().next() else {
+            break;
+        };
+        let mut step = letter.len_utf8();
+        match letter {
+            '\\' => step += rest.chars().nth(1).map_or(0, char::len_utf8),
+            '`' => step = code_len(rest),
+            '{' if marks.braces.is_none() => match braces_len(rest) {
+                Braces::Attributes(len) => {
+                    marks.braces = Some(at..at + len);
+                    step = len;
+                }
+                Braces::Unclosed(len) => {
+                    faults.error_with(
+                        &(at..at + len),
+                        "the `{` is not closed",
+                        "close it with `}`, or write `\\{` for a brace in the title",
+                    );
+                    step = len;
+                }
+                Braces::Text => {}
+            },
+            '{' => {
+                if let Braces::Attributes(len) | Braces::Unclosed(len) = braces_len(rest) {
+                    faults.error_with(
+                        &(at..at + len),
+                        "a task has one pair of braces",
+                        "put all attributes into the first pair",
+                    );
+                    step = len;
+                }
+            }
+            '-' | '→' if letter == '→' || rest.starts_with("->") => {
+                step = if letter == '→' { step } else { 2 };
+                let free = slice(text, &(head.start..at))
+                    .chars()
+                    .next_back()
+                    .is_none_or(|before| before.is_whitespace() || before == '}');
+                let mark = Some(at..at + step);
+                if marks.braces.is_none() {
+                    // `x->y` is no arrow to artifacts.
+                    if free || letter == '→' {
+                        marks.arrow_before = mark;
+                    }
+                } else if marks.arrow_after.is_none() {
+                    marks.arrow_after = mark;
+                }
+            }
+            // A description below the marks is not searched.
+            '\n' if marks.arrow_after.is_some()
+                || (marks.braces.is_some() && !next_line_is_arrow(rest)) =>
+            {
+                break;
+            }
+            _ => {}
+        }
+        at += step;
+    }
+    marks
+}
+
+enum Braces {
+    Attributes(usize),
+    Unclosed(usize),
+    Text,
+}
+
+/// What the brace that `rest` begins with is: attributes begin with `#` or `key=`, or stand at the
+/// end of the line; anything else belongs to the title.
+fn braces_len(rest: &str) -> Braces {
+    let inner = rest.get(1..).unwrap_or_default();
+    let word: &str = inner
+        .trim_start()
+        .split(|c: char| c.is_whitespace() || c == '}')
+        .next()
+        .unwrap_or_default();
+    let looks = word.starts_with('#')
+        || word.split_once('=').is_some_and(|(key, _)| {
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
+        });
+    let Some(close) = closing(inner) else {
+        let line = rest.lines().next().unwrap_or_default();
+        return if looks {
+            Braces::Unclosed(line.trim_end().len())
+        } else {
+            Braces::Text
+        };
+    };
+    let len = 1 + close + 1;
+    let behind = rest.get(len..).unwrap_or_default();
+    let ends_line = matches!(
+        behind.trim_start_matches([' ', '\t', '\r']).chars().next(),
+        None | Some('\n' | '→')
+    ) || behind.trim_start().starts_with("->");
+    if looks || ends_line {
+        Braces::Attributes(len)
+    } else {
+        Braces::Text
+    }
+}
+
+/// Where the `}` is that closes the braces, not one in quotes.
+fn closing(inner: &str) -> Option<usize> {
+    let mut quoted = false;
+    for (at, letter) in inner.char_indices() {
+        match letter {
+            '"' => quoted = !quoted,
+            '}' if !quoted => return Some(at),
+            '{' if !quoted => return None,
+            _ => {}
+        }
+    }
+    // A quote that is never closed hides nothing.
+    quoted.then(|| inner.find('}')).flatten()
+}
+
+/// How long the code is that `rest` begins with: to the same number of backticks, or only those.
+fn code_len(rest: &str) -> usize {
+    let ticks = rest.len() - rest.trim_start_matches('`').len();
+    let mut at = ticks;
+    while let Some(found) = rest.get(at..).and_then(|tail| tail.find('`')) {
+        let tail = rest.get(at + found..).unwrap_or_default();
+        let run = tail.len() - tail.trim_start_matches('`').len();
+        at += found + run;
+        if run == ticks {
+            return at;
+        }
+    }
+    ticks
+}
+
+fn next_line_is_arrow(rest: &str) -> bool {
+    let next = rest.trim_start();
+    next.starts_with("->") || next.starts_with('→')
+}
+
+fn line_end(text: &str, from: usize, limit: usize) -> usize {
+    slice(text, &(from..limit))
+        .find('\n')
+        .map_or(limit, |at| from + at)
+}
+
+/// The end of the line, or of a later one when lines end with a comma.
+fn line_end_after_commas(text: &str, from: usize, limit: usize) -> usize {
+    let mut end = line_end(text, from, limit);
+    while end < limit && slice(text, &(from..end)).trim_end().ends_with(',') {
+        end = line_end(text, end + 1, limit);
+    }
+    end
+}
+
+/// Reads what stands between the braces.
+fn attributes(inner: Range<usize>, header: &mut Header, faults: &mut Faults<'_>) {
+    for word in words(faults.text(), inner) {
+        let raw = slice(faults.text(), &word);
+        if let Some(id) = raw.strip_prefix('#') {
+            let value = Value {
+                text: id.to_owned(),
+                span: word.start + 1..word.end,
+            };
+            match &header.id {
+                Some(first) => faults.repeated(&word, "a task has one id", &first.span),
+                None => header.id = Some(value),
+            }
+            continue;
+        }
+        let Some((key, given)) = raw.split_once('=') else {
+            faults.error_with(
+                &word,
+                format!("`{raw}` is not an attribute"),
+                format!("write `#{raw}` for the task's id, or `key=value`"),
+            );
+            continue;
+        };
+        let key = Value {
+            text: key.to_owned(),
+            span: word.start..word.start + key.len(),
+        };
+        let start = word.end - given.len();
+        let place = unquoted(given, "\"").unwrap_or(0..given.len());
+        let span = start + place.start..start + place.end;
+        let value = Value {
+            text: one_line(slice(faults.text(), &span)),
+            span,
+        };
+        if !ATTRIBUTES.contains(&key.text.as_str()) {
+            faults.unknown(
+                &key.span,
+                format!("unknown attribute `{}`", key.text),
+                &key.text,
+                ATTRIBUTES,
+                || {
+                    format!(
+                        "the attributes are {}",
+                        listed(&ATTRIBUTES.map(str::to_owned))
+                    )
+                },
+            );
+        } else if let Some((first, _)) = header
+            .attributes
+            .iter()
+            .find(|(first, _)| first.text == key.text)
+        {
+            let first = first.span.clone();
+            faults.repeated(&key.span, format!("`{}` is given twice", key.text), &first);
+        } else if value.text.is_empty() || value.text == "\"\"" {
+            faults.error(&key.span, format!("`{}` has no value", key.text));
+        } else {
+            header.attributes.push((key, value));
+        }
+    }
+}
+
+/// The words between blanks; quotes keep blanks together, and so does a comma at a word's end.
+fn words(text: &str, inner: Range<usize>) -> Vec<Range<usize>> {
+    let mut words: Vec<Range<usize>> = Vec::new();
+    let mut start: Option<usize> = None;
+    let mut quoted = false;
+    let mut comma = false;
+    let raw = slice(text, &inner);
+    for (at, letter) in raw.char_indices() {
+        let at = inner.start + at;
+        if letter == '"' {
+            quoted = !quoted;
+        }
+        if letter.is_whitespace() && !quoted {
+            if !comma {
+                words.extend(start.take().map(|start| start..at));
+            }
+        } else {
+            start.get_or_insert(at);
+            comma = letter == ',';
+        }
+    }
+    words.extend(start.map(|start| trimmed(text, start..inner.end)));
+    words
+}
+
+/// Reads the artifacts between the arrow and `stop`.
+fn artifacts(arrow: &Range<usize>, stop: usize, header: &mut Header, faults: &mut Faults<'_>) {
+    let list = trimmed(faults.text(), arrow.end..stop);
+    let raw = slice(faults.text(), &list);
+    if raw.is_empty() {
+        faults.error_with(
+            arrow,
+            "no artifact stands behind the arrow",
+            "write the files that the task makes, such as `-> report.md`, or remove the arrow",
+        );
+        return;
+    }
+    let parts: Vec<&str> = raw.split(',').collect();
+    let count = parts.len();
+    let mut at = list.start;
+    for (index, part) in parts.into_iter().enumerate() {
+        let value = Value::of(faults.text(), at..at + part.len());
+        let comma = at + part.len();
+        at = comma + 1;
+        if !value.text.is_empty() {
+            header.artifacts.push(value);
+        } else if index + 1 < count {
+            faults.error(&(comma..comma + 1), "an artifact's name is empty");
+        }
+    }
+}
+
+/// Reports `after=…` and the like outside of braces.
+fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) {
+    let text = faults.text();
+    for word in words(text, range.clone()) {
+        let raw = slice(text, &word);
+        if let Some((key, _)) = raw.split_once('=')
+            && ATTRIBUTES.contains(&key)
+        {
+            faults.error_with(
+                &word,
+                format!("`{key}=` stands outside of braces"),
+                format!("write `{{{raw}}}` behind the title, or put it in backticks if it is part of the title"),
+            );
+        }
+    }
+}
+
+/// `\{` and `\->` as they are meant.
+fn unescaped(title: &str) -> String {
+    title
+        .replace("\\{", "{")
+        .replace("\\}", "}")
+        .replace("\\->", "->")
+        .replace("\\→", "→")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Source;
+
+    fn parts(text: &str) -> (Header, Vec<String>) {
+        let source = Source::new("t", text);
+        let mut faults = Faults::new(&source);
+        let header = read(0..text.len(), &mut faults);
+        let messages = match faults.finish() {
+            Ok(_) => Vec::new(),
+            Err(report) => report.diagnostics.into_iter().map(|d| d.message).collect(),
+        };
+        (header, messages)
+    }
+
+    #[test]
+    fn headers_come_apart() {
+        for (text, title, id, attributes, artifacts, rest) in [
+            ("Write it", "Write it", "", "", "", ""),
+            ("Write it\n  all", "Write it all", "", "", "", ""),
+            (
+                "Write {#w} -> a.md, `b c.md`",
+                "Write",
+                "w",
+                "",
+                "a.md|b c.md",
+                "",
+            ),
+            (
+                "Write → a.md {#w after=a,b}\n  More.",
+                "Write",
+                "w",
+                "after:a,b",
+                "a.md",
+                "More.",
+            ),
+            (
+                "Write {#w after=a, b priority=3}",
+                "Write",
+                "w",
+                "after:a, b|priority:3",
+                "",
+                "",
+            ),
+            (
+                "Write {#w\n  priority=3}\n  -> a.md,\n  b.md\n  More {#x}.",
+                "Write",
+                "w",
+                "priority:3",
+                "a.md|b.md",
+                "More {#x}.",
+            ),
+            (
+                "Turn a -> b into `{#c}` {#w} -> c.md",
+                "Turn a -> b into `{#c}`",
+                "w",
+                "",
+                "c.md",
+                "",
+            ),
+            (
+                "Fill {name} in \\{#a\\} {#w timeout=\"5m\"}",
+                "Fill {name} in {#a}",
+                "w",
+                "timeout:5m",
+                "",
+                "",
+            ),
+            ("x->y and `a -> b`", "x->y and `a -> b`", "", "", "", ""),
+            (
+                "Ünïcödé 数える {#w} → 結果.md",
+                "Ünïcödé 数える",
+                "w",
+                "",
+                "結果.md",
+                "",
+            ),
+        ] {
+            let (header, messages) = parts(text);
+            assert!(messages.is_empty(), "{text}: {messages:?}");
+            assert_eq!(header.title, title, "{text}");
+            assert_eq!(
+                header.id.map(|id| id.text).unwrap_or_default(),
+                id,
+                "{text}"
+            );
+            let given: Vec<String> = header
+                .attributes
+                .iter()
+                .map(|(key, value)| format!("{}:{}", key.text, value.text))
+                .collect();
+            assert_eq!(given.join("|"), attributes, "{text}");
+            let names: Vec<String> = header.artifacts.into_iter().map(|name| name.text).collect();
+            assert_eq!(names.join("|"), artifacts, "{text}");
+            assert_eq!(&text[header.rest], rest, "{text}");
+        }
+    }
+
+    #[test]
+    fn slips_are_named() {
+        for (text, message) in [
+            ("a {#b", "the `{` is not closed"),
+            ("a {b}", "`b` is not an attribute"),
+            ("a {#b} c", "`c` stands behind the task's attributes"),
+            ("a {#b} {#c}", "a task has one pair of braces"),
+            ("a {#b #c}", "a task has one id"),
+            ("a {prio=3}", "unknown attribute `prio`"),
+            ("a {after=b after=c}", "`after` is given twice"),
+            ("a {after=}", "`after` has no value"),
+            ("a after=b", "`after=` stands outside of braces"),
+            ("a ->", "no artifact stands behind the arrow"),
+            ("a -> b,,c", "an artifact's name is empty"),
+        ] {
+            assert!(
+                parts(text).1.iter().any(|m| m == message),
+                "{text}: {:?}",
+                parts(text).1
+            );
+        }
+    }
+}

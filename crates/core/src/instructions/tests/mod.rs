@@ -1,0 +1,5 @@
+//! Whole files.
+
+mod arbitrary;
+mod bad;
+mod good;
