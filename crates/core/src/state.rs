@@ -505,8 +505,8 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
                     Ok(told(next, Some((EventKind::TASK_DONE, Some(summary.clone())))))
                 }
                 Outcome::Retry { failure, after } if state.attempt < state.max_attempts => {
-                    next.status = Ready;
-                    next.not_before = (!after.is_zero()).then(|| now.after(*after));
+                    next.status = unheld(state);
+                    next.not_before = (next.status == Ready && !after.is_zero()).then(|| now.after(*after));
                     next.last_error = Some(failure.clone());
                     let event = (EventKind::TASK_RETRY, Some(failure.message.clone()));
                     Ok(ended(next, event, "retry", failure.clone(), &holder, state, now))
@@ -530,7 +530,7 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
                     Ok(ended(next, event, "failed", failure.clone(), &holder, state, now))
                 }
                 Outcome::Release { reason } => {
-                    next.status = Ready;
+                    next.status = unheld(state);
                     next.attempt = state.attempt.saturating_sub(1);
                     let event = (EventKind::TASK_RELEASED, Some(reason.clone()));
                     let failure = Failure::new(reason, None);
@@ -568,7 +568,7 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
             if state.interruptions >= *limit {
                 return Ok(lost(next, failure, false, "interrupted", &holder, state, now));
             }
-            next.status = Ready;
+            next.status = unheld(state);
             next.holder = None;
             next.attempt = state.attempt.saturating_sub(1);
             let event = (EventKind::TASK_RELEASED, Some(reason.clone()));
@@ -577,7 +577,7 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
 
         Move::Drop { reason } => {
             let holder = running(state).ok_or_else(illegal)?.clone();
-            next.status = Ready;
+            next.status = unheld(state);
             next.holder = None;
             next.attempt = state.attempt.saturating_sub(1);
             let event = (EventKind::TASK_RELEASED, Some(reason.clone()));
@@ -598,7 +598,7 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
             if !waits && !matches!(state.status, Failed | Cancelled) {
                 return Err(illegal());
             }
-            next.status = if state.open == 0 { Ready } else { Blocked };
+            next.status = unheld(state);
             next.not_before = None;
             next.ended_at = None;
             if !waits {
@@ -642,6 +642,12 @@ fn running(state: &TaskState) -> Option<&Holder> {
     state.holder.as_ref().filter(|_| state.status == TaskStatus::Running)
 }
 
+/// Where a task stands that nobody holds and that is to be worked on: an amendment may have given it open
+/// dependencies while it ran.
+const fn unheld(state: &TaskState) -> TaskStatus {
+    if state.open == 0 { TaskStatus::Ready } else { TaskStatus::Blocked }
+}
+
 fn told(state: TaskState, event: Option<(EventKind, Option<String>)>) -> Moved {
     Moved { state, event, ended: None }
 }
@@ -679,7 +685,7 @@ fn lost(
 ) -> Moved {
     next.last_error = Some(failure.clone());
     let event = if before.attempt < before.max_attempts {
-        next.status = TaskStatus::Ready;
+        next.status = unheld(before);
         next.holder = may_return.then(|| Holder { expired: true, ..holder.clone() });
         (EventKind::TASK_EXPIRED, Some(failure.message.clone()))
     } else {

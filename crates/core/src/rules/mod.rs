@@ -3,6 +3,24 @@
 //!
 //! A cache decides nothing: it finds, guards and counts in one atomic step, and asks here for the rest.
 
+mod agents;
+mod holds;
+mod requests;
+mod steering;
+
+pub use agents::{is_alive, liveness, may_beat, may_claim, may_remember, silent_from};
+pub use holds::{acquire_hold, release_hold, renew_hold};
+pub use requests::{
+    bounded_progress, check_amend, check_plan, check_settle, check_steer, goal_conflict, record_conflict,
+    record_version, tokens_used_up,
+};
+pub use steering::{
+    agent_paused, agent_resumed, already_paused, already_resumed, cancel_reason, drop_reason,
+    goal_cancel_reason, goal_cancelled, memory_absent, memory_flushed, move_refused, no_such_goal,
+    no_such_task, nothing_to_cancel, now_paused, now_resumed, priority_too_great, task_cancelled,
+    task_dropped, task_elevated, task_retried,
+};
+
 use serde_json::json;
 
 use crate::cache::{
