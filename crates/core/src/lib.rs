@@ -6,5 +6,6 @@ pub mod dag;
 pub mod diagnostic;
 pub mod ids;
 pub mod instructions;
+pub mod schema;
 pub mod span;
 pub mod time;
