@@ -22,6 +22,7 @@ pub mod ids;
 pub mod instructions;
 pub mod llm;
 pub mod rules;
+pub mod schema;
 pub mod span;
 pub mod state;
 pub mod text;
