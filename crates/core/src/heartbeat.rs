@@ -86,16 +86,12 @@ pub fn parse(source: &Source) -> Heartbeat {
             Said::Warning(warning) => heartbeat.warn(|| warning),
             Said::Directive(_) if heartbeat.lines.len() >= MAX_DIRECTIVES => {
                 let message = format!("only the first {MAX_DIRECTIVES} directives are read");
-                heartbeat
-                    .warnings
-                    .push(Diagnostic::warning(hull(&words), message));
+                heartbeat.warnings.push(Diagnostic::warning(hull(&words), message));
                 return heartbeat;
             }
-            Said::Directive(directive) => heartbeat.lines.push(HeartbeatLine {
-                line: index + 1,
-                span: hull(&words),
-                directive,
-            }),
+            Said::Directive(directive) => {
+                heartbeat.lines.push(HeartbeatLine { line: index + 1, span: hull(&words), directive });
+            }
         }
     }
     heartbeat
@@ -110,10 +106,7 @@ pub fn parse(source: &Source) -> Heartbeat {
 pub fn parse_bytes(name: &str, bytes: &[u8]) -> (Source, Heartbeat) {
     let (text, broken) = match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), None),
-        Err(error) => (
-            String::from_utf8_lossy(bytes).into_owned(),
-            Some(error.valid_up_to()),
-        ),
+        Err(error) => (String::from_utf8_lossy(bytes).into_owned(), Some(error.valid_up_to())),
     };
     let source = Source::new(name, text);
     let mut heartbeat = parse(&source);
@@ -121,9 +114,7 @@ pub fn parse_bytes(name: &str, bytes: &[u8]) -> (Source, Heartbeat) {
         // Up to there the replacement changed nothing; the mark it put there has three bytes.
         let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
         let message = "the file is not UTF-8 from here on; what is broken is passed over";
-        heartbeat
-            .warnings
-            .push(Diagnostic::warning(span, message).help("save it as UTF-8"));
+        heartbeat.warnings.push(Diagnostic::warning(span, message).help("save it as UTF-8"));
         heartbeat.warnings.sort_by_key(|warning| warning.span.start);
     }
     (source, heartbeat)
@@ -155,18 +146,11 @@ const DIRECTIVES: [(&str, &str); 6] = [
 ];
 
 fn read(text: &str, words: &[Range<usize>]) -> Said {
-    let word = |at: usize| {
-        words
-            .get(at)
-            .and_then(|span| text.get(span.clone()))
-            .unwrap_or_default()
-    };
+    let word = |at: usize| words.get(at).and_then(|span| text.get(span.clone())).unwrap_or_default();
     let span = hull(words);
     let first = word(0);
     let bare = first.trim_end_matches(':');
-    let known = DIRECTIVES
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(bare));
+    let known = DIRECTIVES.iter().find(|(name, _)| name.eq_ignore_ascii_case(bare));
     let Some((name, written)) = known else {
         return unknown(text, words, bare);
     };
@@ -210,14 +194,11 @@ fn read(text: &str, words: &[Range<usize>]) -> Said {
         "FLUSH-MEMORY" => Ok(HeartbeatDirective::FlushMemory),
         "DROP-TASK" => task().map(HeartbeatDirective::DropTask),
         _ => task().and_then(|task| match word(2).parse::<u32>() {
-            Ok(priority) if priority <= MAX_PRIORITY => {
-                Ok(HeartbeatDirective::Elevate(task, priority))
-            }
+            Ok(priority) if priority <= MAX_PRIORITY => Ok(HeartbeatDirective::Elevate(task, priority)),
             _ => {
                 let shown: String = word(2).chars().take(60).collect();
-                let message = format!(
-                    "`{shown}` is not a priority: it is a whole number from 0 to {MAX_PRIORITY}"
-                );
+                let message =
+                    format!("`{shown}` is not a priority: it is a whole number from 0 to {MAX_PRIORITY}");
                 Err(wrong(message, words.get(2).cloned().unwrap_or_default()))
             }
         }),
@@ -236,9 +217,7 @@ fn unknown(text: &str, words: &[Range<usize>], bare: &str) -> Said {
     let span = span.start..span.start + bare.len();
     let capitals = bare.len() >= 3
         && bare.starts_with(|c: char| c.is_ascii_uppercase())
-        && bare
-            .chars()
-            .all(|c| c.is_ascii_uppercase() || matches!(c, '-' | '_'));
+        && bare.chars().all(|c| c.is_ascii_uppercase() || matches!(c, '-' | '_'));
     if !capitals {
         return Said::Nothing;
     }
@@ -246,11 +225,8 @@ fn unknown(text: &str, words: &[Range<usize>], bare: &str) -> Said {
     // `DROP TASK x` and `FLUSH_MEMORY` are meant well.
     let second = words.get(1).and_then(|span| text.get(span.clone()));
     let joined = format!("{bare}-{}", second.unwrap_or_default());
-    let meant = nearest(bare, names.clone()).or_else(|| {
-        names
-            .clone()
-            .find(|name| name.eq_ignore_ascii_case(&joined))
-    });
+    let meant = nearest(bare, names.clone())
+        .or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(&joined)));
     let warning = Diagnostic::warning(span, format!("`{bare}` is not a directive"));
     Said::Warning(match meant {
         Some(meant) => warning.help(format!("did you mean `{meant}`?")),
@@ -270,11 +246,7 @@ fn words(text: &str, line: &Range<usize>) -> Vec<Range<usize>> {
         // All separators but ASCII blanks are longer than a byte.
         let start = at;
         let end = start + part.len();
-        at = end
-            + text
-                .get(end..)
-                .and_then(|rest| rest.chars().next())
-                .map_or(0, char::len_utf8);
+        at = end + text.get(end..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
         if part.starts_with('#') {
             break;
         }

@@ -35,9 +35,7 @@ pub struct Validator {
 
 impl fmt::Debug for Validator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Validator")
-            .field("schema", &self.schema)
-            .finish_non_exhaustive()
+        f.debug_struct("Validator").field("schema", &self.schema).finish_non_exhaustive()
     }
 }
 
@@ -73,10 +71,9 @@ impl Validator {
                     explain(&error, &mut faults);
                 }
             }
-            Err(message) => faults.push(SchemaFault {
-                pointer: String::new(),
-                message: cut(message, MESSAGE),
-            }),
+            Err(message) => {
+                faults.push(SchemaFault { pointer: String::new(), message: cut(message, MESSAGE) });
+            }
         }
         faults
     }
@@ -90,21 +87,15 @@ fn explain(error: &ValidationError<'_>, faults: &mut Vec<SchemaFault>) {
         _ => &[],
     };
     let here = error.instance_path().as_str();
-    let meant: Vec<_> = branches
-        .iter()
-        .filter(|branch| !branch.iter().any(|fault| is_other(fault, here)))
-        .collect();
+    let meant: Vec<_> =
+        branches.iter().filter(|branch| !branch.iter().any(|fault| is_other(fault, here))).collect();
     if let [branch] = meant.as_slice() {
         for error in *branch {
             explain(error, faults);
         }
         return;
     }
-    let tags = if branches.is_empty() {
-        Vec::new()
-    } else {
-        tags(branches)
-    };
+    let tags = if branches.is_empty() { Vec::new() } else { tags(branches) };
     let (pointer, message) = match tags.first() {
         Some((pointer, _)) => {
             let mut message = String::from("must be one of ");
@@ -117,10 +108,7 @@ fn explain(error: &ValidationError<'_>, faults: &mut Vec<SchemaFault>) {
         }
         None => (here.to_owned(), message(error)),
     };
-    faults.push(SchemaFault {
-        pointer: cut(&pointer, MESSAGE),
-        message: cut(&message, MESSAGE),
-    });
+    faults.push(SchemaFault { pointer: cut(&pointer, MESSAGE), message: cut(&message, MESSAGE) });
 }
 
 /// Whether a fault says that its branch is for values of another kind: another tag, or another type
@@ -143,9 +131,7 @@ fn tags(branches: &[Vec<ValidationError<'_>>]) -> Vec<(String, Value)> {
                 ValidationErrorKind::Constant { expected_value } => {
                     vec![(**expected_value).clone()]
                 }
-                ValidationErrorKind::Enum { options } => {
-                    options.as_array().cloned().unwrap_or_default()
-                }
+                ValidationErrorKind::Enum { options } => options.as_array().cloned().unwrap_or_default(),
                 _ => Vec::new(),
             };
             let at = fault.instance_path().as_str().to_owned();
@@ -165,16 +151,8 @@ fn message(error: &ValidationError<'_>) -> String {
     if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
         let keys: Vec<String> = unexpected.iter().take(5).map(|key| cut(key, 40)).collect();
         let more = unexpected.len().saturating_sub(keys.len());
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         return format!("unexpected key `{}`{more}", keys.join("`, `"));
     }
-    if short {
-        error.to_string()
-    } else {
-        error.masked_with("the value").to_string()
-    }
+    if short { error.to_string() } else { error.masked_with("the value").to_string() }
 }

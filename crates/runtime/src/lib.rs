@@ -1,1 +1,29 @@
-//! x
+//! Orchestrator, agents and their attempts: everything that happens around a cache and a model.
+//!
+//! In reading order:
+//! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
+//! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
+//! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
+//! - [`command`], [`guard`], [`workspace`]: processes and files, within bounds.
+//! - [`why`], [`status`], [`report`]: what a person asks.
+//! - [`settings`], [`clock`], [`entropy`], [`stop`]: what is passed in.
+
+pub mod agent;
+pub mod attempt;
+pub mod clock;
+pub mod command;
+pub mod entropy;
+pub mod guard;
+pub mod load;
+pub mod orchestrator;
+pub mod report;
+pub mod settings;
+pub mod status;
+pub mod stop;
+pub mod why;
+pub mod workspace;
+
+pub use orchestrator::{Orchestrator, RunError};
+pub use report::RunReport;
+pub use settings::Settings;
+pub use stop::Stop;

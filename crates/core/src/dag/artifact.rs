@@ -102,11 +102,7 @@ mod tests {
             ("C:/a", Err(PathFault::Drive)),
             ("c:a", Err(PathFault::Drive)),
         ] {
-            assert_eq!(
-                normalise_path(path),
-                expected.map(str::to_owned),
-                "{path:?}"
-            );
+            assert_eq!(normalise_path(path), expected.map(str::to_owned), "{path:?}");
             if let Ok(once) = expected {
                 assert_eq!(normalise_path(once), Ok(once.to_owned()));
             }

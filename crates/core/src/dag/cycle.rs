@@ -27,10 +27,8 @@ pub(super) fn cycles(graph: &DiGraph<(), usize>) -> Vec<Cycle> {
     if toposort(graph, None).is_ok() {
         return Vec::new();
     }
-    let mut groups: Vec<Vec<NodeIndex>> = kosaraju_scc(graph)
-        .into_iter()
-        .filter(|group| group.len() > 1)
-        .collect();
+    let mut groups: Vec<Vec<NodeIndex>> =
+        kosaraju_scc(graph).into_iter().filter(|group| group.len() > 1).collect();
     groups.sort_by_cached_key(|group| group.iter().min().copied());
     let mut group_of = vec![usize::MAX; graph.node_count()];
     for (number, group) in groups.iter().enumerate() {
@@ -96,8 +94,5 @@ fn close(graph: &DiGraph<(), usize>, mut ring: Vec<NodeIndex>) -> Option<Cycle> 
         .max_by_key(|(_, edge)| *edge)?;
     let turn = (place + 1) % ring.len();
     ring.rotate_left(turn);
-    Some(Cycle {
-        edge,
-        path: ring.into_iter().map(NodeIndex::index).collect(),
-    })
+    Some(Cycle { edge, path: ring.into_iter().map(NodeIndex::index).collect() })
 }

@@ -24,10 +24,7 @@ impl DagDiff {
     /// Whether all tasks were kept and none was added. (They may be in another order.)
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty()
-            && self.removed.is_empty()
-            && self.changed.is_empty()
-            && self.rewired.is_empty()
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty() && self.rewired.is_empty()
     }
 }
 
@@ -56,10 +53,7 @@ pub fn diff(old: &Dag, new: &Dag) -> DagDiff {
             diff.kept += 1;
         }
     }
-    diff.removed = old
-        .nodes()
-        .filter(|node| new.node(&node.id).is_none())
-        .map(|node| node.id.clone())
-        .collect();
+    diff.removed =
+        old.nodes().filter(|node| new.node(&node.id).is_none()).map(|node| node.id.clone()).collect();
     diff
 }

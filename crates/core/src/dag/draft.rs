@@ -88,11 +88,7 @@ pub struct DraftNode {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
     /// Anything else that the planner wants to keep with the task.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "json::metadata"
-    )]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "json::metadata")]
     #[schemars(extend("maxProperties" = MAX_METADATA_KEYS))]
     pub metadata: BTreeMap<String, serde_json::Value>,
 }
@@ -183,10 +179,7 @@ impl From<DagParts> for Draft {
             edges: parts
                 .edges
                 .into_iter()
-                .map(|(source, target)| DraftEdge {
-                    source: source.into(),
-                    target: target.into(),
-                })
+                .map(|(source, target)| DraftEdge { source: source.into(), target: target.into() })
                 .collect(),
         }
     }

@@ -25,10 +25,7 @@ const COLOURS: [(&str, &str, &str); 6] = [
 const OTHER: (&str, &str) = ("#ffffff", "#444444");
 
 fn colours(status: &str) -> (&'static str, &'static str) {
-    COLOURS
-        .iter()
-        .find(|(name, ..)| *name == status)
-        .map_or(OTHER, |(_, fill, border)| (*fill, *border))
+    COLOURS.iter().find(|(name, ..)| *name == status).map_or(OTHER, |(_, fill, border)| (*fill, *border))
 }
 
 /// The places of the tasks by their status, for those that have one.
@@ -64,10 +61,7 @@ pub fn mermaid(dag: &Dag, status: impl Fn(&TaskId) -> Option<&'static str>) -> S
     let mut out = String::from("flowchart TD\n");
     for (place, node) in dag.nodes().enumerate() {
         let (id, title) = (Mermaid(node.id.as_str()), cut(&node.title, TITLE));
-        line(
-            &mut out,
-            format_args!("n{place}[\"{id}<br/>{}\"]", Mermaid(&title)),
-        );
+        line(&mut out, format_args!("n{place}[\"{id}<br/>{}\"]", Mermaid(&title)));
     }
     for (source, target) in edges(dag) {
         line(&mut out, format_args!("n{source} --> n{target}"));
@@ -75,15 +69,9 @@ pub fn mermaid(dag: &Dag, status: impl Fn(&TaskId) -> Option<&'static str>) -> S
     for (number, (status, places)) in by_status(dag, status).into_iter().enumerate() {
         let (fill, border) = colours(status);
         line(&mut out, format_args!("%% {}", Comment(status)));
-        line(
-            &mut out,
-            format_args!("classDef s{number} fill:{fill},stroke:{border},color:#111111"),
-        );
+        line(&mut out, format_args!("classDef s{number} fill:{fill},stroke:{border},color:#111111"));
         let nodes: Vec<String> = places.iter().map(|place| format!("n{place}")).collect();
-        line(
-            &mut out,
-            format_args!("class {} s{number}", nodes.join(",")),
-        );
+        line(&mut out, format_args!("class {} s{number}", nodes.join(",")));
     }
     out
 }
@@ -98,15 +86,9 @@ pub fn mermaid(dag: &Dag, status: impl Fn(&TaskId) -> Option<&'static str>) -> S
 pub fn dot(dag: &Dag, status: impl Fn(&TaskId) -> Option<&'static str>) -> String {
     let mut out = format!("digraph \"{}\" {{\n", Dot(dag.goal().as_str()));
     line(&mut out, format_args!("rankdir=TB;"));
-    line(
-        &mut out,
-        format_args!("node [shape=box, style=\"rounded,filled\", fillcolor=\"#ffffff\"];"),
-    );
+    line(&mut out, format_args!("node [shape=box, style=\"rounded,filled\", fillcolor=\"#ffffff\"];"));
     for (place, node) in dag.nodes().enumerate() {
-        line(
-            &mut out,
-            format_args!("n{place} [label=\"{}\"];", label(node)),
-        );
+        line(&mut out, format_args!("n{place} [label=\"{}\"];", label(node)));
     }
     for (source, target) in edges(dag) {
         line(&mut out, format_args!("n{source} -> n{target};"));

@@ -163,9 +163,7 @@ pub enum FaultKind {
         greatest: u32,
     },
     /// More metadata than one task may keep.
-    #[error(
-        "the metadata of a task has at most {MAX_METADATA_BYTES} bytes as JSON, these are more"
-    )]
+    #[error("the metadata of a task has at most {MAX_METADATA_BYTES} bytes as JSON, these are more")]
     MetadataTooLarge,
 }
 
@@ -173,8 +171,7 @@ struct Hint<'a>(Option<&'a str>);
 
 impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .map_or(Ok(()), |id| write!(f, "; is it `{}`?", shorten(id)))
+        self.0.map_or(Ok(()), |id| write!(f, "; is it `{}`?", shorten(id)))
     }
 }
 
@@ -220,11 +217,7 @@ pub(crate) fn cut(text: &str, limit: usize) -> String {
 
 impl fmt::Display for DagFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pointer.is_empty() {
-            self.kind.fmt(f)
-        } else {
-            write!(f, "{}: {}", self.pointer, self.kind)
-        }
+        if self.pointer.is_empty() { self.kind.fmt(f) } else { write!(f, "{}: {}", self.pointer, self.kind) }
     }
 }
 
@@ -250,13 +243,7 @@ impl std::error::Error for DagError {}
 impl DagError {
     /// One fault alone.
     pub(super) fn one(pointer: impl Into<String>, kind: FaultKind) -> Self {
-        Self {
-            faults: vec![DagFault {
-                pointer: pointer.into(),
-                kind,
-            }],
-            omitted: 0,
-        }
+        Self { faults: vec![DagFault { pointer: pointer.into(), kind }], omitted: 0 }
     }
 }
 
@@ -287,12 +274,8 @@ impl Faults {
         if self.unreadable.is_empty() {
             return false;
         }
-        let ends = pointer
-            .match_indices('/')
-            .map(|(at, _)| at)
-            .chain([pointer.len()]);
-        ends.filter_map(|end| pointer.get(..end))
-            .any(|prefix| self.unreadable.contains_key(prefix))
+        let ends = pointer.match_indices('/').map(|(at, _)| at).chain([pointer.len()]);
+        ends.filter_map(|end| pointer.get(..end)).any(|prefix| self.unreadable.contains_key(prefix))
     }
 
     /// Adds one that the schema found, unless more is known about its place already.
@@ -300,10 +283,7 @@ impl Faults {
         if self.kept.len() >= MAX_FAULTS {
             self.omitted += 1;
         } else {
-            self.kept.push(DagFault {
-                pointer,
-                kind: FaultKind::Schema { message },
-            });
+            self.kept.push(DagFault { pointer, kind: FaultKind::Schema { message } });
         }
     }
 
@@ -319,10 +299,7 @@ impl Faults {
     /// The faults in the order of the draft.
     pub(super) fn into_error(mut self) -> DagError {
         self.kept.sort_by_cached_key(|fault| place(&fault.pointer));
-        DagError {
-            faults: self.kept,
-            omitted: self.omitted,
-        }
+        DagError { faults: self.kept, omitted: self.omitted }
     }
 }
 
@@ -337,10 +314,7 @@ fn place(pointer: &str) -> (u8, usize) {
         Some(_) => 4,
     };
     // The array itself goes before what is in it.
-    let number = steps
-        .next()
-        .and_then(|step| step.parse().ok())
-        .map_or(0, |number: usize| number + 1);
+    let number = steps.next().and_then(|step| step.parse().ok()).map_or(0, |number: usize| number + 1);
     (part, number)
 }
 
@@ -352,10 +326,7 @@ mod tests {
     fn an_error_shows_the_first_faults_and_counts_the_others() {
         let mut faults = Faults::default();
         for index in 0..1_500 {
-            faults.push(
-                format!("/nodes/{index}/title"),
-                FaultKind::Blank { what: "title" },
-            );
+            faults.push(format!("/nodes/{index}/title"), FaultKind::Blank { what: "title" });
         }
         let error = faults.into_error();
         assert_eq!((error.faults.len(), error.omitted), (1_000, 500));
@@ -372,10 +343,7 @@ mod tests {
         assert!(text.contains("`t0` -> `t1` ->"), "{text}");
         assert!(text.ends_with("`t10` -> (89 more) -> `t0`"), "{text}");
         let path = vec!["a".into(), "b".into(), "a".into()];
-        assert_eq!(
-            FaultKind::Cycle { path }.to_string(),
-            "the tasks wait for each other: `a` -> `b` -> `a`"
-        );
+        assert_eq!(FaultKind::Cycle { path }.to_string(), "the tasks wait for each other: `a` -> `b` -> `a`");
     }
 
     #[test]

@@ -116,20 +116,10 @@ pub(super) fn read(text: &str) -> Result<Loose, Unread> {
     let left = Cell::new(MAX_VALUES);
     let (tasks, edges) = (Cell::new(0), Cell::new(0));
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let seed = Bounded {
-        left: &left,
-        top: Some((&tasks, &edges)),
-        list: None,
-    };
-    let read = seed
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
+    let seed = Bounded { left: &left, top: Some((&tasks, &edges)), list: None };
+    let read = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     match read {
-        Ok(value) => Ok(Loose {
-            value,
-            tasks: tasks.get(),
-            edges: edges.get(),
-        }),
+        Ok(value) => Ok(Loose { value, tasks: tasks.get(), edges: edges.get() }),
         Err(_) if left.get() == 0 => Err(Unread::TooMuch),
         Err(error) => Err(Unread::Syntax(error)),
     }
@@ -147,11 +137,7 @@ struct Bounded<'a> {
 
 impl<'a> Bounded<'a> {
     fn new(left: &'a Cell<usize>) -> Self {
-        Self {
-            left,
-            top: None,
-            list: None,
-        }
+        Self { left, top: None, list: None }
     }
 }
 
@@ -241,10 +227,7 @@ impl<'de> Visitor<'de> for Bounded<'_> {
                 (Some((_, edges)), "edges") => Some((edges, MAX_EDGES)),
                 _ => None,
             };
-            let inner = Self {
-                list,
-                ..Self::new(self.left)
-            };
+            let inner = Self { list, ..Self::new(self.left) };
             let value = entries.next_value_seed(inner)?;
             if map.contains_key(&key) {
                 let key = super::fault::shorten(&key);

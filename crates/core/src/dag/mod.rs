@@ -86,10 +86,7 @@ impl Dag {
         DagParts {
             goal_id: self.goal.clone(),
             nodes: self.nodes().map(|node| Node::clone(node)).collect(),
-            edges: self
-                .edges()
-                .map(|(source, target)| (source.clone(), target.clone()))
-                .collect(),
+            edges: self.edges().map(|(source, target)| (source.clone(), target.clone())).collect(),
         }
     }
 
@@ -134,9 +131,7 @@ impl Dag {
     /// The task called `id`.
     #[must_use]
     pub fn node(&self, id: &TaskId) -> Option<&Arc<Node>> {
-        self.index
-            .get(id)
-            .and_then(|index| self.graph.node_weight(*index))
+        self.index.get(id).and_then(|index| self.graph.node_weight(*index))
     }
 
     /// The tasks that wait for `id`, in the order of the draft.
@@ -173,9 +168,7 @@ impl Dag {
     }
 
     fn without(&self, direction: Direction) -> impl Iterator<Item = &Arc<Node>> {
-        self.graph
-            .externals(direction)
-            .filter_map(|index| self.graph.node_weight(index))
+        self.graph.externals(direction).filter_map(|index| self.graph.node_weight(index))
     }
 
     /// All tasks, each after those that it waits for: layer by layer (see [`Analysis`]), in a layer
@@ -185,11 +178,7 @@ impl Dag {
         let mut order = Vec::with_capacity(self.len());
         for layer in analysis::layers(&self.graph) {
             let first = order.len();
-            order.extend(
-                layer
-                    .into_iter()
-                    .filter_map(|index| self.graph.node_weight(index)),
-            );
+            order.extend(layer.into_iter().filter_map(|index| self.graph.node_weight(index)));
             if let Some(layer) = order.get_mut(first..) {
                 // The sort is stable, and layers come in the order of the draft.
                 layer.sort_by_key(|node| Reverse(node.priority));
@@ -237,12 +226,7 @@ impl Dag {
     pub fn with_prefix(&self, prefix: &GoalId) -> Result<Self, IdError> {
         let nodes = self
             .nodes()
-            .map(|node| {
-                Ok(Node {
-                    id: TaskId::new(format!("{prefix}.{}", node.id))?,
-                    ..Node::clone(node)
-                })
-            })
+            .map(|node| Ok(Node { id: TaskId::new(format!("{prefix}.{}", node.id))?, ..Node::clone(node) }))
             .collect::<Result<_, _>>()?;
         let edges = self.graph.raw_edges().iter().rev();
         let edges = edges.map(|edge| (edge.source().index(), edge.target().index()));

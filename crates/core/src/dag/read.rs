@@ -25,19 +25,15 @@ const MESSAGE: usize = 200;
 /// [`DagError`] has every fault, unless the text is no JSON at all, or too long: then it has that one.
 pub fn parse(json: &str) -> Result<Dag, DagError> {
     if json.len() > MAX_TEXT_BYTES {
-        let kind = FaultKind::TooLong {
-            what: "the text",
-            found: json.len(),
-            limit: MAX_TEXT_BYTES,
-            unit: "bytes",
-        };
+        let kind =
+            FaultKind::TooLong { what: "the text", found: json.len(), limit: MAX_TEXT_BYTES, unit: "bytes" };
         return Err(DagError::one("", kind));
     }
     // Some editors begin a file with a byte order mark.
     let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let typed = json::object::<_, Draft>(&mut deserializer)
-        .and_then(|draft| deserializer.end().map(|()| draft));
+    let typed =
+        json::object::<_, Draft>(&mut deserializer).and_then(|draft| deserializer.end().map(|()| draft));
     let refusal = match typed {
         Ok(draft) => return validate(draft),
         Err(error) => error,
@@ -77,14 +73,7 @@ fn syntax(error: &serde_json::Error) -> DagError {
     let text = error.to_string();
     let place = format!(" at line {line} column {column}");
     let message = cut(text.strip_suffix(&place).unwrap_or(&text), MESSAGE);
-    DagError::one(
-        "",
-        FaultKind::Syntax {
-            line,
-            column,
-            message,
-        },
-    )
+    DagError::one("", FaultKind::Syntax { line, column, message })
 }
 
 /// Everything that is wrong with a value that is no draft, because of `refusal` and perhaps more.
@@ -107,10 +96,8 @@ fn explain(value: &Value, refusal: &serde_json::Error) -> DagError {
     let unsaid: Vec<(String, String)> = std::mem::take(&mut faults.unreadable)
         .into_iter()
         .filter(|(pointer, reason)| {
-            let said_below = said
-                .range(pointer.clone()..)
-                .next()
-                .is_some_and(|said| said.starts_with(pointer.as_str()));
+            let said_below =
+                said.range(pointer.clone()..).next().is_some_and(|said| said.starts_with(pointer.as_str()));
             !reason.is_empty() && !said_below && said.len() < MAX_FAULTS
         })
         .collect();
@@ -128,11 +115,7 @@ fn lenient(value: &Value, faults: &mut Faults) -> Draft {
     let Some(draft) = object(value, String::new(), faults) else {
         return Draft::default();
     };
-    let mut this = Fields {
-        map: draft,
-        at: String::new(),
-        faults,
-    };
+    let mut this = Fields { map: draft, at: String::new(), faults };
     let goal_id = this.required("goal_id");
     let nodes = this.list("nodes", true);
     let edges = this.list("edges", false);
@@ -183,10 +166,7 @@ fn lenient_edge(value: &Value, at: String, faults: &mut Faults) -> DraftEdge {
         return DraftEdge::default();
     };
     let mut this = Fields { map, at, faults };
-    DraftEdge {
-        source: this.required("source"),
-        target: this.required("target"),
-    }
+    DraftEdge { source: this.required("source"), target: this.required("target") }
 }
 
 fn object<'a>(value: &'a Value, at: String, faults: &mut Faults) -> Option<&'a Map<String, Value>> {

@@ -37,21 +37,16 @@ pub(super) fn draft_faults(value: &Value) -> impl Iterator<Item = SchemaFault> {
     let whole = DRAFT
         .faults(frame.as_ref().unwrap_or(value))
         .into_iter()
-        .filter(|fault| {
-            !fault.pointer.starts_with("/nodes/") && !fault.pointer.starts_with("/edges/")
-        });
+        .filter(|fault| !fault.pointer.starts_with("/nodes/") && !fault.pointer.starts_with("/edges/"));
     let inner = parts.into_iter().flat_map(move |(key, validator)| {
         let list = value.get(key).and_then(Value::as_array);
-        list.into_iter()
-            .flatten()
-            .enumerate()
-            .flat_map(move |(index, element)| {
-                let mut faults = validator.faults(element);
-                for fault in &mut faults {
-                    fault.pointer = format!("/{key}/{index}{}", fault.pointer);
-                }
-                faults
-            })
+        list.into_iter().flatten().enumerate().flat_map(move |(index, element)| {
+            let mut faults = validator.faults(element);
+            for fault in &mut faults {
+                fault.pointer = format!("/{key}/{index}{}", fault.pointer);
+            }
+            faults
+        })
     });
     whole.chain(inner)
 }

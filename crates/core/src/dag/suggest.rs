@@ -64,10 +64,7 @@ fn distance(left: &[u8], right: &[u8]) -> usize {
         }
         row = next;
     }
-    (right.len() + FAR)
-        .checked_sub(left.len())
-        .and_then(|k| row.get(k).copied())
-        .unwrap_or(OUT)
+    (right.len() + FAR).checked_sub(left.len()).and_then(|k| row.get(k).copied()).unwrap_or(OUT)
 }
 
 #[cfg(test)]
@@ -106,11 +103,7 @@ mod tests {
             ("abcdef", "cdef", 2),
             ("cdef", "abcdef", 2),
         ] {
-            assert_eq!(
-                distance(left.as_bytes(), right.as_bytes()),
-                expected,
-                "{left} {right}"
-            );
+            assert_eq!(distance(left.as_bytes(), right.as_bytes()), expected, "{left} {right}");
         }
     }
 }

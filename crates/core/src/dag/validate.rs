@@ -10,8 +10,7 @@ use super::cycle::cycles;
 use super::fault::{DagError, FaultKind, Faults, cut};
 use super::limits::{
     MAX_ARTIFACT_PATH, MAX_ARTIFACTS, MAX_ATTEMPTS, MAX_CAPABILITIES, MAX_CHECKS, MAX_COMMAND,
-    MAX_DESCRIPTION, MAX_EDGES, MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_PRIORITY, MAX_TASKS,
-    MAX_TITLE,
+    MAX_DESCRIPTION, MAX_EDGES, MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_PRIORITY, MAX_TASKS, MAX_TITLE,
 };
 use super::suggest::suggest;
 use super::{Dag, Draft, DraftNode, Node};
@@ -56,10 +55,7 @@ pub(super) fn check(draft: &Draft, faults: &mut Faults) -> Vec<(usize, usize)> {
     let places = index_tasks(draft, faults);
     let edges = resolve(draft, &places, faults);
     check_cycles(draft, &edges, faults);
-    edges
-        .into_iter()
-        .map(|(source, target, _)| (source, target))
-        .collect()
+    edges.into_iter().map(|(source, target, _)| (source, target)).collect()
 }
 
 /// Refuses more than the most; says whether it did. Nothing else is looked at then.
@@ -101,25 +97,13 @@ fn check_node(index: usize, node: &DraftNode, faults: &mut Faults) {
     fault("title", blank("the title", &node.title));
     fault("title", long("the title", &node.title, MAX_TITLE));
     if let Some(text) = &node.description {
-        fault(
-            "description",
-            long("the description", text, MAX_DESCRIPTION),
-        );
+        fault("description", long("the description", text, MAX_DESCRIPTION));
     }
-    fault(
-        "priority",
-        range("the priority", node.priority, 0, MAX_PRIORITY),
-    );
+    fault("priority", range("the priority", node.priority, 0, MAX_PRIORITY));
     if let Some(attempts) = node.max_attempts {
-        fault(
-            "max_attempts",
-            range("the number of attempts", attempts, 1, MAX_ATTEMPTS),
-        );
+        fault("max_attempts", range("the number of attempts", attempts, 1, MAX_ATTEMPTS));
     }
-    fault(
-        "expected_artifacts",
-        many("the list", node.expected_artifacts.len(), MAX_ARTIFACTS),
-    );
+    fault("expected_artifacts", many("the list", node.expected_artifacts.len(), MAX_ARTIFACTS));
     for (nth, path) in node.expected_artifacts.iter().enumerate() {
         let field = format!("expected_artifacts/{nth}");
         fault(&field, long("the path", path, MAX_ARTIFACT_PATH));
@@ -128,17 +112,11 @@ fn check_node(index: usize, node: &DraftNode, faults: &mut Faults) {
             fault(&field, Some(FaultKind::ArtifactPath { path, reason }));
         }
     }
-    fault(
-        "capabilities",
-        many("the list", node.capabilities.len(), MAX_CAPABILITIES),
-    );
+    fault("capabilities", many("the list", node.capabilities.len(), MAX_CAPABILITIES));
     for (nth, capability) in node.capabilities.iter().enumerate() {
         if let Err(reason) = check_id(capability) {
             let capability = shown(capability);
-            fault(
-                &format!("capabilities/{nth}"),
-                Some(FaultKind::InvalidCapability { capability, reason }),
-            );
+            fault(&format!("capabilities/{nth}"), Some(FaultKind::InvalidCapability { capability, reason }));
         }
     }
     for kind in node.run.iter().flat_map(|command| check_command(command)) {
@@ -170,35 +148,16 @@ fn blank(what: &'static str, text: &str) -> Option<FaultKind> {
 
 /// Counts characters, as JSON Schema does, but only of texts that may have too many.
 fn long(what: &'static str, text: &str, limit: usize) -> Option<FaultKind> {
-    let found = if text.len() > limit {
-        text.chars().count()
-    } else {
-        0
-    };
-    (found > limit).then_some(FaultKind::TooLong {
-        what,
-        found,
-        limit,
-        unit: "characters",
-    })
+    let found = if text.len() > limit { text.chars().count() } else { 0 };
+    (found > limit).then_some(FaultKind::TooLong { what, found, limit, unit: "characters" })
 }
 
 fn many(what: &'static str, found: usize, limit: usize) -> Option<FaultKind> {
-    (found > limit).then_some(FaultKind::TooLong {
-        what,
-        found,
-        limit,
-        unit: "items",
-    })
+    (found > limit).then_some(FaultKind::TooLong { what, found, limit, unit: "items" })
 }
 
 fn range(what: &'static str, found: u32, least: u32, greatest: u32) -> Option<FaultKind> {
-    (!(least..=greatest).contains(&found)).then_some(FaultKind::OutOfRange {
-        what,
-        found,
-        least,
-        greatest,
-    })
+    (!(least..=greatest).contains(&found)).then_some(FaultKind::OutOfRange { what, found, least, greatest })
 }
 
 fn check_metadata(metadata: &BTreeMap<String, serde_json::Value>) -> Option<FaultKind> {
@@ -211,8 +170,7 @@ fn check_metadata(metadata: &BTreeMap<String, serde_json::Value>) -> Option<Faul
         });
     }
     // The writer refuses the first byte too many, so that a huge value is not written out.
-    let fits =
-        metadata.is_empty() || serde_json::to_writer(Room(MAX_METADATA_BYTES), metadata).is_ok();
+    let fits = metadata.is_empty() || serde_json::to_writer(Room(MAX_METADATA_BYTES), metadata).is_ok();
     (!fits).then_some(FaultKind::MetadataTooLarge)
 }
 
@@ -221,10 +179,7 @@ struct Room(usize);
 
 impl io::Write for Room {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self
-            .0
-            .checked_sub(bytes.len())
-            .ok_or(io::ErrorKind::StorageFull)?;
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
         Ok(bytes.len())
     }
 
@@ -241,10 +196,7 @@ fn index_tasks<'a>(draft: &'a Draft, faults: &mut Faults) -> HashMap<&'a str, us
         // Two empty ids are two faults already.
         if first != index && !node.id.is_empty() {
             let id = shown(&node.id);
-            faults.push(
-                format!("/nodes/{index}/id"),
-                FaultKind::DuplicateTask { id, first },
-            );
+            faults.push(format!("/nodes/{index}/id"), FaultKind::DuplicateTask { id, first });
         }
     }
     places.remove("");
@@ -253,11 +205,7 @@ fn index_tasks<'a>(draft: &'a Draft, faults: &mut Faults) -> HashMap<&'a str, us
 
 /// The edges between tasks that are there: `(source, target, place in the draft)`, sorted by the
 /// first two, each pair once.
-fn resolve(
-    draft: &Draft,
-    places: &HashMap<&str, usize>,
-    faults: &mut Faults,
-) -> Vec<(usize, usize, usize)> {
+fn resolve(draft: &Draft, places: &HashMap<&str, usize>, faults: &mut Faults) -> Vec<(usize, usize, usize)> {
     // A task whose id could not be read may be the one that is missed.
     let all_known = !faults.unreadable.keys().any(|pointer| {
         pointer == "/nodes"
@@ -273,25 +221,17 @@ fn resolve(
             if place.is_none() && all_known {
                 suggested += 1;
                 let known = draft.nodes.iter().map(|node| node.id.as_str());
-                let suggestion = (suggested <= SUGGESTED)
-                    .then(|| suggest(id, known))
-                    .flatten()
-                    .map(str::to_owned);
+                let suggestion =
+                    (suggested <= SUGGESTED).then(|| suggest(id, known)).flatten().map(str::to_owned);
                 let id = shown(id);
-                faults.push(
-                    format!("/edges/{index}/{end}"),
-                    FaultKind::UnknownDependency { id, suggestion },
-                );
+                faults.push(format!("/edges/{index}/{end}"), FaultKind::UnknownDependency { id, suggestion });
             }
             place
         });
         match ends {
-            [Some(source), Some(target)] if source == target => faults.push(
-                format!("/edges/{index}"),
-                FaultKind::SelfDependency {
-                    id: shown(&edge.source),
-                },
-            ),
+            [Some(source), Some(target)] if source == target => {
+                faults.push(format!("/edges/{index}"), FaultKind::SelfDependency { id: shown(&edge.source) });
+            }
             [Some(source), Some(target)] => edges.push((source, target, index)),
             _ => {}
         }
@@ -324,13 +264,7 @@ fn check_cycles(draft: &Draft, edges: &[(usize, usize, usize)], faults: &mut Fau
 /// Makes the DAG of a draft in which no fault was found.
 fn build(draft: Draft, edges: Vec<(usize, usize)>) -> Result<Dag, DagError> {
     let invalid = |pointer: String, reason: IdError| {
-        DagError::one(
-            pointer,
-            FaultKind::InvalidId {
-                id: String::new(),
-                reason,
-            },
-        )
+        DagError::one(pointer, FaultKind::InvalidId { id: String::new(), reason })
     };
     let goal = GoalId::new(draft.goal_id).map_err(|e| invalid("/goal_id".into(), e))?;
     let nodes = draft
@@ -350,11 +284,7 @@ fn build_node(draft: DraftNode) -> Result<Node, IdError> {
         .filter_map(|path| normalise_path(path).ok())
         .filter(|path| seen.insert(path.clone()))
         .collect();
-    let mut capabilities = draft
-        .capabilities
-        .iter()
-        .map(Capability::new)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut capabilities = draft.capabilities.iter().map(Capability::new).collect::<Result<Vec<_>, _>>()?;
     capabilities.sort_unstable();
     capabilities.dedup();
     Ok(Node {

@@ -9,11 +9,7 @@ fn read_text(text: &str) -> Heartbeat {
 fn said(text: &str) -> Vec<(usize, HeartbeatDirective)> {
     let heartbeat = read_text(text);
     assert_eq!(heartbeat.warnings, [], "{text}");
-    heartbeat
-        .lines
-        .into_iter()
-        .map(|line| (line.line, line.directive))
-        .collect()
+    heartbeat.lines.into_iter().map(|line| (line.line, line.directive)).collect()
 }
 
 fn task(id: &str) -> TaskId {
@@ -38,10 +34,7 @@ fn a_whole_file_is_read_in_order() {
     );
     let heartbeat = read_text(text);
     assert_eq!(&text[heartbeat.lines[1].span.clone()], "resume");
-    assert_eq!(
-        &text[heartbeat.lines[4].span.clone()],
-        "ELEVATE t-2.b 1000000"
-    );
+    assert_eq!(&text[heartbeat.lines[4].span.clone()], "ELEVATE t-2.b 1000000");
 }
 
 #[test]
@@ -72,72 +65,22 @@ fn prose_steers_nothing() {
 fn what_looks_like_a_directive_is_pointed_out() {
     for (text, place, message, help) in [
         ("PAUSE now", "1:1", "`PAUSE` stands alone", "write `PAUSE`"),
-        (
-            "PAUSE:",
-            "1:1",
-            "`PAUSE:` is not a directive",
-            "write `PAUSE`",
-        ),
-        (
-            "pause:",
-            "1:1",
-            "`pause:` is not a directive",
-            "write `PAUSE`",
-        ),
-        (
-            "a\n\n  PAUSED",
-            "3:3",
-            "`PAUSED` is not a directive",
-            "did you mean `PAUSE`?",
-        ),
+        ("PAUSE:", "1:1", "`PAUSE:` is not a directive", "write `PAUSE`"),
+        ("pause:", "1:1", "`pause:` is not a directive", "write `PAUSE`"),
+        ("a\n\n  PAUSED", "3:3", "`PAUSED` is not a directive", "did you mean `PAUSE`?"),
         (
             "RESTART now",
             "1:1",
             "`RESTART` is not a directive",
             "the directives are PAUSE, RESUME, REPARSE, DROP-TASK, ELEVATE, FLUSH-MEMORY; write prose in lower case",
         ),
-        (
-            "REPARS",
-            "1:1",
-            "`REPARS` is not a directive",
-            "did you mean `REPARSE`?",
-        ),
-        (
-            "FLUSH_MEMORY",
-            "1:1",
-            "`FLUSH_MEMORY` is not a directive",
-            "did you mean `FLUSH-MEMORY`?",
-        ),
-        (
-            "DROP t1",
-            "1:1",
-            "`DROP` is not a directive",
-            "did you mean `DROP-TASK`?",
-        ),
-        (
-            "FLUSH memory",
-            "1:1",
-            "`FLUSH` is not a directive",
-            "did you mean `FLUSH-MEMORY`?",
-        ),
-        (
-            "- DROP-TASK",
-            "1:3",
-            "`DROP-TASK` takes a task",
-            "write `DROP-TASK <task>`",
-        ),
-        (
-            "DROP-TASK a b",
-            "1:1",
-            "`DROP-TASK` takes a task",
-            "write `DROP-TASK <task>`",
-        ),
-        (
-            "ELEVATE a",
-            "1:1",
-            "`ELEVATE` takes a task and a priority",
-            "write `ELEVATE <task> <priority>`",
-        ),
+        ("REPARS", "1:1", "`REPARS` is not a directive", "did you mean `REPARSE`?"),
+        ("FLUSH_MEMORY", "1:1", "`FLUSH_MEMORY` is not a directive", "did you mean `FLUSH-MEMORY`?"),
+        ("DROP t1", "1:1", "`DROP` is not a directive", "did you mean `DROP-TASK`?"),
+        ("FLUSH memory", "1:1", "`FLUSH` is not a directive", "did you mean `FLUSH-MEMORY`?"),
+        ("- DROP-TASK", "1:3", "`DROP-TASK` takes a task", "write `DROP-TASK <task>`"),
+        ("DROP-TASK a b", "1:1", "`DROP-TASK` takes a task", "write `DROP-TASK <task>`"),
+        ("ELEVATE a", "1:1", "`ELEVATE` takes a task and a priority", "write `ELEVATE <task> <priority>`"),
         (
             "ELEVATE a high",
             "1:11",
@@ -171,11 +114,7 @@ fn what_looks_like_a_directive_is_pointed_out() {
         };
         assert_eq!(warning.message, message, "{text}");
         assert_eq!(warning.help.as_deref(), Some(help), "{text}");
-        assert_eq!(
-            source.position(warning.span.start).to_string(),
-            place,
-            "{text}"
-        );
+        assert_eq!(source.position(warning.span.start).to_string(), place, "{text}");
     }
 }
 
@@ -187,15 +126,9 @@ fn large_files_are_bounded() {
 
     let heartbeat = read_text(&"PAUSE\n".repeat(MAX_DIRECTIVES + 5));
     assert_eq!(heartbeat.lines.len(), MAX_DIRECTIVES);
-    assert_eq!(
-        heartbeat.warnings[0].message,
-        "only the first 10000 directives are read"
-    );
+    assert_eq!(heartbeat.warnings[0].message, "only the first 10000 directives are read");
 
-    assert_eq!(
-        read_text(&"PAUSED\n".repeat(5_000)).warnings.len(),
-        MAX_WARNINGS
-    );
+    assert_eq!(read_text(&"PAUSED\n".repeat(5_000)).warnings.len(), MAX_WARNINGS);
 }
 
 #[test]
@@ -203,11 +136,8 @@ fn bytes_that_are_no_text_are_passed_over() {
     let (source, heartbeat) = parse_bytes("h", b"PAUSE\n\xff\xfe\nRESUME\nPAUSED\n");
     assert_eq!(heartbeat.lines.len(), 2);
     assert_eq!(heartbeat.lines[1].line, 3);
-    let places: Vec<String> = heartbeat
-        .warnings
-        .iter()
-        .map(|warning| source.position(warning.span.start).to_string())
-        .collect();
+    let places: Vec<String> =
+        heartbeat.warnings.iter().map(|warning| source.position(warning.span.start).to_string()).collect();
     assert_eq!(places, ["2:1", "4:1"]);
     assert_eq!(parse_bytes("h", b"PAUSE").1.warnings, []);
 }

@@ -96,9 +96,7 @@ fn take(agent: &mut AgentSpec, key: Key, field: &Field, faults: &mut Faults<'_>)
     match key {
         Key::Name => {}
         Key::Goal => {
-            agent.goal = field
-                .scalar(faults)
-                .and_then(|value| id(&value, "goal", faults));
+            agent.goal = field.scalar(faults).and_then(|value| id(&value, "goal", faults));
         }
         Key::Heartbeat => agent.heartbeat = text(field, faults),
         Key::Instructions => agent.instructions = text(field, faults),
@@ -121,9 +119,7 @@ fn take(agent: &mut AgentSpec, key: Key, field: &Field, faults: &mut Faults<'_>)
         }
         Key::Capabilities => agent.capabilities = capabilities(field.list(faults), faults),
         Key::Cadence => {
-            agent.cadence = field
-                .scalar(faults)
-                .and_then(|value| duration(&value, faults));
+            agent.cadence = field.scalar(faults).and_then(|value| duration(&value, faults));
         }
         Key::DependsOn => {
             for value in field.list(faults) {
@@ -177,11 +173,7 @@ pub(super) fn capabilities(values: Vec<Value>, faults: &mut Faults<'_>) -> Vec<C
 
 /// A span of time.
 pub(super) fn duration(value: &Value, faults: &mut Faults<'_>) -> Option<HumanDuration> {
-    value
-        .text
-        .parse::<HumanDuration>()
-        .map_err(|error| faults.error(&value.span, error.to_string()))
-        .ok()
+    value.text.parse::<HumanDuration>().map_err(|error| faults.error(&value.span, error.to_string())).ok()
 }
 
 /// A whole number from `least` to `most`.
@@ -192,11 +184,7 @@ pub(super) fn number(
     most: u32,
     faults: &mut Faults<'_>,
 ) -> Option<u32> {
-    let number = value
-        .text
-        .parse::<u32>()
-        .ok()
-        .filter(|number| (least..=most).contains(number));
+    let number = value.text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
     if number.is_none() {
         faults.error(
             &value.span,
@@ -213,10 +201,7 @@ pub(super) fn number(
 pub(super) fn text(field: &Field, faults: &mut Faults<'_>) -> Option<Spanned<String>> {
     let value = field.scalar(faults)?;
     if value.text.len() > MAX_TEXT {
-        faults.error(
-            &value.span,
-            format!("`{}` has at most {MAX_TEXT} bytes", field.key.text),
-        );
+        faults.error(&value.span, format!("`{}` has at most {MAX_TEXT} bytes", field.key.text));
         return None;
     }
     Some(Spanned::new(value.text, value.span))

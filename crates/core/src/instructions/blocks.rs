@@ -17,11 +17,7 @@ const MAX_LIST_DEPTH: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Block {
     /// A heading; `title` is the text on its line.
-    Heading {
-        level: u8,
-        title: Range<usize>,
-        range: Range<usize>,
-    },
+    Heading { level: u8, title: Range<usize>, range: Range<usize> },
     /// A list of any kind.
     List(List),
     /// A code block.
@@ -83,11 +79,7 @@ pub(super) fn read(text: &str) -> Vec<Block> {
     };
     let options = Options::ENABLE_YAML_STYLE_METADATA_BLOCKS | Options::ENABLE_TABLES;
     let events = Parser::new_ext(outline, options).into_offset_iter();
-    Reader {
-        text,
-        events: events.peekable(),
-    }
-    .blocks(0)
+    Reader { text, events: events.peekable() }.blocks(0)
 }
 
 struct Reader<'a, I: Iterator<Item = (Event<'a>, Range<usize>)>> {
@@ -134,10 +126,7 @@ impl<'a, I: Iterator<Item = (Event<'a>, Range<usize>)>> Reader<'a, I> {
             };
             match block {
                 Some(block) => {
-                    blocks.extend(
-                        bare.take()
-                            .map(|range| Block::Text(trimmed(self.text, range))),
-                    );
+                    blocks.extend(bare.take().map(|range| Block::Text(trimmed(self.text, range))));
                     blocks.push(block);
                 }
                 None => {
@@ -174,10 +163,7 @@ impl<'a, I: Iterator<Item = (Event<'a>, Range<usize>)>> Reader<'a, I> {
                 _ => break,
             }
         }
-        List {
-            range: trimmed(self.text, range),
-            items,
-        }
+        List { range: trimmed(self.text, range), items }
     }
 
     fn code(&mut self, kind: &CodeBlockKind<'_>, range: &Range<usize>) -> Code {
@@ -247,11 +233,8 @@ fn heading_title(text: &str, range: Range<usize>) -> Range<usize> {
         let opened = raw.trim_start_matches('#');
         let start = range.start + (raw.len() - opened.len());
         let closed = opened.trim_end_matches('#');
-        let end = if closed.is_empty() || closed.ends_with([' ', '\t']) {
-            start + closed.len()
-        } else {
-            range.end
-        };
+        let end =
+            if closed.is_empty() || closed.ends_with([' ', '\t']) { start + closed.len() } else { range.end };
         return trimmed(text, start..end);
     }
     let last_line = raw.trim_end().rfind('\n').unwrap_or(raw.len());
@@ -279,16 +262,14 @@ mod tests {
 
     #[test]
     fn items_keep_their_first_lines_as_written() {
-        let text = "- [ ] \\*a* `b` -- \"c\" {#x}\n  more\n\n  ```sh\n  echo 1\n\n  echo 2\n  ```\n- [ ] d\n1. e\n";
+        let text =
+            "- [ ] \\*a* `b` -- \"c\" {#x}\n  more\n\n  ```sh\n  echo 1\n\n  echo 2\n  ```\n- [ ] d\n1. e\n";
         let blocks = read(text);
         let [Block::List(list), Block::List(numbered)] = blocks.as_slice() else {
             panic!("{blocks:?}");
         };
         let first = &list.items[0];
-        assert_eq!(
-            slice(text, &first.head),
-            "[ ] \\*a* `b` -- \"c\" {#x}\n  more"
-        );
+        assert_eq!(slice(text, &first.head), "[ ] \\*a* `b` -- \"c\" {#x}\n  more");
         let Block::Code(code) = &first.children[0] else {
             panic!("{first:?}");
         };

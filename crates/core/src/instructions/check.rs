@@ -34,47 +34,33 @@ impl Found {
     /// Checks everything against everything.
     pub(super) fn finish(mut self, faults: &mut Faults<'_>) -> Instructions {
         if self.agents.is_empty() && !self.broken_agent {
-            faults.push(self.no_agent.take().unwrap_or_else(|| {
-                Diagnostic::error(0..0, "no agent is declared").help(ADD_AGENT)
-            }));
+            faults.push(
+                self.no_agent
+                    .take()
+                    .unwrap_or_else(|| Diagnostic::error(0..0, "no agent is declared").help(ADD_AGENT)),
+            );
         }
         if !self.goals_declared
             && let Some(goal) = &self.default_goal
         {
             for agent in &mut self.agents {
                 let span = agent.name.span.clone();
-                agent
-                    .goal
-                    .get_or_insert_with(|| Spanned::new(goal.clone(), span));
+                agent.goal.get_or_insert_with(|| Spanned::new(goal.clone(), span));
             }
         }
         repeated(
-            self.agents
-                .iter()
-                .map(|agent| (agent.name.value.as_str(), &agent.name.span)),
+            self.agents.iter().map(|agent| (agent.name.value.as_str(), &agent.name.span)),
             "agent",
             faults,
         );
-        repeated(
-            self.goals
-                .iter()
-                .map(|goal| (goal.name.text.as_str(), &goal.name.span)),
-            "goal",
-            faults,
-        );
+        repeated(self.goals.iter().map(|goal| (goal.name.text.as_str(), &goal.name.span)), "goal", faults);
         depends_on(&mut self.agents, faults);
         self.match_goals(faults);
-        let mut lists: Vec<_> = self
-            .goals
-            .iter_mut()
-            .map(|goal| (goal.name.text.clone(), &mut goal.checklist))
-            .collect();
+        let mut lists: Vec<_> =
+            self.goals.iter_mut().map(|goal| (goal.name.text.clone(), &mut goal.checklist)).collect();
         checklist::link(&mut lists, faults);
-        let mut goals: Vec<GoalSpec> = self
-            .goals
-            .into_iter()
-            .filter_map(|goal| goal.into_spec(faults))
-            .collect();
+        let mut goals: Vec<GoalSpec> =
+            self.goals.into_iter().filter_map(|goal| goal.into_spec(faults)).collect();
         if !self.goals_declared {
             let mut known: HashSet<GoalId> = HashSet::new();
             for goal in self.agents.iter().filter_map(|agent| agent.goal.as_ref()) {
@@ -89,10 +75,7 @@ impl Found {
                 }
             }
         }
-        Instructions {
-            agents: self.agents,
-            goals,
-        }
+        Instructions { agents: self.agents, goals }
     }
 
     /// Every agent's goal is there, and every goal has an agent.
@@ -106,10 +89,7 @@ impl Found {
                     faults.push(
                         Diagnostic::warning(
                             agent.name.span.clone(),
-                            format!(
-                                "agent `{}` names no goal, and the file declares none",
-                                agent.name.value
-                            ),
+                            format!("agent `{}` names no goal, and the file declares none", agent.name.value),
                         )
                         .help("add `- Goal: …`, or a section `## Goals`"),
                     );
@@ -122,13 +102,9 @@ impl Found {
             if self.goals_declared && !names().any(|known| known == name) {
                 // The goal that was meant does have an agent.
                 wanted.extend(suggest::nearest(name, names()));
-                faults.unknown(
-                    &goal.span,
-                    format!("no goal is called `{name}`"),
-                    name,
-                    names(),
-                    || format!("declare it with `### {name}: Title` below `## Goals`"),
-                );
+                faults.unknown(&goal.span, format!("no goal is called `{name}`"), name, names(), || {
+                    format!("declare it with `### {name}: Title` below `## Goals`")
+                });
             }
         }
         if anything {
@@ -170,10 +146,7 @@ fn repeated<'a>(
 
 /// Checks who starts before whom.
 fn depends_on(agents: &mut [AgentSpec], faults: &mut Faults<'_>) {
-    let names: Vec<String> = agents
-        .iter()
-        .map(|agent| agent.name.value.to_string())
-        .collect();
+    let names: Vec<String> = agents.iter().map(|agent| agent.name.value.to_string()).collect();
     let mut index: HashMap<&str, usize> = HashMap::new();
     for (at, name) in names.iter().enumerate() {
         index.entry(name).or_insert(at);
@@ -202,10 +175,7 @@ fn depends_on(agents: &mut [AgentSpec], faults: &mut Faults<'_>) {
                     &other.span,
                     format!("no agent is called `{name}`"),
                     name,
-                    names
-                        .iter()
-                        .map(String::as_str)
-                        .filter(|it| *it != own.as_str()),
+                    names.iter().map(String::as_str).filter(|it| *it != own.as_str()),
                     || "write the name of another agent of this file".to_owned(),
                 );
             }

@@ -42,17 +42,11 @@ impl Checklist {
 
     /// The DAG that the tasks are, and the place of each.
     pub(super) fn into_draft(self, goal: &str) -> (Draft, Vec<Range<usize>>) {
-        let mut draft = Draft {
-            goal_id: goal.to_owned(),
-            ..Draft::default()
-        };
+        let mut draft = Draft { goal_id: goal.to_owned(), ..Draft::default() };
         let mut spans = Vec::with_capacity(self.tasks.len());
         for task in self.tasks {
             for source in task.after {
-                draft.edges.push(DraftEdge {
-                    source: source.text,
-                    target: task.node.id.clone(),
-                });
+                draft.edges.push(DraftEdge { source: source.text, target: task.node.id.clone() });
             }
             draft.nodes.push(task.node);
             spans.push(task.span);
@@ -114,11 +108,8 @@ fn resolve(
     faults: &mut Faults<'_>,
 ) {
     let ids: Vec<String> = list.tasks.iter().map(|task| task.node.id.clone()).collect();
-    let index: HashMap<&str, usize> = ids
-        .iter()
-        .enumerate()
-        .map(|(index, id)| (id.as_str(), index))
-        .collect();
+    let index: HashMap<&str, usize> =
+        ids.iter().enumerate().map(|(index, id)| (id.as_str(), index)).collect();
     let mut edges: Vec<(usize, usize)> = Vec::new();
     let mut places: HashMap<(usize, usize), Range<usize>> = HashMap::new();
     for (waiting, task) in list.tasks.iter_mut().enumerate() {
@@ -147,9 +138,7 @@ fn resolve(
                     &value.span,
                     format!("`after` names no task: `{name}`"),
                     name,
-                    ids.iter()
-                        .map(String::as_str)
-                        .filter(|id| *id != task.node.id),
+                    ids.iter().map(String::as_str).filter(|id| *id != task.node.id),
                     || "write the id of another task of this goal".to_owned(),
                 );
             }

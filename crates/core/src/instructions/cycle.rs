@@ -36,9 +36,7 @@ fn shortest(graph: &DiGraph<(), ()>, knot: &[NodeIndex]) -> Option<Vec<usize>> {
         for neighbour in next {
             if neighbour == start {
                 let mut path = vec![node.index()];
-                while let Some(before) = path
-                    .last()
-                    .and_then(|last| came_from.get(*last).copied().flatten())
+                while let Some(before) = path.last().and_then(|last| came_from.get(*last).copied().flatten())
                 {
                     path.push(before);
                 }
@@ -59,11 +57,7 @@ fn shortest(graph: &DiGraph<(), ()>, knot: &[NodeIndex]) -> Option<Vec<usize>> {
 /// `a -> b -> a`; a long circle is cut in the middle.
 pub(super) fn drawn<'a>(path: &[usize], name: impl Fn(usize) -> &'a str) -> String {
     const SHOWN: usize = 12;
-    let mut names: Vec<String> = path
-        .iter()
-        .take(SHOWN)
-        .map(|index| name(*index).to_owned())
-        .collect();
+    let mut names: Vec<String> = path.iter().take(SHOWN).map(|index| name(*index).to_owned()).collect();
     if path.len() > SHOWN {
         names.push(format!("… {} more …", path.len() - SHOWN));
     }
@@ -79,10 +73,7 @@ mod tests {
     fn every_knot_gives_its_shortest_circle() {
         assert!(cycles(3, &[(0, 1), (1, 2), (0, 2)]).is_empty());
         assert_eq!(cycles(2, &[(0, 1), (1, 0)]), [vec![0, 1]]);
-        assert_eq!(
-            cycles(6, &[(2, 1), (1, 2), (3, 4), (4, 5), (5, 3), (4, 3)]),
-            [vec![1, 2], vec![3, 4]]
-        );
+        assert_eq!(cycles(6, &[(2, 1), (1, 2), (3, 4), (4, 5), (5, 3), (4, 3)]), [vec![1, 2], vec![3, 4]]);
         assert!(cycles(1, &[(0, 0)]).is_empty());
     }
 
@@ -92,10 +83,6 @@ mod tests {
         let edges: Vec<(usize, usize)> = (0..count).map(|n| (n, (n + 1) % count)).collect();
         let found = cycles(count, &edges);
         assert_eq!(found.len(), 1);
-        assert_eq!(
-            drawn(&found[0], |_| "x").matches("x").count(),
-            13,
-            "twelve and the first again"
-        );
+        assert_eq!(drawn(&found[0], |_| "x").matches("x").count(), 13, "twelve and the first again");
     }
 }

@@ -18,11 +18,7 @@ pub(super) struct Faults<'a> {
 
 impl<'a> Faults<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self {
-            source,
-            found: Vec::new(),
-            dropped: 0,
-        }
+        Self { source, found: Vec::new(), dropped: 0 }
     }
 
     /// The text that they are about.
@@ -71,12 +67,7 @@ impl<'a> Faults<'a> {
     }
 
     /// Something that may be said once and was said again; `first` is where it was said before.
-    pub(super) fn repeated(
-        &mut self,
-        span: &Range<usize>,
-        message: impl Into<String>,
-        first: &Range<usize>,
-    ) {
+    pub(super) fn repeated(&mut self, span: &Range<usize>, message: impl Into<String>, first: &Range<usize>) {
         if self.full() {
             self.dropped += 1;
             return;
@@ -86,10 +77,7 @@ impl<'a> Faults<'a> {
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.found
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
-            || self.dropped > 0
+        self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) || self.dropped > 0
     }
 
     fn full(&self) -> bool {
@@ -103,16 +91,11 @@ impl<'a> Faults<'a> {
         self.found.sort_by_key(|diagnostic| diagnostic.span.start);
         if self.dropped > 0 {
             let end = self.source.text.len();
-            self.found.push(Diagnostic::error(
-                end..end,
-                format!("{} more faults are not shown", self.dropped),
-            ));
+            self.found
+                .push(Diagnostic::error(end..end, format!("{} more faults are not shown", self.dropped)));
         }
         if failed {
-            Err(Report {
-                source: self.source.clone(),
-                diagnostics: self.found,
-            })
+            Err(Report { source: self.source.clone(), diagnostics: self.found })
         } else {
             Ok(self.found)
         }

@@ -30,10 +30,7 @@ impl Value {
             Some(inner) => trimmed(source, span.start + inner.start..span.start + inner.end),
             None => span,
         };
-        Self {
-            text: one_line(slice(source, &span)),
-            span,
-        }
+        Self { text: one_line(slice(source, &span)), span }
     }
 
     /// The parts between commas; a comma at the end ends nothing.
@@ -49,10 +46,7 @@ impl Value {
                 let start = self.span.start + at;
                 Self::of(source, start..start + part.len())
             } else {
-                Self {
-                    text: part.trim().to_owned(),
-                    span: self.span.clone(),
-                }
+                Self { text: part.trim().to_owned(), span: self.span.clone() }
             });
             at += part.len() + 1;
         }
@@ -165,9 +159,7 @@ pub(super) fn spelled(normal: &str, form: Form) -> String {
             .split(' ')
             .map(|word| {
                 let mut letters = word.chars();
-                letters.next().map_or_else(String::new, |first| {
-                    first.to_uppercase().chain(letters).collect()
-                })
+                letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
             })
             .collect::<Vec<_>>()
             .join(" "),
@@ -214,11 +206,7 @@ pub(super) fn listed(names: &[String]) -> String {
     let mut text = String::new();
     for (index, name) in names.iter().enumerate() {
         if index > 0 {
-            text.push_str(if index + 1 == names.len() {
-                " and "
-            } else {
-                ", "
-            });
+            text.push_str(if index + 1 == names.len() { " and " } else { ", " });
         }
         text.push('`');
         text.push_str(name);

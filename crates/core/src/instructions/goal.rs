@@ -17,8 +17,7 @@ pub(super) enum Key {
 }
 
 /// The keys below a goal's heading.
-pub(super) const MARKDOWN_KEYS: &[(&str, Key)] =
-    &[("plan", Key::Plan), ("workspace", Key::Workspace)];
+pub(super) const MARKDOWN_KEYS: &[(&str, Key)] = &[("plan", Key::Plan), ("workspace", Key::Workspace)];
 
 /// The keys of a goal in the YAML form.
 pub(super) const YAML_KEYS: &[(&str, Key)] = &[
@@ -57,10 +56,7 @@ pub(super) fn read(
     let fields = recognise(fields, keys, form, faults);
     let name = match name {
         Some(name) => name,
-        None => fields
-            .iter()
-            .find(|(key, _)| *key == Key::Id)
-            .and_then(|(_, field)| field.scalar(faults))?,
+        None => fields.iter().find(|(key, _)| *key == Key::Id).and_then(|(_, field)| field.scalar(faults))?,
     };
     let mut goal = RawGoal {
         id: id(&name, "goal", faults),
@@ -91,10 +87,7 @@ impl RawGoal {
         {
             faults.error_with(
                 &plan.span,
-                format!(
-                    "goal `{}` has both a plan file and a checklist",
-                    self.name.text
-                ),
+                format!("goal `{}` has both a plan file and a checklist", self.name.text),
                 "remove one of them",
             );
         }

@@ -6,8 +6,7 @@ use super::faults::Faults;
 use super::field::{Value, listed, one_line, slice, trimmed, unquoted};
 
 /// The attributes of a task.
-pub(super) const ATTRIBUTES: [&str; 5] =
-    ["priority", "capabilities", "after", "attempts", "timeout"];
+pub(super) const ATTRIBUTES: [&str; 5] = ["priority", "capabilities", "after", "attempts", "timeout"];
 
 /// How far attributes are looked for, in bytes.
 const MAX_HEADER: usize = 4_096;
@@ -51,13 +50,11 @@ pub(super) fn read(head: Range<usize>, faults: &mut Faults<'_>) -> Header {
     let mut header = Header::default();
 
     // The title ends where the first mark begins; without any it is the whole paragraph.
-    let first_mark = [
-        arrow.as_ref().map(|arrow| arrow.start),
-        marks.braces.as_ref().map(|braces| braces.start),
-    ]
-    .into_iter()
-    .flatten()
-    .min();
+    let first_mark =
+        [arrow.as_ref().map(|arrow| arrow.start), marks.braces.as_ref().map(|braces| braces.start)]
+            .into_iter()
+            .flatten()
+            .min();
     let title = trimmed(text, head.start..first_mark.unwrap_or(head.end));
     header.title = unescaped(&one_line(slice(text, &title)));
     misplaced(&title, faults);
@@ -150,9 +147,7 @@ fn find_marks(head: &Range<usize>, faults: &mut Faults<'_>) -> Marks {
                 }
             }
             // A description below the marks is not searched.
-            '\n' if marks.arrow_after.is_some()
-                || (marks.braces.is_some() && !next_line_is_arrow(rest)) =>
-            {
+            '\n' if marks.arrow_after.is_some() || (marks.braces.is_some() && !next_line_is_arrow(rest)) => {
                 break;
             }
             _ => {}
@@ -172,34 +167,22 @@ enum Braces {
 /// end of the line; anything else belongs to the title.
 fn braces_len(rest: &str) -> Braces {
     let inner = rest.get(1..).unwrap_or_default();
-    let word: &str = inner
-        .trim_start()
-        .split(|c: char| c.is_whitespace() || c == '}')
-        .next()
-        .unwrap_or_default();
+    let word: &str =
+        inner.trim_start().split(|c: char| c.is_whitespace() || c == '}').next().unwrap_or_default();
     let looks = word.starts_with('#')
         || word.split_once('=').is_some_and(|(key, _)| {
             !key.is_empty() && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
         });
     let Some(close) = closing(inner) else {
         let line = rest.lines().next().unwrap_or_default();
-        return if looks {
-            Braces::Unclosed(line.trim_end().len())
-        } else {
-            Braces::Text
-        };
+        return if looks { Braces::Unclosed(line.trim_end().len()) } else { Braces::Text };
     };
     let len = 1 + close + 1;
     let behind = rest.get(len..).unwrap_or_default();
-    let ends_line = matches!(
-        behind.trim_start_matches([' ', '\t', '\r']).chars().next(),
-        None | Some('\n' | '→')
-    ) || behind.trim_start().starts_with("->");
-    if looks || ends_line {
-        Braces::Attributes(len)
-    } else {
-        Braces::Text
-    }
+    let ends_line =
+        matches!(behind.trim_start_matches([' ', '\t', '\r']).chars().next(), None | Some('\n' | '→'))
+            || behind.trim_start().starts_with("->");
+    if looks || ends_line { Braces::Attributes(len) } else { Braces::Text }
 }
 
 /// Where the `}` is that closes the braces, not one in quotes.
@@ -238,9 +221,7 @@ fn next_line_is_arrow(rest: &str) -> bool {
 }
 
 fn line_end(text: &str, from: usize, limit: usize) -> usize {
-    slice(text, &(from..limit))
-        .find('\n')
-        .map_or(limit, |at| from + at)
+    slice(text, &(from..limit)).find('\n').map_or(limit, |at| from + at)
 }
 
 /// The end of the line, or of a later one when lines end with a comma.
@@ -257,10 +238,7 @@ fn attributes(inner: Range<usize>, header: &mut Header, faults: &mut Faults<'_>)
     for word in words(faults.text(), inner) {
         let raw = slice(faults.text(), &word);
         if let Some(id) = raw.strip_prefix('#') {
-            let value = Value {
-                text: id.to_owned(),
-                span: word.start + 1..word.end,
-            };
+            let value = Value { text: id.to_owned(), span: word.start + 1..word.end };
             match &header.id {
                 Some(first) => faults.repeated(&word, "a task has one id", &first.span),
                 None => header.id = Some(value),
@@ -275,35 +253,20 @@ fn attributes(inner: Range<usize>, header: &mut Header, faults: &mut Faults<'_>)
             );
             continue;
         };
-        let key = Value {
-            text: key.to_owned(),
-            span: word.start..word.start + key.len(),
-        };
+        let key = Value { text: key.to_owned(), span: word.start..word.start + key.len() };
         let start = word.end - given.len();
         let place = unquoted(given, "\"").unwrap_or(0..given.len());
         let span = start + place.start..start + place.end;
-        let value = Value {
-            text: one_line(slice(faults.text(), &span)),
-            span,
-        };
+        let value = Value { text: one_line(slice(faults.text(), &span)), span };
         if !ATTRIBUTES.contains(&key.text.as_str()) {
             faults.unknown(
                 &key.span,
                 format!("unknown attribute `{}`", key.text),
                 &key.text,
                 ATTRIBUTES,
-                || {
-                    format!(
-                        "the attributes are {}",
-                        listed(&ATTRIBUTES.map(str::to_owned))
-                    )
-                },
+                || format!("the attributes are {}", listed(&ATTRIBUTES.map(str::to_owned))),
             );
-        } else if let Some((first, _)) = header
-            .attributes
-            .iter()
-            .find(|(first, _)| first.text == key.text)
-        {
+        } else if let Some((first, _)) = header.attributes.iter().find(|(first, _)| first.text == key.text) {
             let first = first.span.clone();
             faults.repeated(&key.span, format!("`{}` is given twice", key.text), &first);
         } else if value.text.is_empty() || value.text == "\"\"" {
@@ -377,7 +340,9 @@ fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) {
             faults.error_with(
                 &word,
                 format!("`{key}=` stands outside of braces"),
-                format!("write `{{{raw}}}` behind the title, or put it in backticks if it is part of the title"),
+                format!(
+                    "write `{{{raw}}}` behind the title, or put it in backticks if it is part of the title"
+                ),
             );
         }
     }
@@ -385,11 +350,7 @@ fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) {
 
 /// `\{` and `\->` as they are meant.
 fn unescaped(title: &str) -> String {
-    title
-        .replace("\\{", "{")
-        .replace("\\}", "}")
-        .replace("\\->", "->")
-        .replace("\\→", "→")
+    title.replace("\\{", "{").replace("\\}", "}").replace("\\->", "->").replace("\\→", "→")
 }
 
 #[cfg(test)]
@@ -413,30 +374,9 @@ mod tests {
         for (text, title, id, attributes, artifacts, rest) in [
             ("Write it", "Write it", "", "", "", ""),
             ("Write it\n  all", "Write it all", "", "", "", ""),
-            (
-                "Write {#w} -> a.md, `b c.md`",
-                "Write",
-                "w",
-                "",
-                "a.md|b c.md",
-                "",
-            ),
-            (
-                "Write → a.md {#w after=a,b}\n  More.",
-                "Write",
-                "w",
-                "after:a,b",
-                "a.md",
-                "More.",
-            ),
-            (
-                "Write {#w after=a, b priority=3}",
-                "Write",
-                "w",
-                "after:a, b|priority:3",
-                "",
-                "",
-            ),
+            ("Write {#w} -> a.md, `b c.md`", "Write", "w", "", "a.md|b c.md", ""),
+            ("Write → a.md {#w after=a,b}\n  More.", "Write", "w", "after:a,b", "a.md", "More."),
+            ("Write {#w after=a, b priority=3}", "Write", "w", "after:a, b|priority:3", "", ""),
             (
                 "Write {#w\n  priority=3}\n  -> a.md,\n  b.md\n  More {#x}.",
                 "Write",
@@ -445,45 +385,17 @@ mod tests {
                 "a.md|b.md",
                 "More {#x}.",
             ),
-            (
-                "Turn a -> b into `{#c}` {#w} -> c.md",
-                "Turn a -> b into `{#c}`",
-                "w",
-                "",
-                "c.md",
-                "",
-            ),
-            (
-                "Fill {name} in \\{#a\\} {#w timeout=\"5m\"}",
-                "Fill {name} in {#a}",
-                "w",
-                "timeout:5m",
-                "",
-                "",
-            ),
+            ("Turn a -> b into `{#c}` {#w} -> c.md", "Turn a -> b into `{#c}`", "w", "", "c.md", ""),
+            ("Fill {name} in \\{#a\\} {#w timeout=\"5m\"}", "Fill {name} in {#a}", "w", "timeout:5m", "", ""),
             ("x->y and `a -> b`", "x->y and `a -> b`", "", "", "", ""),
-            (
-                "Ünïcödé 数える {#w} → 結果.md",
-                "Ünïcödé 数える",
-                "w",
-                "",
-                "結果.md",
-                "",
-            ),
+            ("Ünïcödé 数える {#w} → 結果.md", "Ünïcödé 数える", "w", "", "結果.md", ""),
         ] {
             let (header, messages) = parts(text);
             assert!(messages.is_empty(), "{text}: {messages:?}");
             assert_eq!(header.title, title, "{text}");
-            assert_eq!(
-                header.id.map(|id| id.text).unwrap_or_default(),
-                id,
-                "{text}"
-            );
-            let given: Vec<String> = header
-                .attributes
-                .iter()
-                .map(|(key, value)| format!("{}:{}", key.text, value.text))
-                .collect();
+            assert_eq!(header.id.map(|id| id.text).unwrap_or_default(), id, "{text}");
+            let given: Vec<String> =
+                header.attributes.iter().map(|(key, value)| format!("{}:{}", key.text, value.text)).collect();
             assert_eq!(given.join("|"), attributes, "{text}");
             let names: Vec<String> = header.artifacts.into_iter().map(|name| name.text).collect();
             assert_eq!(names.join("|"), artifacts, "{text}");
@@ -506,11 +418,7 @@ mod tests {
             ("a ->", "no artifact stands behind the arrow"),
             ("a -> b,,c", "an artifact's name is empty"),
         ] {
-            assert!(
-                parts(text).1.iter().any(|m| m == message),
-                "{text}: {:?}",
-                parts(text).1
-            );
+            assert!(parts(text).1.iter().any(|m| m == message), "{text}: {:?}", parts(text).1);
         }
     }
 }

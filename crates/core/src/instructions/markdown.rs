@@ -77,11 +77,7 @@ pub(super) fn read(found: &mut Found, faults: &mut Faults<'_>) {
                 "this block is not read, because `## Agents` declares the agents",
             ));
         } else if index > 0 {
-            faults.error_with(
-                &fence,
-                "a second block declares agents",
-                "write all agents into the first",
-            );
+            faults.error_with(&fence, "a second block declares agents", "write all agents into the first");
         } else {
             yaml::read(&inside(text, &code.range), found, faults);
         }
@@ -102,11 +98,7 @@ fn outline<'b>(text: &str, blocks: &'b [Block]) -> Outline<'b> {
                 outline.headings.push((*level, title.clone()));
                 open = *level == 3 && section != Section::Other;
                 if open {
-                    outline.entries.push(Entry {
-                        section,
-                        title: title.clone(),
-                        blocks: Vec::new(),
-                    });
+                    outline.entries.push(Entry { section, title: title.clone(), blocks: Vec::new() });
                 } else if *level < 3 {
                     section = section_of(slice(text, title), *level);
                     outline.has_goals |= section == Section::Goals;
@@ -166,17 +158,13 @@ fn read_agent(entry: &Entry<'_>, found: &mut Found, faults: &mut Faults<'_>) {
         };
         if is_checklist(list, text) {
             faults.push(
-                Diagnostic::warning(
-                    first_line(text, &list.range),
-                    "a checklist below an agent is not read",
-                )
-                .help("move it below its goal"),
+                Diagnostic::warning(first_line(text, &list.range), "a checklist below an agent is not read")
+                    .help("move it below its goal"),
             );
             continue;
         }
-        let meant = |item: &Item| {
-            key(text, item).is_some_and(|(key, _)| first || is_near(&key.text, agent::KEYS))
-        };
+        let meant =
+            |item: &Item| key(text, item).is_some_and(|(key, _)| first || is_near(&key.text, agent::KEYS));
         if list.items.iter().any(meant) {
             take_fields(list, &mut fields, faults);
         }
@@ -198,9 +186,8 @@ fn read_goal(entry: &Entry<'_>, found: &mut Found, faults: &mut Faults<'_>) {
     let mut running = false;
     for (index, block) in entry.blocks.iter().enumerate() {
         if let Block::List(list) = block {
-            let meant = |item: &Item| {
-                key(text, item).is_some_and(|(key, _)| is_near(&key.text, goal::MARKDOWN_KEYS))
-            };
+            let meant =
+                |item: &Item| key(text, item).is_some_and(|(key, _)| is_near(&key.text, goal::MARKDOWN_KEYS));
             let tasks = is_checklist(list, text);
             if tasks {
                 checklist.add(list, faults);
@@ -253,10 +240,7 @@ fn name(text: &str, range: Range<usize>) -> Value {
     let mut value = Value::of(text, range);
     for mark in ["**", "*"] {
         if let Some(inner) = super::field::unquoted(slice(text, &value.span), mark) {
-            value = Value::of(
-                text,
-                value.span.start + inner.start..value.span.start + inner.end,
-            );
+            value = Value::of(text, value.span.start + inner.start..value.span.start + inner.end);
         }
     }
     value
@@ -281,12 +265,9 @@ fn take_fields(list: &List, fields: &mut Vec<Field>, faults: &mut Faults<'_>) {
         });
         let content = match nested {
             _ if !value.text.is_empty() => Content::One(value),
-            Some(list) => Content::Many(
-                list.items
-                    .iter()
-                    .map(|item| Value::of(text, item.head.clone()))
-                    .collect(),
-            ),
+            Some(list) => {
+                Content::Many(list.items.iter().map(|item| Value::of(text, item.head.clone())).collect())
+            }
             None => Content::Nothing,
         };
         fields.push(Field { key, content });
@@ -302,9 +283,7 @@ fn key(text: &str, item: &Item) -> Option<(Value, Range<usize>)> {
     let word = before.trim().trim_matches(MARKS).trim();
     let is_word = word.starts_with(|c: char| c.is_alphabetic())
         && word.len() <= 40
-        && word
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        && word.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     let mut rest = raw.get(colon + 1..)?;
     if !is_word || rest.starts_with("//") {
         return None;
@@ -316,10 +295,7 @@ fn key(text: &str, item: &Item) -> Option<(Value, Range<usize>)> {
         rest = rest.strip_prefix(open).unwrap_or(rest);
     }
     let start = item.head.start + before.find(word)?;
-    let key = Value {
-        text: word.to_owned(),
-        span: start..start + word.len(),
-    };
+    let key = Value { text: word.to_owned(), span: start..start + word.len() };
     Some((key, item.head.end - rest.len()..item.head.end))
 }
 

@@ -76,7 +76,5 @@ pub fn parse(source: &Source) -> Result<(Instructions, Vec<Diagnostic>), Report>
         let instructions = found.finish(&mut faults);
         return faults.finish().map(|warnings| (instructions, warnings));
     }
-    faults
-        .finish()
-        .map(|warnings| (Instructions::default(), warnings))
+    faults.finish().map(|warnings| (Instructions::default(), warnings))
 }

@@ -5,10 +5,7 @@ const MAX_LEN: usize = 64;
 
 /// The candidate that `word` was probably meant to be, if one is near: a slip of a letter or two
 /// (a third of the word at most), another case, or the beginning of the word.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_lowercase().chars().take(MAX_LEN + 1).collect();
     if word.is_empty() || word.len() > MAX_LEN {
         return None;
@@ -42,9 +39,7 @@ fn distance(from: &[char], to: &[char]) -> usize {
         for (column, other) in to.iter().enumerate() {
             let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX);
             let changed = at(&above, column) + usize::from(letter != other);
-            let mut least = changed
-                .min(at(&above, column + 1) + 1)
-                .min(at(&current, column) + 1);
+            let mut least = changed.min(at(&above, column + 1) + 1).min(at(&current, column) + 1);
             let swapped = row > 0
                 && column > 0
                 && from.get(row - 1) == Some(other)

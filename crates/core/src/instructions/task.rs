@@ -48,9 +48,7 @@ enum Checkbox {
 
 /// Whether `list` is a checklist: any of its items has a box.
 pub(super) fn is_checklist(list: &List, text: &str) -> bool {
-    list.items
-        .iter()
-        .any(|item| checkbox(slice(text, &item.head)).is_some())
+    list.items.iter().any(|item| checkbox(slice(text, &item.head)).is_some())
 }
 
 /// Reads one item; `None` when it is no task at all.
@@ -89,11 +87,7 @@ pub(super) fn read(item: &Item, faults: &mut Faults<'_>) -> Option<Task> {
     };
     let header = header::read(item.head.start + start..item.head.end, faults);
     if header.title.is_empty() {
-        faults.error_with(
-            &item.head,
-            "a task has no title",
-            "write what is to be done behind `[ ]`",
-        );
+        faults.error_with(&item.head, "a task has no title", "write what is to be done behind `[ ]`");
     } else if header.title.chars().count() > MAX_TITLE {
         faults.error_with(
             &header.title_span,
@@ -105,23 +99,14 @@ pub(super) fn read(item: &Item, faults: &mut Faults<'_>) -> Option<Task> {
     node.title = header.title;
     node.expected_artifacts = artifacts(&header.artifacts, faults);
     body(item, &header.rest, &mut node, faults);
-    let id_span = header
-        .id
-        .as_ref()
-        .map_or(header.title_span, |value| value.span.clone());
+    let id_span = header.id.as_ref().map_or(header.title_span, |value| value.span.clone());
     let written = header.id.is_some();
     node.id = header
         .id
         .and_then(|value| id::<TaskId>(&value, "task", faults))
         .map(|id| id.value.as_str().to_owned())
         .unwrap_or_default();
-    Some(Task {
-        node,
-        span: header.span,
-        id_span,
-        written,
-        after,
-    })
+    Some(Task { node, span: header.span, id_span, written, after })
 }
 
 /// Reads the attributes; gives what the task waits for apart.
@@ -137,15 +122,10 @@ fn attributes(header: &Header, faults: &mut Faults<'_>) -> (Vec<Value>, DraftNod
             "timeout" => node.timeout = duration(value, faults),
             "capabilities" => {
                 let parts = parts(key, value, faults);
-                node.capabilities = capabilities(parts, faults)
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect();
+                node.capabilities = capabilities(parts, faults).iter().map(ToString::to_string).collect();
                 if node.capabilities.len() > MAX_CAPABILITIES {
-                    faults.error(
-                        &value.span,
-                        format!("a task needs at most {MAX_CAPABILITIES} capabilities"),
-                    );
+                    faults
+                        .error(&value.span, format!("a task needs at most {MAX_CAPABILITIES} capabilities"));
                 }
             }
             _ => {
@@ -190,10 +170,7 @@ fn artifacts(values: &[Value], faults: &mut Faults<'_>) -> Vec<String> {
                 format!("`{}` stands twice among the artifacts", value.text),
             ));
         } else if names.len() == MAX_ARTIFACTS {
-            faults.error(
-                &value.span,
-                format!("a task has at most {MAX_ARTIFACTS} artifacts"),
-            );
+            faults.error(&value.span, format!("a task has at most {MAX_ARTIFACTS} artifacts"));
         } else {
             names.push(value.text.clone());
         }
@@ -237,10 +214,7 @@ fn body(item: &Item, rest: &Range<usize>, node: &mut DraftNode, faults: &mut Fau
                 None => description.push(dedented(text, &code.range)),
             },
             Block::List(list) if is_checklist(list, text) => {
-                let first = list
-                    .items
-                    .iter()
-                    .find(|item| checkbox(slice(text, &item.head)).is_some());
+                let first = list.items.iter().find(|item| checkbox(slice(text, &item.head)).is_some());
                 let span = first.map_or_else(|| list.range.clone(), |item| item.head.clone());
                 faults.error_with(
                     &first_line(text, &span),
@@ -254,10 +228,7 @@ fn body(item: &Item, rest: &Range<usize>, node: &mut DraftNode, faults: &mut Fau
     description.retain(|part| !part.is_empty());
     let description = description.join("\n\n");
     if description.chars().count() > MAX_TEXT {
-        faults.error(
-            &item.head,
-            format!("a description has at most {MAX_TEXT} characters"),
-        );
+        faults.error(&item.head, format!("a description has at most {MAX_TEXT} characters"));
     }
     node.description = (!description.is_empty()).then_some(description);
 }
@@ -283,16 +254,9 @@ fn command(code: &Code, use_: &Use, node: &mut DraftNode, faults: &mut Faults<'_
     let fence = first_line(faults.text(), &code.range);
     let command = code.text.trim_end();
     if command.trim().is_empty() {
-        faults.error_with(
-            &fence,
-            "the code block is empty",
-            "write the command, or remove it",
-        );
+        faults.error_with(&fence, "the code block is empty", "write the command, or remove it");
     } else if command.chars().count() > MAX_TEXT {
-        faults.error(
-            &fence,
-            format!("a command has at most {MAX_TEXT} characters"),
-        );
+        faults.error(&fence, format!("a command has at most {MAX_TEXT} characters"));
     } else if !is_closed(slice(faults.text(), &code.range)) {
         faults.error_with(
             &fence,
@@ -333,11 +297,7 @@ fn dedented(text: &str, range: &Range<usize>) -> String {
     let mut lines = Vec::new();
     for line in raw.lines() {
         let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
-        let cut = if lines.is_empty() {
-            0
-        } else {
-            blanks.min(indent)
-        };
+        let cut = if lines.is_empty() { 0 } else { blanks.min(indent) };
         lines.push(line.get(cut..).unwrap_or_default().trim_end());
     }
     lines.join("\n")
@@ -362,9 +322,7 @@ fn checkbox(head: &str) -> Option<Checkbox> {
         // `[x](there)` is a link.
         _ if behind.starts_with(['(', '[', ':']) => None,
         " " | "" => Some(Checkbox::Broken(len)),
-        "-" | "~" | "/" | "*" | "  " | "x " | " x" | "✓" | "✔" if free => {
-            Some(Checkbox::Broken(len))
-        }
+        "-" | "~" | "/" | "*" | "  " | "x " | " x" | "✓" | "✔" if free => Some(Checkbox::Broken(len)),
         _ => None,
     }
 }
@@ -378,9 +336,7 @@ mod tests {
         for good in ["a", "a/b.md", "a b", "…", ".hidden", "a..b"] {
             assert_eq!(check_artifact(good), Ok(()), "{good}");
         }
-        for bad in [
-            "", "/a", "..", "a/../b", "a//b", "a/", "./a", "C:/a", "~/a", "a\\b", "a\0",
-        ] {
+        for bad in ["", "/a", "..", "a/../b", "a//b", "a/", "./a", "C:/a", "~/a", "a\\b", "a\0"] {
             assert!(check_artifact(bad).is_err(), "{bad:?}");
         }
     }

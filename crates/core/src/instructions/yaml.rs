@@ -23,11 +23,8 @@ enum Key {
     Goals,
 }
 
-const KEYS: &[(&str, Key)] = &[
-    ("instruction schema version", Key::Version),
-    ("agents", Key::Agents),
-    ("goals", Key::Goals),
-];
+const KEYS: &[(&str, Key)] =
+    &[("instruction schema version", Key::Version), ("agents", Key::Agents), ("goals", Key::Goals)];
 
 /// A YAML value with its place in the YAML text.
 type Placed = serde_saphyr::Spanned<Node>;
@@ -69,9 +66,7 @@ fn is_key(line: &str) -> bool {
     line.split_once(':').is_some_and(|(key, rest)| {
         let key = key.trim_matches(['"', '\'']);
         !key.is_empty()
-            && key
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
             && (rest.is_empty() || rest.starts_with(char::is_whitespace))
     })
 }
@@ -94,11 +89,7 @@ fn is_outermost(line: &str) -> bool {
 /// Reads the YAML text at `range`.
 pub(super) fn read(range: &Range<usize>, found: &mut Found, faults: &mut Faults<'_>) {
     let text = faults.text();
-    let mut reader = Reader {
-        yaml: slice(text, range),
-        text,
-        base: range.start,
-    };
+    let mut reader = Reader { yaml: slice(text, range), text, base: range.start };
     if let Some(rest) = reader.yaml.strip_prefix('\u{feff}') {
         reader.base += reader.yaml.len() - rest.len();
         reader.yaml = rest;
@@ -225,9 +216,7 @@ impl Reader<'_> {
             if !named {
                 faults.error_with(&place, "a goal has no id", "add `id: my-goal`");
             }
-            found
-                .goals
-                .extend(goal::read(None, fields, Form::Yaml, faults));
+            found.goals.extend(goal::read(None, fields, Form::Yaml, faults));
         }
     }
 
@@ -242,10 +231,7 @@ impl Reader<'_> {
         match &pair.node.value {
             Node::Sequence(entries) => {
                 if let Some(over) = entries.get(MAX_DECLARED) {
-                    faults.error(
-                        &self.place(over),
-                        format!("a file has at most {MAX_DECLARED} {key}"),
-                    );
+                    faults.error(&self.place(over), format!("a file has at most {MAX_DECLARED} {key}"));
                 }
                 return entries.get(..entries.len().min(MAX_DECLARED));
             }
@@ -278,13 +264,8 @@ impl Reader<'_> {
             return None;
         };
         let place = self.place(node);
-        let fields = pairs
-            .into_iter()
-            .map(|pair| Field {
-                content: self.content(pair.node),
-                key: pair.key,
-            })
-            .collect();
+        let fields =
+            pairs.into_iter().map(|pair| Field { content: self.content(pair.node), key: pair.key }).collect();
         Some((place, fields))
     }
 
@@ -333,19 +314,15 @@ impl Reader<'_> {
         if let Some(inner) = inner.filter(|inner| raw.get(inner.clone()) == Some(text)) {
             span = span.start + inner.start..span.start + inner.end;
         }
-        Value {
-            text: text.to_owned(),
-            span,
-        }
+        Value { text: text.to_owned(), span }
     }
 
     /// Where a node begins: a mapping's first key, else the node itself.
     fn place(&self, node: &Placed) -> Range<usize> {
         match &node.value {
-            Node::Mapping(pairs) => pairs.first().map_or_else(
-                || self.span(node.referenced),
-                |(key, _)| self.span(key.referenced),
-            ),
+            Node::Mapping(pairs) => {
+                pairs.first().map_or_else(|| self.span(node.referenced), |(key, _)| self.span(key.referenced))
+            }
             _ => self.span(node.referenced),
         }
     }
@@ -375,11 +352,7 @@ impl Reader<'_> {
         }
         let rest = self.yaml.get(start..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default();
-        start
-            + line
-                .char_indices()
-                .nth(column.saturating_sub(1))
-                .map_or(line.len(), |(at, _)| at)
+        start + line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at)
     }
 
     /// The nearest place at or before `at` that is between two characters of the YAML.
@@ -395,9 +368,7 @@ impl Reader<'_> {
     fn refusal(&self, error: &serde_saphyr::Error) -> Diagnostic {
         let said = error.without_snippet().to_string();
         let said = said.split(" at line ").next().unwrap_or_default();
-        let start = error
-            .location()
-            .map_or(self.base, |location| self.span(location).start);
+        let start = error.location().map_or(self.base, |location| self.span(location).start);
         let end = slice(self.text, &(start..self.base + self.yaml.len()))
             .chars()
             .next()

@@ -6,29 +6,17 @@ fn numbered(count: usize, edges: impl Iterator<Item = (usize, usize)>) -> Draft 
     Draft {
         goal_id: "goal".into(),
         nodes: (0..count)
-            .map(|n| DraftNode {
-                id: format!("t{n}"),
-                title: "t".into(),
-                ..DraftNode::default()
-            })
+            .map(|n| DraftNode { id: format!("t{n}"), title: "t".into(), ..DraftNode::default() })
             .collect(),
         edges: edges
-            .map(|(source, target)| DraftEdge {
-                source: format!("t{source}"),
-                target: format!("t{target}"),
-            })
+            .map(|(source, target)| DraftEdge { source: format!("t{source}"), target: format!("t{target}") })
             .collect(),
     }
 }
 
 /// Runs `test` with no more stack than a thread has by default.
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
-    std::thread::Builder::new()
-        .stack_size(2 * 1024 * 1024)
-        .spawn(test)
-        .unwrap()
-        .join()
-        .unwrap();
+    std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(test).unwrap().join().unwrap();
 }
 
 #[test]
@@ -92,20 +80,10 @@ fn a_draft_beyond_its_limits_is_counted_and_not_kept() {
          /edges: a DAG has at most 1000000 edges, this one has 1000001"
     );
     let nodes = vec![DraftNode::default(); MAX_TASKS + 1];
-    let error = validate(Draft {
-        nodes,
-        ..Draft::default()
-    })
-    .unwrap_err();
+    let error = validate(Draft { nodes, ..Draft::default() }).unwrap_err();
     assert_eq!(error.faults.len(), 1);
     let error = from_value(&json!({"nodes": vec![0; MAX_TASKS + 1]})).unwrap_err();
-    assert!(matches!(
-        error.faults[..],
-        [DagFault {
-            kind: FaultKind::TooManyTasks { .. },
-            ..
-        }]
-    ));
+    assert!(matches!(error.faults[..], [DagFault { kind: FaultKind::TooManyTasks { .. }, .. }]));
 }
 
 #[test]

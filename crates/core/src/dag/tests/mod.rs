@@ -15,18 +15,11 @@ fn draft(nodes: &[&str], edges: &[(&str, &str)]) -> Draft {
         goal_id: "goal".into(),
         nodes: nodes
             .iter()
-            .map(|id| DraftNode {
-                id: (*id).into(),
-                title: (*id).into(),
-                ..DraftNode::default()
-            })
+            .map(|id| DraftNode { id: (*id).into(), title: (*id).into(), ..DraftNode::default() })
             .collect(),
         edges: edges
             .iter()
-            .map(|(source, target)| DraftEdge {
-                source: (*source).into(),
-                target: (*target).into(),
-            })
+            .map(|(source, target)| DraftEdge { source: (*source).into(), target: (*target).into() })
             .collect(),
     }
 }
@@ -37,12 +30,7 @@ fn draft(nodes: &[&str], edges: &[(&str, &str)]) -> Draft {
 ///      └─▶ right ─┘
 /// ```
 fn diamond() -> Dag {
-    let edges = [
-        ("right", "bottom"),
-        ("top", "left"),
-        ("top", "right"),
-        ("left", "bottom"),
-    ];
+    let edges = [("right", "bottom"), ("top", "left"), ("top", "right"), ("left", "bottom")];
     validate(draft(&["top", "left", "right", "bottom"], &edges)).unwrap()
 }
 
@@ -52,14 +40,7 @@ fn diamond() -> Dag {
 /// e ─▶ f ────────┘     g
 /// ```
 fn uneven() -> Dag {
-    let edges = [
-        ("a", "b"),
-        ("b", "c"),
-        ("c", "d"),
-        ("b", "d"),
-        ("e", "f"),
-        ("f", "d"),
-    ];
+    let edges = [("a", "b"), ("b", "c"), ("c", "d"), ("b", "d"), ("e", "f"), ("f", "d")];
     validate(draft(&["a", "b", "c", "d", "e", "f", "g"], &edges)).unwrap()
 }
 
@@ -108,10 +89,7 @@ fn a_dag_survives_storing_and_showing() {
     for dag in [diamond(), uneven(), from_value(&full()).unwrap()] {
         assert_eq!(Dag::from_parts(dag.to_parts()).unwrap(), dag);
         let text = serde_json::to_string(&dag.to_parts()).unwrap();
-        assert_eq!(
-            Dag::from_parts(serde_json::from_str(&text).unwrap()).unwrap(),
-            dag
-        );
+        assert_eq!(Dag::from_parts(serde_json::from_str(&text).unwrap()).unwrap(), dag);
         let text = serde_json::to_string(&dag.to_draft()).unwrap();
         assert_eq!(parse(&text).unwrap(), dag);
     }
@@ -138,18 +116,12 @@ fn neighbours_come_in_the_order_of_the_draft() {
 #[test]
 fn the_topological_order_puts_the_urgent_first_within_a_layer() {
     let dag = uneven();
-    assert_eq!(
-        names(dag.topological_order()),
-        ["a", "e", "g", "b", "f", "c", "d"]
-    );
+    assert_eq!(names(dag.topological_order()), ["a", "e", "g", "b", "f", "c", "d"]);
     let mut draft = dag.to_draft();
     draft.nodes[5].priority = 1;
     draft.nodes[6].priority = 9;
     let dag = validate(draft).unwrap();
-    assert_eq!(
-        names(dag.topological_order()),
-        ["g", "a", "e", "f", "b", "c", "d"]
-    );
+    assert_eq!(names(dag.topological_order()), ["g", "a", "e", "f", "b", "c", "d"]);
 }
 
 #[test]
@@ -200,15 +172,9 @@ fn a_prefix_keeps_the_tasks_of_two_goals_apart() {
     let goal = GoalId::new("site").unwrap();
     let dag = diamond().with_prefix(&goal).unwrap();
     assert_eq!(names(dag.roots()), ["site.top"]);
-    assert_eq!(
-        dag.dependencies(&id("site.bottom")),
-        [&id("site.left"), &id("site.right")]
-    );
+    assert_eq!(dag.dependencies(&id("site.bottom")), [&id("site.left"), &id("site.right")]);
     let long = GoalId::new("g".repeat(124)).unwrap();
-    assert_eq!(
-        diamond().with_prefix(&long),
-        Err(IdError::TooLong { len: 129 })
-    );
+    assert_eq!(diamond().with_prefix(&long), Err(IdError::TooLong { len: 129 }));
 }
 
 #[test]

@@ -8,11 +8,9 @@ use super::*;
 fn acyclic(count: usize, edges: &[(usize, usize)]) -> bool {
     let mut left: Vec<usize> = (0..count).collect();
     loop {
-        let free = left.iter().position(|task| {
-            !edges
-                .iter()
-                .any(|(source, target)| target == task && left.contains(source))
-        });
+        let free = left
+            .iter()
+            .position(|task| !edges.iter().any(|(source, target)| target == task && left.contains(source)));
         match free {
             Some(at) => left.remove(at),
             None => return left.is_empty(),

@@ -5,15 +5,9 @@ use super::*;
 #[test]
 fn layers_are_as_deep_as_the_longest_chain_before_them() {
     let shape = Analysis::of(&uneven());
-    let layers: Vec<Vec<&str>> = shape
-        .layers
-        .iter()
-        .map(|layer| layer.iter().map(TaskId::as_str).collect())
-        .collect();
-    assert_eq!(
-        layers,
-        [vec!["a", "e", "g"], vec!["b", "f"], vec!["c"], vec!["d"]]
-    );
+    let layers: Vec<Vec<&str>> =
+        shape.layers.iter().map(|layer| layer.iter().map(TaskId::as_str).collect()).collect();
+    assert_eq!(layers, [vec!["a", "e", "g"], vec!["b", "f"], vec!["c"], vec!["d"]]);
     let path: Vec<&str> = shape.critical_path.iter().map(TaskId::as_str).collect();
     assert_eq!(path, ["a", "b", "c", "d"]);
     assert_eq!((shape.width, shape.depth), (3, 4));
@@ -26,15 +20,9 @@ fn a_diff_tells_spec_from_wiring() {
     assert_eq!(diff(&old, &old).kept, 4);
     let mut draft = old.to_draft();
     draft.nodes.retain(|node| node.id != "left");
-    draft
-        .edges
-        .retain(|edge| edge.source != "left" && edge.target != "left");
+    draft.edges.retain(|edge| edge.source != "left" && edge.target != "left");
     draft.nodes[1].title = "other".into();
-    draft.nodes.push(DraftNode {
-        id: "new".into(),
-        title: "new".into(),
-        ..DraftNode::default()
-    });
+    draft.nodes.push(DraftNode { id: "new".into(), title: "new".into(), ..DraftNode::default() });
     let diff = diff(&old, &validate(draft).unwrap());
     assert_eq!(
         diff,
@@ -78,10 +66,7 @@ fn a_drawing_groups_the_tasks_by_status() {
     let dot = export::dot(&diamond(), status);
     assert!(dot.starts_with("digraph \"goal\" {\n"), "{dot}");
     assert!(dot.contains("    n0 -> n1;\n"), "{dot}");
-    assert!(
-        dot.contains("n1 [class=\"ready\", fillcolor=\"#dbeafe\", color=\"#2563eb\"];"),
-        "{dot}"
-    );
+    assert!(dot.contains("n1 [class=\"ready\", fillcolor=\"#dbeafe\", color=\"#2563eb\"];"), "{dot}");
 }
 
 #[test]
@@ -105,29 +90,16 @@ fn no_title_can_break_out_of_a_drawing() {
         let text = export::mermaid(&dag, |_| None);
         assert_eq!(text.lines().count(), plain.lines().count(), "{text}");
         let label = text.lines().nth(1).unwrap();
-        let inner = label
-            .strip_prefix("    n0[\"top<br/>")
-            .and_then(|rest| rest.strip_suffix("\"]"))
-            .unwrap();
-        assert!(
-            !inner.contains(['"', '<', '>', '[', ']', '`', '%', '{', '|', '\\', '(']),
-            "{inner}"
-        );
+        let inner =
+            label.strip_prefix("    n0[\"top<br/>").and_then(|rest| rest.strip_suffix("\"]")).unwrap();
+        assert!(!inner.contains(['"', '<', '>', '[', ']', '`', '%', '{', '|', '\\', '(']), "{inner}");
 
         let text = export::dot(&dag, |_| None);
-        let label = text
-            .lines()
-            .find(|line| line.starts_with("    n0 [label"))
-            .unwrap();
-        let inner = label
-            .strip_prefix("    n0 [label=\"")
-            .and_then(|rest| rest.strip_suffix("\"];"))
-            .unwrap();
+        let label = text.lines().find(|line| line.starts_with("    n0 [label")).unwrap();
+        let inner =
+            label.strip_prefix("    n0 [label=\"").and_then(|rest| rest.strip_suffix("\"];")).unwrap();
         // After each escaped character is taken away, no quote and no backslash is left.
-        let bare = inner
-            .replace("\\\\", "")
-            .replace("\\\"", "")
-            .replace("\\n", "");
+        let bare = inner.replace("\\\\", "").replace("\\\"", "").replace("\\n", "");
         assert!(!bare.contains(['"', '\\']), "{inner}");
     }
 }

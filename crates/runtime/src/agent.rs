@@ -1,0 +1,292 @@
+//! The loop of one agent: choose, claim, attempt; and wake when a task becomes ready.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use downbeat_core::backoff::Backoff;
+use downbeat_core::cache::{
+    Beat, Cache, CacheError, Claim, ClaimReply, Claimed, Disposition, Phase, ReadyQuery, Settle, Topic,
+};
+use downbeat_core::dag::Node;
+use downbeat_core::goal::Usage;
+use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId};
+use downbeat_core::llm::{Llm, Select};
+use downbeat_core::state::Outcome;
+use downbeat_core::time::Clock;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::attempt::{self, End};
+use crate::entropy;
+use crate::settings::{Selection, Settings};
+use crate::stop::Stop;
+
+/// How many lines an agent remembers.
+const MEMORY_LINES: usize = 50;
+
+/// The longest line of memory, in bytes.
+const MEMORY_LINE: usize = 2 * 1024;
+
+/// How many ready tasks a model chooses from.
+const CHOICES: usize = 20;
+
+/// The longest sleep of an idle agent. News wakes it before; this is for news that got lost.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// An agent: what all its attempts share.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its name.
+    pub name: AgentName,
+    /// Which life of the name.
+    pub incarnation: Incarnation,
+    /// The goal it works for; any without it.
+    pub goal: Option<GoalId>,
+    /// What it can do.
+    pub capabilities: BTreeSet<Capability>,
+    /// How many tasks it works on at once.
+    pub max_parallel: u32,
+    /// Its own instructions.
+    pub instructions: String,
+    /// The shared state.
+    pub cache: Arc<dyn Cache>,
+    /// Its model.
+    pub llm: Arc<dyn Llm>,
+    /// Puts the results of commands into words, which needs no model.
+    pub scribe: Arc<dyn Llm>,
+    /// By which the cache's deadlines are waited for.
+    pub clock: Arc<dyn Clock>,
+    /// The limits and periods.
+    pub settings: Arc<Settings>,
+    /// The directory of each goal.
+    pub workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    /// What it does now, for its beats.
+    pub doing: Mutex<(Phase, Option<TaskId>)>,
+    /// What it remembers.
+    pub lines: Mutex<VecDeque<String>>,
+    /// Cancelled when the name is somebody else's now.
+    pub replaced: CancellationToken,
+}
+
+/// A granted claim, and when it was asked for: from then on its time runs, whenever the answer came.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) claimed: Claimed,
+    pub(crate) asked: Instant,
+}
+
+impl Worker {
+    /// Works until `stop`, in as many slots as the agent works on tasks at once.
+    pub async fn run(self: Arc<Self>, stop: Stop) {
+        let beats = tokio::spawn(Arc::clone(&self).beat_on());
+        let slots = (0..self.max_parallel.max(1)).map(|_| Arc::clone(&self).slot(stop.clone()));
+        futures::future::join_all(slots).await;
+        beats.abort();
+    }
+
+    async fn slot(self: Arc<Self>, stop: Stop) {
+        let mut carried: Option<Held> = None;
+        loop {
+            let held = match carried.take() {
+                Some(held) => held,
+                None => match self.obtain(&stop).await {
+                    Some(held) => held,
+                    None => return,
+                },
+            };
+            if stop.is_draining() {
+                self.give_back(&held.claimed).await;
+                return;
+            }
+            let next = (self.settings.selection == Selection::Priority).then(|| self.claim(None));
+            if let End::Settled { settled, asked } = attempt::run(&self, &held, &stop, next).await {
+                let granted = settled.next.and_then(ClaimReply::granted);
+                carried = granted.map(|claimed| Held { claimed, asked });
+            }
+        }
+    }
+
+    /// Chooses and claims, or waits until there is something; `None` when it is time to stop.
+    async fn obtain(&self, stop: &Stop) -> Option<Held> {
+        let between = Backoff { base: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
+        let mut failures = 0;
+        loop {
+            if stop.is_draining() || self.replaced.is_cancelled() {
+                return None;
+            }
+            let asked = Instant::now();
+            let wait = match self.try_once().await {
+                Ok((_, ClaimReply::Granted(claimed))) => return Some(Held { claimed: *claimed, asked }),
+                Ok((seen, ClaimReply::Nothing { next_due, .. })) => {
+                    failures = 0;
+                    self.enter(Phase::Idle, None).await;
+                    let due = next_due.map_or(LONGEST_SLEEP, |due| due.since(self.clock.now()));
+                    let wait = due.clamp(Duration::from_millis(2), LONGEST_SLEEP);
+                    let news = async {
+                        if let Err(error) = self.cache.changed(&Topic::Ready, seen, wait).await {
+                            debug!(target: "runtime", agent = %self.name, "waiting for work: {error}");
+                            tokio::time::sleep(wait.min(Duration::from_secs(1))).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = news => continue,
+                        () = stop.draining() => return None,
+                        () = self.replaced.cancelled() => return None,
+                    }
+                }
+                Err(error) if error.disposition() == Disposition::Retry => {
+                    failures += 1;
+                    warn!(target: "runtime", agent = %self.name, "Asking for a task: {error}; trying again");
+                    let failures = std::num::NonZeroU32::new(failures).unwrap_or(std::num::NonZeroU32::MIN);
+                    between.delay(failures, entropy::draw()).max(Duration::from_millis(10))
+                }
+                Err(error) => {
+                    error!(target: "runtime", agent = %self.name, "Asking for a task: {error}");
+                    self.replaced.cancel();
+                    return None;
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.draining() => return None,
+            }
+        }
+    }
+
+    /// One look at what there is. The number is from before the look, so that news during it counts.
+    async fn try_once(&self) -> Result<(u64, ClaimReply), CacheError> {
+        let seen = self.cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await?;
+        if self.settings.selection == Selection::Model
+            && let Some(task) = self.choose().await?
+        {
+            let reply = self.cache.claim(&self.claim(Some(task))).await?;
+            if let ClaimReply::Granted(_) = reply {
+                return Ok((seen, reply));
+            }
+        }
+        Ok((seen, self.cache.claim(&self.claim(None)).await?))
+    }
+
+    /// Lets the model choose, when there is something to choose.
+    async fn choose(&self) -> Result<Option<TaskId>, CacheError> {
+        let query =
+            ReadyQuery { goal: self.goal.clone(), capabilities: self.capabilities.clone(), limit: CHOICES };
+        let ready = self.cache.ready(&query).await?;
+        let [first, _, ..] = ready.as_slice() else { return Ok(None) };
+        let goal = first.goal.clone();
+        let of_goal = ready.iter().filter(|task| task.goal == goal);
+        let nodes: Vec<Node> = of_goal.map(|task| task.node.as_ref().clone()).collect();
+        self.enter(Phase::Reasoning, None).await;
+        let request = Select { goal, agent: self.name.clone(), ready: nodes, memory: self.memory() };
+        let chosen = match self.llm.select(&request).await {
+            Ok(reply) => reply.value.selected_task_id,
+            Err(error) => {
+                warn!(target: "runtime", agent = %self.name, "No choice, so the priorities decide: {error}");
+                None
+            }
+        };
+        // What was not offered was not chosen.
+        Ok(chosen.filter(|task| request.ready.iter().any(|node| node.id == *task)))
+    }
+
+    fn claim(&self, task: Option<TaskId>) -> Claim {
+        Claim {
+            agent: self.name.clone(),
+            incarnation: self.incarnation.clone(),
+            request: entropy::request_id(),
+            goal: self.goal.clone(),
+            capabilities: self.capabilities.clone(),
+            task,
+            ttl: self.settings.lease_ttl,
+        }
+    }
+
+    async fn give_back(&self, claimed: &Claimed) {
+        let release = Settle {
+            task: claimed.lease.task.clone(),
+            token: claimed.lease.token,
+            request: entropy::request_id(),
+            outcome: Outcome::Release { reason: "the run was stopped before work began".to_owned() },
+            spent: Usage::default(),
+            next: None,
+        };
+        if let Err(error) = self.cache.settle(&release).await {
+            warn!(target: "runtime", agent = %self.name, "Giving back task {}: {error}", release.task);
+        }
+    }
+
+    /// Says what the agent does now. A beat that is lost is made up for by the next.
+    pub(crate) async fn enter(&self, phase: Phase, task: Option<&TaskId>) {
+        {
+            let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
+            if doing.0 == phase && doing.1.as_ref() == task {
+                return;
+            }
+            *doing = (phase, task.cloned());
+        }
+        self.beat().await;
+    }
+
+    async fn beat(&self) {
+        let (phase, task) = self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let beat = Beat { name: self.name.clone(), incarnation: self.incarnation.clone(), phase, task };
+        match self.cache.beat(&beat).await {
+            Err(error @ CacheError::AgentReplaced { .. }) => {
+                error!(target: "runtime", agent = %self.name, "{error}");
+                self.replaced.cancel();
+            }
+            Err(error) => debug!(target: "runtime", agent = %self.name, "beat: {error}"),
+            Ok(_) => {}
+        }
+    }
+
+    async fn beat_on(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(self.settings.agent_ttl / 3).await;
+            self.beat().await;
+        }
+    }
+
+    /// What the agent remembers, oldest first.
+    pub(crate) fn memory(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Adds a line to the agent's memory and keeps it.
+    pub(crate) async fn remember(&self, line: &str) {
+        let snapshot = {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.push_back(downbeat_core::text::clip(line, MEMORY_LINE));
+            let excess = lines.len().saturating_sub(MEMORY_LINES);
+            lines.drain(..excess);
+            serde_json::to_string(&*lines).unwrap_or_default()
+        };
+        if let Err(error) = self.cache.remember(&self.name, &self.incarnation, &snapshot).await {
+            debug!(target: "runtime", agent = %self.name, "remembering: {error}");
+        }
+    }
+
+    /// Brings back what an earlier life of the agent remembered.
+    pub async fn recall(&self) -> Result<(), CacheError> {
+        if let Some(snapshot) = self.cache.recall(&self.name).await?
+            && let Ok(mut lines) = serde_json::from_str::<VecDeque<String>>(&snapshot)
+        {
+            lines.truncate(MEMORY_LINES);
+            *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+        }
+        Ok(())
+    }
+
+    /// The directory that a goal's tasks work in.
+    pub(crate) fn workspace(&self, goal: &GoalId) -> PathBuf {
+        self.workspaces.get(goal).cloned().unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    /// Who puts the result of a task into words: a command's needs no model.
+    pub(crate) fn llm_for(&self, node: &Node) -> &dyn Llm {
+        if node.run.is_some() { self.scribe.as_ref() } else { self.llm.as_ref() }
+    }
+}

@@ -1,0 +1,177 @@
+//! The step that does the task: its command, or its agent's model.
+
+use std::ffi::OsString;
+
+use downbeat_core::cache::{CacheError, Disposition, Phase};
+use downbeat_core::llm::{Execute, Execution, ExecutionStatus, Input, LlmError};
+use downbeat_core::state::Failure;
+use tokio_util::sync::CancellationToken;
+
+use super::{Attempt, Executed, Setback};
+use crate::command::{self, CommandEnd, CommandReport, ShellCommand};
+
+/// The most finished dependencies whose results a model is told of.
+const MAX_INPUTS: usize = 50;
+
+/// The longest excerpt of the last failure in a command's environment, in bytes.
+const MAX_ENV_ERROR: usize = 4 * 1024;
+
+impl Attempt<'_> {
+    pub(super) async fn execute(&mut self, stop: &CancellationToken) -> Result<Executed, Setback> {
+        if let Err(error) = tokio::fs::create_dir_all(&self.workspace).await {
+            let message = format!("the workspace {} cannot be made: {error}", self.workspace.display());
+            return Err(Setback::Retry(Failure::new(message, None)));
+        }
+        match self.claimed.node.run.clone() {
+            Some(script) => {
+                self.phase(Phase::Executing).await;
+                let report = self.shell(&script, "command", stop).await?;
+                Ok(Executed { notes: report.tail, summary: None, outputs: Vec::new() })
+            }
+            None => {
+                self.phase(Phase::Reasoning).await;
+                self.ask().await
+            }
+        }
+    }
+
+    /// Runs a shell command of the task; `what` names it in a failure.
+    pub(super) async fn shell(
+        &self,
+        script: &str,
+        what: &str,
+        stop: &CancellationToken,
+    ) -> Result<CommandReport, Setback> {
+        let settings = &self.worker.settings;
+        let lease = &self.claimed.lease;
+        let timeout = self.claimed.node.timeout.map_or(settings.task_timeout, |timeout| timeout.get());
+        let log = settings.logs.as_ref().map(|logs| {
+            logs.join(lease.task.as_str()).join(format!("{}-{}.log", lease.attempt, lease.token))
+        });
+        let command = ShellCommand {
+            script,
+            directory: &self.workspace,
+            env: self.environment(),
+            pass_env: &settings.pass_env,
+            timeout,
+            max_output: settings.max_output,
+            grace: settings.kill_grace,
+            log,
+            guard: settings.guard.as_deref(),
+        };
+        let report = match command::run(&command, stop).await {
+            Ok(report) => report,
+            Err(error) => {
+                let message = format!("the {what} could not be run: {error}");
+                return Err(Setback::Retry(Failure::new(message, None)));
+            }
+        };
+        if report.end == CommandEnd::Cancelled {
+            return Err(Setback::Stopped);
+        }
+        match report.failure() {
+            None => Ok(report),
+            Some(reason) => {
+                let message = match last_line(&report.tail) {
+                    Some(line) => format!("the {what} {reason}: {line}"),
+                    None => format!("the {what} {reason}"),
+                };
+                Err(Setback::Retry(Failure::new(message, Some(&report.tail))))
+            }
+        }
+    }
+
+    /// What a command is told; the README lists it.
+    fn environment(&self) -> Vec<(String, OsString)> {
+        let lease = &self.claimed.lease;
+        let mut env: Vec<(String, OsString)> = [
+            ("DOWNBEAT_GOAL", lease.goal.as_str().to_owned()),
+            ("DOWNBEAT_TASK", lease.task.as_str().to_owned()),
+            ("DOWNBEAT_AGENT", lease.agent.as_str().to_owned()),
+            ("DOWNBEAT_ATTEMPT", lease.attempt.to_string()),
+            ("DOWNBEAT_MAX_ATTEMPTS", lease.max_attempts.to_string()),
+            ("DOWNBEAT_TOKEN", lease.token.to_string()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+        let workspace = self.workspace.canonicalize().unwrap_or_else(|_| self.workspace.clone());
+        env.push(("DOWNBEAT_WORKSPACE".to_owned(), workspace.into()));
+        if let Some(failure) = &self.claimed.last_error {
+            let said = downbeat_core::text::clip(&failure.message, MAX_ENV_ERROR).replace('\0', "");
+            env.push(("DOWNBEAT_LAST_ERROR".to_owned(), said.into()));
+        }
+        env
+    }
+
+    async fn ask(&mut self) -> Result<Executed, Setback> {
+        let lease = &self.claimed.lease;
+        let inputs = match self.inputs().await {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                let message = format!("the results of its dependencies could not be read: {error}");
+                return Err(Setback::Retry(Failure::new(message, None)));
+            }
+        };
+        let request = Execute {
+            goal: lease.goal.clone(),
+            agent: lease.agent.clone(),
+            instructions: self.worker.instructions.clone(),
+            node: self.claimed.node.as_ref().clone(),
+            attempt: lease.attempt,
+            last_error: self.claimed.last_error.clone(),
+            inputs,
+            memory: self.worker.memory(),
+            workspace: self.workspace.clone(),
+        };
+        let limit =
+            self.claimed.node.timeout.map_or(self.worker.settings.task_timeout, |timeout| timeout.get());
+        let reply = match tokio::time::timeout(limit, self.worker.llm.execute(&request)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(LlmError::TimedOut { limit }),
+        };
+        let reply = reply.map_err(|error| {
+            let failure = Failure::new(error.to_string(), None);
+            match error.disposition() {
+                Disposition::Retry => Setback::Retry(failure),
+                Disposition::Abandon | Disposition::Report => Setback::Final(failure),
+            }
+        })?;
+        self.spent = self.spent.plus(reply.usage);
+        let Execution { status, outputs, notes, summary } = reply.value;
+        match status {
+            ExecutionStatus::Done => Ok(Executed { notes, summary, outputs }),
+            ExecutionStatus::Failed => {
+                Err(Setback::Retry(Failure::new(format!("the model says it failed: {notes}"), Some(&notes))))
+            }
+            ExecutionStatus::Blocked => {
+                let message = format!("the model says it cannot be done: {notes}");
+                Err(Setback::Final(Failure::new(message, Some(&notes))))
+            }
+        }
+    }
+
+    /// What the tasks that this one waited for left behind.
+    async fn inputs(&self) -> Result<Vec<Input>, CacheError> {
+        let lease = &self.claimed.lease;
+        let Some(dag) = self.worker.cache.dag(&lease.goal).await? else { return Ok(Vec::new()) };
+        let mut inputs = Vec::new();
+        for dependency in dag.dependencies(&lease.task).into_iter().take(MAX_INPUTS) {
+            if let Some(found) = self.worker.cache.task(dependency).await? {
+                let state = found.task.state;
+                inputs.push(Input {
+                    task: dependency.clone(),
+                    summary: state.summary.unwrap_or_default(),
+                    artifacts: state.artifacts,
+                });
+            }
+        }
+        Ok(inputs)
+    }
+}
+
+/// The last line that says something, cut to a message's length.
+fn last_line(tail: &str) -> Option<String> {
+    let line = tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(downbeat_core::text::clip(line, 300))
+}

@@ -1,0 +1,78 @@
+//! Keeps a lease while its task is worked on, and says at once when it is lost.
+
+use std::time::Duration;
+
+use downbeat_core::cache::{CacheError, Disposition, Lease, Renew};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::agent::Worker;
+
+/// Why the work has to stop.
+pub(super) enum Loss {
+    /// The cache says that the lease is somebody else's, or nobody's.
+    Taken(CacheError),
+    /// The cache could not be asked until the deadline: others may have the task.
+    Silent,
+}
+
+/// Renews a lease three times in its ttl, until it is dropped.
+pub(super) struct Keeper {
+    task: tokio::task::JoinHandle<()>,
+    loss: tokio::sync::Mutex<oneshot::Receiver<Loss>>,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Keeper {
+    pub(super) fn start(worker: &Worker, lease: &Lease, asked: Instant) -> Self {
+        let (tell, loss) = oneshot::channel();
+        let cache = worker.cache.clone();
+        let ttl = worker.settings.lease_ttl;
+        let renew = Renew { task: lease.task.clone(), token: lease.token, ttl, progress: None };
+        let task = tokio::spawn(async move {
+            // Counted from when each request was sent: our deadline is never after the cache's.
+            let mut deadline = asked + ttl;
+            let mut pause = ttl / 3;
+            loop {
+                tokio::time::sleep(pause).await;
+                let sent = Instant::now();
+                let answer = tokio::time::timeout_at(deadline, cache.renew(&renew)).await;
+                match answer {
+                    Ok(Ok(_)) => {
+                        deadline = sent + ttl;
+                        pause = ttl / 3;
+                    }
+                    Ok(Err(error))
+                        if error.disposition() == Disposition::Retry && Instant::now() < deadline =>
+                    {
+                        debug!(target: "runtime", "renewing the lease of task {}: {error}", renew.task);
+                        pause = Duration::from_millis(200).min(ttl / 10);
+                    }
+                    Ok(Err(error)) if error.disposition() != Disposition::Retry => {
+                        let _ = tell.send(Loss::Taken(error));
+                        return;
+                    }
+                    _ => {
+                        let _ = tell.send(Loss::Silent);
+                        return;
+                    }
+                }
+            }
+        });
+        Self { task, loss: tokio::sync::Mutex::new(loss) }
+    }
+
+    /// Until the lease is lost.
+    pub(super) async fn lost(&self) -> Loss {
+        match (&mut *self.loss.lock().await).await {
+            Ok(loss) => loss,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The step after which the outcome is known to all: and remembering it.
+
+use std::time::Duration;
+
+use downbeat_core::backoff::Backoff;
+use downbeat_core::cache::{CacheError, Claim, Claimed, Disposition, Phase, Settle, Settled};
+use downbeat_core::state::{Outcome, TaskStatus};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{End, Verdict};
+use crate::agent::Worker;
+use crate::entropy;
+
+/// For how long a settle is repeated while the store does not answer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Between two tries.
+const BETWEEN: Backoff = Backoff { base: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
+
+pub(super) async fn settle(worker: &Worker, claimed: &Claimed, verdict: Verdict, next: Option<Claim>) -> End {
+    let lease = &claimed.lease;
+    let request = Settle {
+        task: lease.task.clone(),
+        token: lease.token,
+        request: entropy::request_id(),
+        outcome: verdict.outcome,
+        spent: verdict.spent,
+        next,
+    };
+    let asked = Instant::now();
+    let settled = match persist(worker, &request).await {
+        Ok(settled) => settled,
+        Err(error) if error.disposition() == Disposition::Abandon => {
+            warn!(target: "runtime", agent = %lease.agent, "Task {} is somebody else's now: {error}", lease.task);
+            return End::Lost;
+        }
+        Err(error) => {
+            error!(target: "runtime", agent = %lease.agent, "Task {} could not be settled: {error}", lease.task);
+            return End::Lost;
+        }
+    };
+    worker.enter(Phase::Completed, None).await;
+    tell(worker, claimed, &request.outcome, &settled);
+    remember(worker, claimed, &request.outcome).await;
+    End::Settled { settled: Box::new(settled), asked }
+}
+
+/// The same request again and again, while the store does not answer.
+async fn persist(worker: &Worker, request: &Settle) -> Result<Settled, CacheError> {
+    let mut waited = Duration::ZERO;
+    let mut tries = std::num::NonZeroU32::MIN;
+    loop {
+        match worker.cache.settle(request).await {
+            Err(error) if error.disposition() == Disposition::Retry && waited < PATIENCE => {
+                let wait = BETWEEN.delay(tries, entropy::draw()).max(Duration::from_millis(10));
+                warn!(target: "runtime", agent = %worker.name, "Settling task {}: {error}; trying again", request.task);
+                tokio::time::sleep(wait).await;
+                waited += wait;
+                tries = tries.saturating_add(1);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn tell(worker: &Worker, claimed: &Claimed, outcome: &Outcome, settled: &Settled) {
+    let (agent, lease) = (&worker.name, &claimed.lease);
+    match (outcome, settled.status) {
+        (Outcome::Done { .. }, _) => {
+            info!(target: "runtime", agent = %agent, "Task {} completed", lease.task);
+        }
+        (Outcome::Release { reason }, _) => {
+            info!(target: "runtime", agent = %agent, "Task {} released: {reason}", lease.task);
+        }
+        (Outcome::Retry { failure, after }, TaskStatus::Ready) => warn!(target: "runtime", agent = %agent,
+            "Task {} failed attempt {} of {}, next in {after:.1?}: {}",
+            lease.task, lease.attempt, lease.max_attempts, failure.message),
+        (Outcome::Retry { failure, .. } | Outcome::Failed { failure }, _) => error!(target: "runtime",
+            agent = %agent, "Task {} failed for good: {}", lease.task, failure.message),
+    }
+}
+
+async fn remember(worker: &Worker, claimed: &Claimed, outcome: &Outcome) {
+    let line = match outcome {
+        Outcome::Done { summary, .. } => format!("Completed {}: {summary}", claimed.lease.task),
+        Outcome::Retry { failure, .. } | Outcome::Failed { failure } => {
+            format!("Failed {}: {}", claimed.lease.task, failure.message)
+        }
+        Outcome::Release { .. } => return,
+    };
+    worker.remember(&line).await;
+}

@@ -1,0 +1,61 @@
+//! Why a run did not start, or could not go on.
+
+use downbeat_core::cache::CacheError;
+use downbeat_core::dag::DagError;
+use downbeat_core::ids::{AgentName, GoalId};
+use downbeat_core::llm::LlmError;
+
+/// Why a run did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// More agents are declared than may run.
+    #[error("{declared} agents are declared, and max_agents is {limit}")]
+    TooManyAgents {
+        /// How many are declared.
+        declared: usize,
+        /// How many may run.
+        limit: usize,
+    },
+    /// Agents wait for each other.
+    #[error("agents wait for each other: {}", path.iter().map(AgentName::as_str).collect::<Vec<_>>().join(" -> "))]
+    AgentCycle {
+        /// Each waits for the next; the first is the last.
+        path: Vec<AgentName>,
+    },
+    /// An agent's name is somebody else's.
+    #[error("agent `{agent}` cannot start: {source}")]
+    Agent {
+        /// The agent.
+        agent: AgentName,
+        /// What the cache said.
+        source: CacheError,
+    },
+    /// A goal could not be planned.
+    #[error("goal `{goal}` cannot be planned: {source}")]
+    Planning {
+        /// The goal.
+        goal: GoalId,
+        /// What the model said.
+        source: LlmError,
+    },
+    /// A model's plans were unsound, however often it was told.
+    #[error("goal `{goal}` has no sound plan after {tries} tries: {source}")]
+    UnsoundPlan {
+        /// The goal.
+        goal: GoalId,
+        /// How often it tried.
+        tries: u32,
+        /// What is wrong with the last.
+        source: DagError,
+    },
+    /// Some tasks can be executed by nobody: nothing was started.
+    #[error("{} tasks cannot be executed:\n{}", reasons.len(), reasons.join("\n"))]
+    Unexecutable {
+        /// Each task with the reason, in a line.
+        reasons: Vec<String>,
+    },
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}

@@ -1,0 +1,182 @@
+//! Every declared goal gets its DAG, or the one that is declared now.
+
+use std::sync::Arc;
+
+use downbeat_core::cache::{Amend, CacheError, Plan};
+use downbeat_core::dag::{self, Dag};
+use downbeat_core::goal::Usage;
+use downbeat_core::ids::GoalId;
+use downbeat_core::llm::{AgentProfile, Decompose};
+use tracing::{info, warn};
+
+use super::{Orchestrator, RunError};
+use crate::entropy;
+use crate::load::{ProjectGoal, works_for};
+
+/// How often a model may try to make a sound plan.
+const TRIES: u32 = 3;
+
+impl Orchestrator {
+    /// Plans what has no plan and amends what is declared differently. Nothing is stored before all
+    /// of it is known to be executable.
+    pub(super) async fn plan_goals(&self) -> Result<Vec<GoalId>, RunError> {
+        let mut drafts = Vec::new();
+        for goal in &self.project.goals {
+            let stored = self.cache.goal(&goal.id).await?;
+            let draft = match (&goal.dag, &stored) {
+                // A model's plan is kept: asking again would cost again.
+                (None, Some(_)) => None,
+                _ => Some(self.draft(goal).await?),
+            };
+            drafts.push((goal, stored, draft));
+        }
+        let mut to_check = Vec::new();
+        for (goal, _, draft) in &drafts {
+            match draft {
+                Some((dag, _)) => to_check.push(Arc::clone(dag)),
+                None => to_check.extend(self.cache.dag(&goal.id).await?),
+            }
+        }
+        self.check_executable(&to_check)?;
+
+        let mut goals = Vec::new();
+        for (goal, stored, draft) in drafts {
+            goals.push(goal.id.clone());
+            let Some((dag, spent)) = draft else { continue };
+            match stored {
+                None => self.plan_new(goal, dag, spent).await?,
+                Some(stored) => self.amend_if_changed(&stored, dag).await?,
+            }
+        }
+        Ok(goals)
+    }
+
+    /// The declared DAG of a goal, or a model's.
+    pub(super) async fn draft(&self, goal: &ProjectGoal) -> Result<(Arc<Dag>, Usage), RunError> {
+        if let Some(dag) = &goal.dag {
+            return Ok((Arc::clone(dag), Usage::default()));
+        }
+        let agents = self.project.agents.iter().filter(|agent| works_for(&agent.spec, &goal.id));
+        let mut request = Decompose {
+            goal: goal.id.clone(),
+            title: goal.title.clone(),
+            brief: goal.brief.clone(),
+            agents: agents
+                .map(|agent| AgentProfile {
+                    name: agent.spec.name.value.clone(),
+                    role: agent.spec.role.clone(),
+                    capabilities: agent.spec.capabilities.clone(),
+                })
+                .collect(),
+            faults: Vec::new(),
+        };
+        let mut spent = Usage::default();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            info!(target: "orchestrator", "Asking {} to plan goal {}", self.models.default.name(), goal.id);
+            let reply = self
+                .models
+                .default
+                .decompose(&request)
+                .await
+                .map_err(|source| RunError::Planning { goal: goal.id.clone(), source })?;
+            spent = spent.plus(reply.usage);
+            let mut draft = reply.value;
+            // The goal is ours to name, not the model's.
+            goal.id.as_str().clone_into(&mut draft.goal_id);
+            match dag::validate(draft) {
+                Ok(dag) => return Ok((Arc::new(dag), spent)),
+                Err(source) if tries >= TRIES => {
+                    return Err(RunError::UnsoundPlan { goal: goal.id.clone(), tries, source });
+                }
+                Err(source) => {
+                    warn!(target: "orchestrator", "The plan of goal {} is unsound: {source}", goal.id);
+                    request.faults = source.faults.iter().map(ToString::to_string).collect();
+                }
+            }
+        }
+    }
+
+    async fn plan_new(&self, goal: &ProjectGoal, dag: Arc<Dag>, spent: Usage) -> Result<(), RunError> {
+        let mut plan = Plan {
+            dag,
+            title: goal.title.clone(),
+            request: entropy::request_id(),
+            max_attempts: self.settings.max_attempts,
+            spent,
+        };
+        let planned = match self.cache.plan(&plan).await {
+            Err(CacheError::TasksTaken { taken, .. }) => {
+                info!(target: "orchestrator",
+                    "{} task ids of goal {} belong to other goals; its tasks are prefixed with `{}.`",
+                    taken.len(), goal.id, goal.id);
+                plan.dag = self.prefixed(&plan.dag)?;
+                self.cache.plan(&plan).await?
+            }
+            answer => answer?,
+        };
+        Self::log_planned(&planned, plan.dag.edges().count());
+        Ok(())
+    }
+
+    fn prefixed(&self, dag: &Dag) -> Result<Arc<Dag>, RunError> {
+        let prefixed = dag.with_prefix(dag.goal());
+        prefixed.map(Arc::new).map_err(|error| {
+            RunError::Cache(CacheError::Invalid {
+                reason: format!("task ids of goal `{}` cannot be prefixed: {error}", dag.goal()),
+            })
+        })
+    }
+
+    async fn amend_if_changed(
+        &self,
+        stored: &downbeat_core::goal::Goal,
+        dag: Arc<Dag>,
+    ) -> Result<(), RunError> {
+        if stored.digest == dag.digest() {
+            return Ok(());
+        }
+        let prefixed = self.prefixed(&dag);
+        if prefixed.as_ref().is_ok_and(|dag| dag.digest() == stored.digest) {
+            return Ok(());
+        }
+        let mut amend = Amend {
+            dag,
+            revision: stored.revision,
+            request: entropy::request_id(),
+            max_attempts: self.settings.max_attempts,
+            spent: Usage::default(),
+        };
+        let amended = match self.cache.amend(&amend).await {
+            Err(CacheError::TasksTaken { .. }) => {
+                amend.dag = prefixed?;
+                self.cache.amend(&amend).await?
+            }
+            answer => answer?,
+        };
+        info!(target: "orchestrator", "The plan of goal {} changed: it is at revision {}", amended.id, amended.revision);
+        Ok(())
+    }
+
+    /// Whether somebody can execute every task that is not done, by what is declared.
+    pub(super) fn check_executable(&self, dags: &[Arc<Dag>]) -> Result<(), RunError> {
+        let mut reasons = Vec::new();
+        for dag in dags {
+            for node in dag.nodes().filter(|node| node.run.is_none()) {
+                let able = self.project.agents.iter().filter(|agent| {
+                    works_for(&agent.spec, dag.goal())
+                        && node.capabilities.iter().all(|needed| agent.spec.capabilities.contains(needed))
+                });
+                let models: Vec<_> = able.map(|agent| self.models.of(&agent.spec.name.value)).collect();
+                // Without any able agent the task waits, and `why` says for what.
+                let refusals: Option<Vec<String>> =
+                    models.iter().map(|model| model.cannot_execute(node)).collect();
+                if let Some(reason) = refusals.and_then(|refusals| refusals.into_iter().next()) {
+                    reasons.push(format!("{}: {reason}", node.id));
+                }
+            }
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(RunError::Unexecutable { reasons }) }
+    }
+}

@@ -1,0 +1,57 @@
+//! Notices that nothing here can go on: every task that could run needs an agent that is not there.
+
+use downbeat_core::cache::{Agent, Liveness, Task, TaskQuery};
+use downbeat_core::ids::GoalId;
+use downbeat_core::state::TaskStatus;
+
+use super::{Orchestrator, RunError};
+
+/// How many ready tasks are looked at in a step.
+const PAGE: usize = 200;
+
+/// How many stranded tasks are named.
+const NAMED: usize = 20;
+
+impl Orchestrator {
+    /// What is missing, each in a line, when no task runs and none that is ready can be taken by
+    /// anybody; nothing while something can move.
+    pub(super) async fn stranded(&self, goals: &[GoalId]) -> Result<Vec<String>, RunError> {
+        let agents = self.cache.agents().await?;
+        let mut lines = Vec::new();
+        for goal in goals {
+            let Some(found) = self.cache.goal(goal).await? else { continue };
+            if found.counts.running > 0 {
+                return Ok(Vec::new());
+            }
+            let mut after = None;
+            loop {
+                let status = Some(TaskStatus::Ready);
+                let query = TaskQuery { goal: goal.clone(), status, after, limit: PAGE };
+                let page = self.cache.tasks(&query).await?;
+                for task in &page {
+                    if agents.iter().any(|agent| may_take(agent, task)) {
+                        return Ok(Vec::new());
+                    }
+                    if lines.len() < NAMED {
+                        lines.push(missing(task));
+                    }
+                }
+                after = page.last().map(|task| task.ordinal);
+                if page.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        Ok(lines)
+    }
+}
+
+fn may_take(agent: &Agent, task: &Task) -> bool {
+    agent.liveness != Liveness::Dead && !agent.paused && crate::why::is_able(agent, task)
+}
+
+fn missing(task: &Task) -> String {
+    let needed: Vec<String> = task.node.capabilities.iter().map(|it| format!("`{it}`")).collect();
+    let needs = if needed.is_empty() { "an agent".to_owned() } else { needed.join(", ") };
+    format!("task `{}` needs {needs}, and no agent that is not paused offers it", task.node.id)
+}

@@ -1,0 +1,126 @@
+//! The orchestrator's own loop: sweeps when something is due, and notices when the goals rest.
+
+use std::time::Duration;
+
+use downbeat_core::cache::{Read, Sweep, Topic, events_stream};
+use downbeat_core::event::EventKind;
+use downbeat_core::ids::GoalId;
+use downbeat_core::time::Timestamp;
+use tracing::{info, warn};
+
+use super::{Orchestrator, RunError};
+use crate::status::STALE_AFTER;
+use crate::stop::Stop;
+
+/// How much one sweep does.
+const SWEEP: Sweep = Sweep { limit: 256 };
+
+/// How many events are read at once.
+const EVENTS: usize = 1_000;
+
+impl Orchestrator {
+    /// Returns when every goal rests (nothing in the list), nothing can move (why, each in a line),
+    /// or `stop` (`None`).
+    pub(super) async fn keep_up(
+        &self,
+        stop: &Stop,
+        goals: &[GoalId],
+    ) -> Result<Option<Vec<String>>, RunError> {
+        let topic = Topic::Stream(events_stream());
+        let mut seen = self.cache.changed(&topic, u64::MAX, Duration::ZERO).await?;
+        let mut look = true;
+        loop {
+            if look && self.at_rest(goals).await? {
+                return Ok(Some(Vec::new()));
+            }
+            let swept = self.cache.sweep(&SWEEP).await?;
+            if !self.settings.keep_running {
+                let lines = self.stranded(goals).await?;
+                for line in &lines {
+                    warn!(target: "orchestrator", "{line}");
+                }
+                if !lines.is_empty() {
+                    return Ok(Some(lines));
+                }
+            }
+            let news = self.until_news(&topic, &mut seen, swept.next_due);
+            look = tokio::select! {
+                look = news => look?,
+                () = stop.draining() => return Ok(None),
+            };
+        }
+    }
+
+    /// Waits until something is due, or something happened that only the orchestrator can act on.
+    /// Says whether a goal may have come to rest.
+    async fn until_news(
+        &self,
+        topic: &Topic,
+        seen: &mut u64,
+        mut next_due: Option<Timestamp>,
+    ) -> Result<bool, RunError> {
+        // Half of the time after which we would count as absent: then we say again that we are not.
+        let longest = STALE_AFTER / 3;
+        loop {
+            let now = self.clock.now();
+            let wait = next_due.map_or(longest, |due| due.since(now)).min(longest);
+            let newest = self.cache.changed(topic, *seen, wait).await?;
+            if newest <= *seen {
+                if wait == longest {
+                    self.appear(true).await?;
+                    *seen = self.cache.changed(topic, u64::MAX, Duration::ZERO).await?.max(*seen);
+                }
+                return Ok(true);
+            }
+            let mut acts = false;
+            loop {
+                let read = Read { stream: events_stream(), after: *seen, limit: EVENTS };
+                let events = self.cache.read(&read).await?;
+                for event in &events {
+                    *seen = event.seq;
+                    let kind = event.what.kind.as_str();
+                    acts |= kind.starts_with("goal.")
+                        || (kind.starts_with("agent.") && event.what.kind != EventKind::AGENT_PHASE);
+                    if event.what.kind == EventKind::TASK_RETRY || event.what.kind == EventKind::TASK_CLAIMED
+                    {
+                        // Its wait or its lease ends at a moment that the last sweep did not know.
+                        next_due = earlier(next_due, self.due_after(&event.what.data, event.at));
+                    }
+                }
+                if events.len() < EVENTS {
+                    break;
+                }
+            }
+            if acts {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn due_after(&self, data: &serde_json::Value, at: Timestamp) -> Timestamp {
+        let not_before = data.get("not_before").cloned();
+        not_before
+            .and_then(|moment| serde_json::from_value(moment).ok())
+            .unwrap_or_else(|| at.after(self.settings.lease_ttl))
+    }
+
+    async fn at_rest(&self, goals: &[GoalId]) -> Result<bool, RunError> {
+        for id in goals {
+            match self.cache.goal(id).await? {
+                Some(goal) if goal.status.is_at_rest() => {}
+                _ => return Ok(false),
+            }
+        }
+        for id in goals {
+            if let Some(goal) = self.cache.goal(id).await? {
+                let reason = goal.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                info!(target: "orchestrator", "Goal {id} is {}{reason}", goal.status);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn earlier(known: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
+    Some(known.map_or(other, |known| known.min(other)))
+}

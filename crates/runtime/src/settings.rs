@@ -1,0 +1,76 @@
+//! What a deployment may set. Where a value comes from is the caller's business.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use downbeat_core::backoff::Backoff;
+
+/// The limits and periods of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// For how long a claim holds without renewal. A holder renews three times in it.
+    pub lease_ttl: Duration,
+    /// Unheard for this long an agent counts as silent. It beats three times in it.
+    pub agent_ttl: Duration,
+    /// How long one attempt may take, for a task that says nothing about it.
+    pub task_timeout: Duration,
+    /// How many attempts a task gets that says nothing about it; at least 1.
+    pub max_attempts: u32,
+    /// The waits between attempts.
+    pub backoff: Backoff,
+    /// The most agents that may run at once.
+    pub max_agents: usize,
+    /// After this many ends of its agent's process, a further one costs a task an attempt.
+    pub interruption_limit: u32,
+    /// Who chooses among ready tasks.
+    pub selection: Selection,
+    /// How much of a command's output is kept, in bytes.
+    pub max_output: u64,
+    /// Between asking a command to end and ending it.
+    pub kill_grace: Duration,
+    /// Variables of the environment that commands are given beside the standard ones.
+    pub pass_env: Vec<String>,
+    /// Where the outputs of commands are kept; nowhere without it.
+    pub logs: Option<PathBuf>,
+    /// The program that guards commands: called as `<guard> internal-guard -- <command>`, it ends
+    /// them when this process ends. See [`guard`](crate::guard). Without it a command may outlive a
+    /// killed orchestrator.
+    pub guard: Option<PathBuf>,
+    /// The cache is this process's alone, so that an agent found in it belongs to a process that has
+    /// ended.
+    pub exclusive: bool,
+    /// Stay when nothing can move, instead of ending with the reason.
+    pub keep_running: bool,
+}
+
+/// Who chooses among ready tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// The priorities decide; costs nothing.
+    #[default]
+    Priority,
+    /// The agent's model, when there are at least two.
+    Model,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease_ttl: Duration::from_secs(30),
+            agent_ttl: Duration::from_secs(30),
+            task_timeout: Duration::from_secs(30 * 60),
+            max_attempts: 3,
+            backoff: Backoff::default(),
+            max_agents: 100,
+            interruption_limit: 25,
+            selection: Selection::Priority,
+            max_output: 10 * 1024 * 1024,
+            kill_grace: Duration::from_secs(2),
+            pass_env: Vec::new(),
+            logs: None,
+            guard: None,
+            exclusive: false,
+            keep_running: false,
+        }
+    }
+}

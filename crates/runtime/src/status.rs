@@ -1,0 +1,148 @@
+//! What is going on, at a glance. The shapes are what programs read: fields are added, never renamed.
+
+use downbeat_core::cache::{Cache, CacheError, Liveness, Phase, TaskQuery};
+use downbeat_core::goal::{Counts, GoalStatus};
+use downbeat_core::ids::{AgentName, GoalId, TaskId};
+use downbeat_core::state::TaskStatus;
+use downbeat_core::time::Timestamp;
+use serde::Serialize;
+
+/// What is going on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// By id.
+    pub goals: Vec<GoalLine>,
+    /// By name.
+    pub agents: Vec<AgentLine>,
+    /// Who orchestrates.
+    pub orchestrator: OrchestratorLine,
+}
+
+/// A goal at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GoalLine {
+    /// Its id.
+    pub id: GoalId,
+    /// What it is called.
+    pub title: String,
+    /// Where it stands.
+    pub status: GoalStatus,
+    /// Why it does not go on, when it does not.
+    pub reason: Option<String>,
+    /// How many tasks stand where.
+    pub counts: Counts,
+    /// Model tokens so far.
+    pub tokens: u64,
+    /// Model cost so far, in US dollars.
+    pub cost_usd: f64,
+}
+
+/// An agent at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AgentLine {
+    /// Its name.
+    pub name: AgentName,
+    /// What it did when it was last heard.
+    pub phase: Phase,
+    /// Whether it lives.
+    pub liveness: Liveness,
+    /// It takes no tasks.
+    pub paused: bool,
+    /// The task it holds.
+    pub task: Option<TaskId>,
+    /// Until when it holds that.
+    pub lease_expires_at: Option<Timestamp>,
+    /// When it was last heard.
+    pub last_beat_at: Timestamp,
+}
+
+/// Who orchestrates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OrchestratorLine {
+    /// Whether one was heard within the threshold.
+    pub present: bool,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its id.
+    pub id: Option<String>,
+    /// When it was last heard.
+    pub last_seen_at: Option<Timestamp>,
+    /// Unheard for this long it counts as absent.
+    pub stale_after_seconds: u64,
+}
+
+/// Reads what is going on from a cache.
+///
+/// `now` is the time by which an orchestrator's last sign of life is judged.
+///
+/// # Errors
+///
+/// What the cache says.
+pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheError> {
+    let goals = cache.goals().await?;
+    let mut leases = std::collections::HashMap::new();
+    for goal in goals.iter().filter(|goal| goal.counts.running > 0) {
+        let query = TaskQuery {
+            goal: goal.id.clone(),
+            status: Some(TaskStatus::Running),
+            after: None,
+            limit: 10_000,
+        };
+        for task in cache.tasks(&query).await? {
+            if let Some(holder) = task.state.holder {
+                leases.insert(holder.agent, (task.node.id.clone(), holder.expires_at));
+            }
+        }
+    }
+    let goals = goals
+        .into_iter()
+        .map(|goal| GoalLine {
+            id: goal.id,
+            title: goal.title,
+            status: goal.status,
+            reason: goal.reason,
+            counts: goal.counts,
+            tokens: goal.usage.tokens(),
+            cost_usd: goal.usage.cost_usd(),
+        })
+        .collect();
+    let agents = cache
+        .agents()
+        .await?
+        .into_iter()
+        .map(|agent| {
+            let lease = leases.get(&agent.registration.name);
+            AgentLine {
+                phase: agent.phase,
+                liveness: agent.liveness,
+                paused: agent.paused,
+                task: lease.map(|(task, _)| task.clone()),
+                lease_expires_at: lease.map(|(_, until)| *until),
+                last_beat_at: agent.last_beat_at,
+                name: agent.registration.name,
+            }
+        })
+        .collect();
+    Ok(Status { goals, agents, orchestrator: orchestrator_line(cache, now).await? })
+}
+
+/// The record under which an orchestrator says that it is there.
+pub(crate) const ORCHESTRATOR: &str = "orchestrator";
+
+/// Unheard for this long an orchestrator counts as absent.
+pub(crate) const STALE_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+
+async fn orchestrator_line(cache: &dyn Cache, now: Timestamp) -> Result<OrchestratorLine, CacheError> {
+    let mut line = OrchestratorLine { stale_after_seconds: STALE_AFTER.as_secs(), ..Default::default() };
+    if let Some(record) = cache.load(ORCHESTRATOR).await?
+        && let Ok(said) = serde_json::from_str::<serde_json::Value>(&record.value)
+    {
+        let text = |key: &str| said.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+        line.name = text("name");
+        line.id = text("id");
+        line.last_seen_at = Some(record.updated_at);
+        let there = said.get("present").and_then(serde_json::Value::as_bool).unwrap_or_default();
+        line.present = there && now.since(record.updated_at) <= STALE_AFTER;
+    }
+    Ok(line)
+}

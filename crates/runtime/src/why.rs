@@ -1,0 +1,233 @@
+//! Why a task is not running: every cause, and what would end it.
+
+use std::collections::BTreeSet;
+
+use downbeat_core::cache::{Agent, Cache, CacheError, Liveness, Task};
+use downbeat_core::goal::GoalStatus;
+use downbeat_core::ids::{Capability, TaskId};
+use downbeat_core::state::TaskStatus;
+use downbeat_core::time::Timestamp;
+use serde::Serialize;
+
+/// Why a task stands where it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// The task.
+    pub task: TaskId,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// Every cause; never empty for a task that is neither running nor done.
+    pub causes: Vec<Cause>,
+}
+
+/// One cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// Which kind.
+    pub kind: CauseKind,
+    /// For a person.
+    pub detail: String,
+    /// What would end it.
+    pub unblocks_when: String,
+}
+
+/// The kinds of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseKind {
+    /// A dependency is not done.
+    Dependency,
+    /// The wait before the next attempt.
+    Backoff,
+    /// Somebody holds it.
+    Lease,
+    /// Nobody who lives is capable of it.
+    NoAgent,
+    /// Everybody who is capable of it is paused.
+    Paused,
+    /// Everybody who could take it works on something else.
+    Busy,
+    /// Its attempts failed.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// Its goal is at rest.
+    Goal,
+    /// It can be claimed this moment.
+    Claimable,
+}
+
+fn cause(kind: CauseKind, detail: impl Into<String>, unblocks_when: impl Into<String>) -> Cause {
+    Cause { kind, detail: detail.into(), unblocks_when: unblocks_when.into() }
+}
+
+/// The most open dependencies that are named one by one.
+const NAMED_DEPENDENCIES: usize = 20;
+
+/// Finds every cause for where a task stands.
+///
+/// `now` is the time by which waits are judged to be over.
+///
+/// # Errors
+///
+/// What the cache says; [`CacheError::TaskNotFound`] for a task that does not exist.
+pub async fn why(cache: &dyn Cache, id: &TaskId, now: Timestamp) -> Result<Why, CacheError> {
+    let detail = cache.task(id).await?.ok_or_else(|| CacheError::TaskNotFound { task: id.clone() })?;
+    let task = &detail.task;
+    let mut causes = Vec::new();
+    match task.state.status {
+        TaskStatus::Blocked => dependencies(cache, task, &mut causes).await?,
+        TaskStatus::Ready => ready(cache, task, now, &mut causes).await?,
+        TaskStatus::Running => {
+            if let Some(holder) = &task.state.holder {
+                causes.push(cause(
+                    CauseKind::Lease,
+                    format!(
+                        "`{}` holds it since {} (attempt {} of {})",
+                        holder.agent, holder.claimed_at, task.state.attempt, task.state.max_attempts
+                    ),
+                    format!("the attempt ends, or the lease is not renewed by {}", holder.expires_at),
+                ));
+            }
+        }
+        TaskStatus::Done => {}
+        TaskStatus::Failed => {
+            let said = task.state.last_error.as_ref().map_or("", |failure| failure.message.as_str());
+            causes.push(cause(
+                CauseKind::Failed,
+                format!(
+                    "failed after {} of {} attempts: {said}",
+                    task.state.attempt, task.state.max_attempts
+                ),
+                format!("a person runs `downbeat task retry {id}`"),
+            ));
+        }
+        TaskStatus::Cancelled => {
+            let said = task.state.last_error.as_ref().map_or("", |failure| failure.message.as_str());
+            causes.push(cause(
+                CauseKind::Cancelled,
+                format!("cancelled: {said}"),
+                format!("a person runs `downbeat task retry {id}`"),
+            ));
+        }
+    }
+    if !matches!(task.state.status, TaskStatus::Running | TaskStatus::Done) {
+        for ended in detail.ended.iter().rev().take(3) {
+            causes.push(cause(
+                CauseKind::Failed,
+                format!(
+                    "attempt {} by `{}` {} at {}: {}",
+                    ended.attempt, ended.agent, ended.outcome, ended.ended_at, ended.error.message
+                ),
+                "it is history: it blocks nothing by itself",
+            ));
+        }
+        if let Some(goal) = cache.goal(&task.goal).await?
+            && matches!(goal.status, GoalStatus::Stalled | GoalStatus::Failed | GoalStatus::Cancelled)
+        {
+            let reason = goal.reason.unwrap_or_default();
+            causes.push(cause(
+                CauseKind::Goal,
+                format!("goal `{}` is {}: {reason}", goal.id, goal.status),
+                "a person retries what failed or was cancelled",
+            ));
+        }
+    }
+    Ok(Why { task: id.clone(), status: task.state.status, causes })
+}
+
+async fn dependencies(cache: &dyn Cache, task: &Task, causes: &mut Vec<Cause>) -> Result<(), CacheError> {
+    let Some(dag) = cache.dag(&task.goal).await? else { return Ok(()) };
+    let mut named = 0;
+    for dependency in dag.dependencies(&task.node.id) {
+        let Some(found) = cache.task(dependency).await? else { continue };
+        let state = &found.task.state;
+        if state.status == TaskStatus::Done {
+            continue;
+        }
+        named += 1;
+        if named > NAMED_DEPENDENCIES {
+            continue;
+        }
+        let more = match (state.status, &state.last_error, &state.holder) {
+            (TaskStatus::Failed | TaskStatus::Cancelled, Some(failure), _) => {
+                format!(": {}", failure.message)
+            }
+            (TaskStatus::Running, _, Some(holder)) => format!(" at `{}`", holder.agent),
+            _ => String::new(),
+        };
+        let unblocks = match state.status {
+            TaskStatus::Failed | TaskStatus::Cancelled => {
+                format!("a person runs `downbeat task retry {dependency}` and it is done")
+            }
+            _ => format!("`{dependency}` is done"),
+        };
+        let detail = format!("waits for `{dependency}`, which is {}{more}", state.status);
+        causes.push(cause(CauseKind::Dependency, detail, unblocks));
+    }
+    if named > NAMED_DEPENDENCIES {
+        let rest = named - NAMED_DEPENDENCIES;
+        causes.push(cause(
+            CauseKind::Dependency,
+            format!("waits for {rest} more tasks"),
+            "all of them are done",
+        ));
+    }
+    Ok(())
+}
+
+async fn ready(
+    cache: &dyn Cache,
+    task: &Task,
+    now: Timestamp,
+    causes: &mut Vec<Cause>,
+) -> Result<(), CacheError> {
+    if let Some(until) = task.state.not_before.filter(|until| *until > now) {
+        causes.push(cause(
+            CauseKind::Backoff,
+            format!("waits before attempt {} of {}", task.state.attempt + 1, task.state.max_attempts),
+            format!("it is {until}"),
+        ));
+    }
+    let agents = cache.agents().await?;
+    let able: Vec<&Agent> = agents.iter().filter(|agent| is_able(agent, task)).collect();
+    let living: Vec<&&Agent> = able.iter().filter(|agent| agent.liveness == Liveness::Alive).collect();
+    let needed: Vec<String> = task.node.capabilities.iter().map(|it| format!("`{it}`")).collect();
+    let needs = if needed.is_empty() { String::new() } else { format!(" capable of {}", needed.join(", ")) };
+    if living.is_empty() {
+        let detail = if able.is_empty() {
+            format!("no agent of goal `{}`{needs} is known", task.goal)
+        } else {
+            let names: Vec<String> = able
+                .iter()
+                .map(|agent| format!("`{}` is {}", agent.registration.name, agent.liveness))
+                .collect();
+            format!("no agent{needs} lives: {}", names.join(", "))
+        };
+        causes.push(cause(CauseKind::NoAgent, detail, "such an agent starts (`downbeat run`)"));
+    } else if living.iter().all(|agent| agent.paused) {
+        let names: Vec<String> =
+            living.iter().map(|agent| format!("`{}`", agent.registration.name)).collect();
+        causes.push(cause(
+            CauseKind::Paused,
+            format!("every agent{needs} is paused: {}", names.join(", ")),
+            "one of them is resumed",
+        ));
+    } else if causes.is_empty() {
+        let free = living.iter().any(|agent| !agent.paused && agent.task.is_none());
+        causes.push(if free {
+            cause(CauseKind::Claimable, "it can be claimed this moment", "an agent takes it")
+        } else {
+            cause(CauseKind::Busy, format!("every agent{needs} is at work"), "one of them is free")
+        });
+    }
+    Ok(())
+}
+
+/// Whether an agent could take a task, by goal and capabilities.
+#[must_use]
+pub fn is_able(agent: &Agent, task: &Task) -> bool {
+    let capabilities: &BTreeSet<Capability> = &agent.registration.capabilities;
+    agent.registration.goal.as_ref().is_none_or(|goal| *goal == task.goal)
+        && task.node.capabilities.iter().all(|needed| capabilities.contains(needed))
+}
