@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use downbeat_core::dag::{Draft, Node};
-use downbeat_core::diagnostic::Report;
+use downbeat_core::diagnostic::{Diagnostic, Report, Source};
 use downbeat_core::ids::GoalId;
 use downbeat_core::llm::{
     Assess, Assessment, Decompose, Execute, Execution, Llm, LlmError, Reply, Select, Selection, Summarize,
@@ -85,13 +85,21 @@ fn plan(goal: &GoalId, found: Result<Option<Draft>, Report>) -> Result<Draft, Ll
 }
 
 /// The plan in the checklist of `markdown`; `None` where there is no checklist.
-fn checklist(_goal: &GoalId, _markdown: &str) -> Result<Option<Draft>, Report> {
-    Ok(None)
+///
+/// The parser of checklists reads them as a part of INSTRUCTIONS.md only; until it takes a brief by
+/// itself, a checklist in one is refused, and not taken for a brief without any.
+fn checklist(_: &GoalId, markdown: &str) -> Result<Option<Draft>, Report> {
+    let Some(first) = markdown.lines().find(|line| line.trim_start().starts_with("- [ ]")) else {
+        return Ok(None);
+    };
+    let start = markdown.find(first).unwrap_or_default();
+    let diagnostic = Diagnostic::error(start..start + first.len(), "a checklist in a brief is not read yet")
+        .help("write it below its goal in INSTRUCTIONS.md, or as a `- Plan:` file");
+    Err(Report { source: Source::new("brief", markdown), diagnostics: vec![diagnostic] })
 }
 
 #[cfg(test)]
 mod tests {
-    use downbeat_core::diagnostic::{Diagnostic, Source};
     use downbeat_core::goal::Usage;
     use downbeat_core::state::Failure;
 
@@ -122,6 +130,12 @@ mod tests {
         let reason = refused(plan(&goal, Err(report)));
         assert!(reason.contains("`count`") && reason.contains("brief:2:3: error: no checkbox"), "{reason}");
         assert_eq!(plan(&goal, Ok(Some(Draft::default()))).unwrap(), Draft::default());
+    }
+
+    #[tokio::test]
+    async fn a_brief_with_a_checklist_is_not_taken_for_one_without() {
+        let reason = refused(Offline.decompose(&testing::decompose("do it\n\n- [ ] now\n")).await);
+        assert!(reason.contains("brief:3:1: error: a checklist in a brief is not read yet"), "{reason}");
     }
 
     #[tokio::test]

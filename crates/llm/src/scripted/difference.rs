@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    fn lines(found: Vec<Difference>) -> Vec<String> {
+    fn lines(found: &[Difference]) -> Vec<String> {
         found.iter().map(ToString::to_string).collect()
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let scripted = json!({ "a": 1, "b": [1, 2], "c": { "x/y": "~" }, "gone": null, "same": [{}] });
         let asked = json!({ "a": "1", "b": [1, 3, 4], "c": { "x/y": "" }, "new": {}, "same": [{}] });
         assert_eq!(
-            lines(between(&scripted, &asked)),
+            lines(&between(&scripted, &asked)),
             [
                 "/a: scripted 1, asked \"1\"",
                 "/b/1: scripted 2, asked 3",
@@ -135,7 +135,7 @@ mod tests {
                 "/new: scripted nothing, asked {}",
             ]
         );
-        assert_eq!(lines(between(&json!(1), &json!(2))), ["the whole: scripted 1, asked 2"]);
+        assert_eq!(lines(&between(&json!(1), &json!(2))), ["the whole: scripted 1, asked 2"]);
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
             json!({ "node": { "id": "a", "run": null } }),
             json!({ "memory": ["x"] }),
         ] {
-            assert_eq!(lines(from_pattern(&pattern, &asked)), [""; 0], "{pattern}");
+            assert_eq!(lines(&from_pattern(&pattern, &asked)), [""; 0], "{pattern}");
         }
         for pattern in [
             json!({ "kind": "assess" }),
@@ -166,6 +166,6 @@ mod tests {
     #[test]
     fn what_is_shown_is_short() {
         let found = between(&json!("x".repeat(5_000)), &json!("y".repeat(5_000)));
-        assert!(lines(found).concat().len() < 2 * MAX_SHOWN + 50);
+        assert!(lines(&found).concat().len() < 2 * MAX_SHOWN + 50);
     }
 }

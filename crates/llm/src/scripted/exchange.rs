@@ -233,7 +233,7 @@ fn files_of(
 fn typed<T: DeserializeOwned>(json: &Value, pointer: &str, faults: &mut Faults) -> Option<T> {
     if !json.is_object() {
         // A derived type would also take a list of its members.
-        faults.at(pointer, "this is an object");
+        faults.at(pointer, "an object is needed here");
         return None;
     }
     serde_path_to_error::deserialize(json)

@@ -97,7 +97,10 @@ fn exchanges_of(bytes: &[u8], exchanges: &mut Vec<Exchange>, faults: &mut Faults
             // Its message ends with the place, which stands before it here.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();
-            faults.push(Place::Line(error.line(), error.column()), format!("this is no JSON: {message}"));
+            faults.push(
+                Place::Line(error.line(), error.column().max(1)),
+                format!("this is no JSON: {message}"),
+            );
             return;
         }
     };

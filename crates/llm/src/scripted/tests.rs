@@ -115,12 +115,15 @@ async fn a_whole_request_goes_before_a_match() {
 #[tokio::test]
 async fn a_missing_answer_names_what_differs_from_the_nearest() {
     let request = testing::execute("lines");
-    let far = Execute { instructions: "Be quick.".to_owned(), ..testing::execute("other") };
+    let far = Execute { instructions: "Be quick.".to_owned(), attempt: 3, ..testing::execute("other") };
     let near = Execute { attempt: 2, memory: vec!["m".repeat(300)], ..request.clone() };
-    let model = scripted(&json!(
-        [exact(&far, "far"), exact(&near, "near"), exact(&testing::select(&[]), "")].as_slice().get(..2)
-    ));
-    insta::assert_snapshot!(unusable(&model, &request).await, @"");
+    let model = scripted(&json!([exact(&far, "far"), exact(&near, "near")]));
+    insta::assert_snapshot!(unusable(&model, &request).await, @r#"
+    `scripted:script.json` has no answer left to this request kind=`execute` key=`6f22b2a6b7df90f8642dd8c809eb823c340bcd13971dd96a7e181b5f99d871e3`
+    the nearest is the request in script.json#/exchanges/1, which differs at:
+      /attempt: scripted 2, asked 1
+      /memory/0: scripted "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm […], asked nothing
+    "#);
 }
 
 #[tokio::test]
@@ -129,7 +132,11 @@ async fn a_missing_answer_names_the_nearest_match_and_what_it_wants() {
         { "match": { "kind": "execute", "node": { "id": "a", "run": "ls" } }, "reply": done("") },
         { "match": { "kind": "execute", "node": { "id": "b" } }, "reply": done("") },
     ]));
-    insta::assert_snapshot!(unusable(&model, &testing::execute("lines")).await, @"");
+    insta::assert_snapshot!(unusable(&model, &testing::execute("lines")).await, @r#"
+    `scripted:script.json` has no answer left to this request kind=`execute` key=`6f22b2a6b7df90f8642dd8c809eb823c340bcd13971dd96a7e181b5f99d871e3`
+    the nearest is the match in script.json#/exchanges/1, which differs at:
+      /node/id: scripted "b", asked "lines"
+    "#);
 }
 
 #[tokio::test]
@@ -139,7 +146,10 @@ async fn a_kind_without_any_exchange_is_told_with_those_that_there_are() {
         { "match": { "kind": "assess" }, "reply": { "value": { "recoverable": true } } },
         { "match": { "kind": "select" }, "error": { "kind": "refused", "reason": "no" } },
     ]));
-    insta::assert_snapshot!(unusable(&model, &testing::execute("lines")).await, @"");
+    insta::assert_snapshot!(unusable(&model, &testing::execute("lines")).await, @r#"
+    `scripted:script.json` has no answer left to this request kind=`execute` key=`6f22b2a6b7df90f8642dd8c809eb823c340bcd13971dd96a7e181b5f99d871e3`
+    no exchange is of this kind; there are 2 select, 1 assess
+    "#);
 }
 
 #[tokio::test]
@@ -255,14 +265,41 @@ fn a_script_says_everything_that_is_wrong_with_it_at_once() {
                 "reply": { "value": { "selected_task_id": null } } }),
     ];
     let text = json!({ "exchanges": cases, "exchange": [] }).to_string();
-    insta::assert_snapshot!(Scripted::parse("s.json", &text).unwrap_err(), @"");
+    insta::assert_snapshot!(Scripted::parse("s.json", &text).unwrap_err(), @r#"
+    the script cannot be used:
+      s.json#/exchange: a list of exchanges has no such member; it may have exchanges, note
+      s.json#/exchanges/0: an exchange is an object
+      s.json#/exchanges/1: an exchange has either a `reply` or an `error`
+      s.json#/exchanges/2: an exchange has either a `request` or a `match`
+      s.json#/exchanges/3: an exchange has either a `request` or a `match`
+      s.json#/exchanges/3: an exchange has either a `reply` or an `error`
+      s.json#/exchanges/4/time: an exchange has no such member; it may have note, request, match, reply, error, times, delay_ms, files
+      s.json#/exchanges/4/match/kind: a match says its kind, one of decompose, select, execute, summarize, assess
+      s.json#/exchanges/5/match: a match is an object
+      s.json#/exchanges/5/error: an object is needed here
+      s.json#/exchanges/6/reply/value/status: unknown variant `good`, expected one of `done`, `failed`, `blocked`
+      s.json#/exchanges/7/reply/value/note: unknown field `note`, expected one of `status`, `outputs`, `notes`, `summary`
+      s.json#/exchanges/8/reply/value/nodes/0/id: invalid type: integer `1`, expected a string
+      s.json#/exchanges/9/reply/usage/calls: invalid value: integer `-1`, expected u64
+      s.json#/exchanges/10/error: missing field `reason`
+      s.json#/exchanges/11/error/kind: unknown variant `tired`, expected one of `unavailable`, `budget_spent`, `timed_out`, `malformed`, `refused`, `unusable`
+      s.json#/exchanges/12/times: `times` is a whole number from 1 to 1000000
+      s.json#/exchanges/12/delay_ms: `delay_ms` is a whole number from 0 to 3600000
+      s.json#/exchanges/12/note: a note is a text
+      s.json#/exchanges/13/files/~1etc~1x: a path is relative to the workspace
+      s.json#/exchanges/13/files/a: the content of a file is a text
+      s.json#/exchanges/14/files: only an exchange of kind execute writes files
+      s.json#/exchanges/15/request/goal: ` ` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`
+      s.json#/exchanges/16/request/temper: a request of kind select has no such member
+      s.json#/exchanges/16/request/ready/0/titel: a request of kind select has no such member
+    "#);
 }
 
 #[test]
 fn a_text_that_is_no_script_is_told_with_its_place() {
     for (text, message) in [
-        ("", "s.json:1:0: this is no JSON: EOF while parsing a value"),
-        ("{\n  \"a\": tru\n}", "s.json:2:11: this is no JSON: expected ident"),
+        ("", "s.json:1:1: this is no JSON: EOF while parsing a value"),
+        ("{\n  \"a\": trux\n}", "s.json:2:11: this is no JSON: expected ident"),
         ("{} x", "s.json:1:4: this is no JSON: trailing characters"),
         ("[]", "s.json#: an exchange is an object"),
         ("{\"exchanges\": {}}", "s.json#/exchanges: `exchanges` is a list"),
