@@ -80,12 +80,22 @@ pub(super) fn read(head: Range<usize>, faults: &mut Faults<'_>) -> Header {
         let line_end = line_end(text, end, head.end);
         let extra = trimmed(text, end..line_end);
         if !extra.is_empty() {
-            misplaced(&extra, faults);
-            faults.error_with(
-                &extra,
-                format!("`{}` stands behind the task's attributes", slice(text, &extra)),
-                "write the title first, then `{#id …}`, then `-> artifacts`; a description goes below",
-            );
+            if slice(text, &extra).starts_with('{') {
+                faults.error_with(
+                    &extra,
+                    "a task has one pair of braces",
+                    "put all attributes into the first pair",
+                );
+            } else if !misplaced(&extra, faults) {
+                faults.error_with(
+                    &extra,
+                    format!(
+                        "`{}` stands behind the task's attributes",
+                        slice(text, &extra)
+                    ),
+                    "write the title first, then `{#id …}`, then `-> artifacts`; a description goes below",
+                );
+            }
         }
         end = line_end;
     }
@@ -123,16 +133,6 @@ fn find_marks(head: &Range<usize>, faults: &mut Faults<'_>) -> Marks {
                 }
                 Braces::Text => {}
             },
-            '{' => {
-                if let Braces::Attributes(len) | Braces::Unclosed(len) = braces_len(rest) {
-                    faults.error_with(
-                        &(at..at + len),
-                        "a task has one pair of braces",
-                        "put all attributes into the first pair",
-                    );
-                    step = len;
-                }
-            }
             '-' | '→' if letter == '→' || rest.starts_with("->") => {
                 step = if letter == '→' { step } else { 2 };
                 let free = slice(text, &(head.start..at))
@@ -268,6 +268,10 @@ fn attributes(inner: Range<usize>, header: &mut Header, faults: &mut Faults<'_>)
             continue;
         }
         let Some((key, given)) = raw.split_once('=') else {
+            if ATTRIBUTES.contains(&raw) {
+                faults.error(&word, format!("`{raw}` has no value"));
+                continue;
+            }
             faults.error_with(
                 &word,
                 format!("`{raw}` is not an attribute"),
@@ -351,6 +355,9 @@ fn artifacts(arrow: &Range<usize>, stop: usize, header: &mut Header, faults: &mu
         );
         return;
     }
+    if misplaced(&list, faults) {
+        return;
+    }
     let parts: Vec<&str> = raw.split(',').collect();
     let count = parts.len();
     let mut at = list.start;
@@ -367,13 +374,15 @@ fn artifacts(arrow: &Range<usize>, stop: usize, header: &mut Header, faults: &mu
 }
 
 /// Reports `after=…` and the like outside of braces.
-fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) {
+fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) -> bool {
     let text = faults.text();
+    let mut any = false;
     for word in words(text, range.clone()) {
         let raw = slice(text, &word);
         if let Some((key, _)) = raw.split_once('=')
             && ATTRIBUTES.contains(&key)
         {
+            any = true;
             faults.error_with(
                 &word,
                 format!("`{key}=` stands outside of braces"),
@@ -381,6 +390,7 @@ fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) {
             );
         }
     }
+    any
 }
 
 /// `\{` and `\->` as they are meant.

@@ -119,7 +119,8 @@ pub(super) fn read(range: &Range<usize>, found: &mut Found, faults: &mut Faults<
             max_events: 400_000,
             max_aliases: 1_000,
             max_anchors: 1_000,
-            max_documents: 1,
+            // A second document has a message of its own.
+            max_documents: 2,
             max_total_scalar_bytes: 4 << 20,
         },
     };
@@ -168,7 +169,11 @@ impl Reader<'_> {
             );
             return;
         };
-        for (key, pair) in recognise(pairs, KEYS, Form::YamlTop, faults) {
+        let count = pairs.len();
+        let known = recognise(pairs, KEYS, Form::YamlTop, faults);
+        // The agents may be below a misspelled key.
+        found.broken_agent |= known.len() < count;
+        for (key, pair) in known {
             match key {
                 Key::Version => self.version(&pair, faults),
                 Key::Agents => self.agents(&pair, found, faults),
