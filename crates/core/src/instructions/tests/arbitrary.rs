@@ -94,3 +94,36 @@ proptest! {
         check(&format!("agents:\n  - name: {value}\n    role: ä\n"))?;
     }
 }
+
+#[test]
+fn hostile_repetition_is_read_in_time() {
+    let goal = "## Agents\n### a\n## Goals\n### g\n";
+    let braces = format!("- [ ] {}\n", "{\"".repeat(2_000));
+    for unit in [
+        "- ",
+        "> ",
+        "[",
+        "*a_ ",
+        "`",
+        "<a ",
+        "- [ ] x {after=nothing-like-it}\n",
+        "- [ ] x -> a,",
+        "[a]: b\n",
+        "### a\n",
+        "- Gaol: x\n",
+        &braces,
+    ] {
+        check(&format!("{goal}{}", unit.repeat(200_000 / unit.len()))).unwrap();
+    }
+    for unit in [
+        "- name: a\n",
+        "[",
+        "{a: ",
+        "- {a,",
+        "- \"x\\n",
+        "- &a *a\n",
+        "- ? ",
+    ] {
+        check(&format!("agents:\n{}", unit.repeat(200_000 / unit.len()))).unwrap();
+    }
+}
