@@ -142,6 +142,10 @@ pub(super) fn id<T: FromStr<Err = IdError>>(
 ) -> Option<Spanned<T>> {
     match value.text.parse() {
         Ok(id) => Some(Spanned::new(id, value.span.clone())),
+        Err(IdError::Empty) => {
+            faults.error(&value.span, format!("the name of the {kind} is missing"));
+            None
+        }
         Err(error) => {
             let shown: String = value.text.chars().take(60).collect();
             let message = format!("`{}` cannot name a {kind}: {error}", shown.escape_debug());

@@ -75,6 +75,16 @@ impl Found {
                 }
             }
         }
+        if goals.is_empty() && !faults.has_errors() {
+            let span = self.agents.first().map(|agent| agent.name.span.clone());
+            faults.push(
+                Diagnostic::warning(
+                    span.unwrap_or_default(),
+                    "no agent names a goal, and the file declares none",
+                )
+                .help("add `- Goal: <goal-id>` to an agent, or a section `## Goals`"),
+            );
+        }
         Instructions { agents: self.agents, goals }
     }
 
@@ -85,15 +95,6 @@ impl Found {
         for agent in &self.agents {
             let Some(goal) = &agent.goal else {
                 anything = true;
-                if !self.goals_declared {
-                    faults.push(
-                        Diagnostic::warning(
-                            agent.name.span.clone(),
-                            format!("agent `{}` names no goal, and the file declares none", agent.name.value),
-                        )
-                        .help("add `- Goal: …`, or a section `## Goals`"),
-                    );
-                }
                 continue;
             };
             wanted.insert(goal.value.as_str());
@@ -103,7 +104,7 @@ impl Found {
                 // The goal that was meant does have an agent.
                 wanted.extend(suggest::nearest(name, names()));
                 faults.unknown(&goal.span, format!("no goal is called `{name}`"), name, names(), || {
-                    format!("declare it with `### {name}: Title` below `## Goals`")
+                    "declare it among the goals, or name one that is there".to_owned()
                 });
             }
         }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::blocks::List;
+use super::blocks::Item;
 use super::cycle::{cycles, drawn};
 use super::faults::Faults;
 use super::slug::slug;
@@ -25,9 +25,9 @@ pub(super) struct Checklist {
 }
 
 impl Checklist {
-    /// Adds the tasks of `list`.
-    pub(super) fn add(&mut self, list: &List, faults: &mut Faults<'_>) {
-        for item in &list.items {
+    /// Adds the tasks that `items` are.
+    pub(super) fn add(&mut self, items: &[Item], faults: &mut Faults<'_>) {
+        for item in items {
             if self.tasks.len() >= MAX_TASKS {
                 faults.error(&item.head, format!("a goal has at most {MAX_TASKS} tasks"));
                 return;

@@ -7,6 +7,8 @@ use crate::diagnostic::{Diagnostic, Report, Severity, Source};
 
 /// More faults than this help nobody, and each costs time.
 const MAX_FAULTS: usize = 1_000;
+/// A file whose every name is misspelled gets suggestions for the first of them.
+const MAX_COMPARISONS: usize = 100_000;
 
 /// Collects diagnostics, up to a bound.
 #[derive(Debug)]
@@ -14,11 +16,13 @@ pub(super) struct Faults<'a> {
     source: &'a Source,
     found: Vec<Diagnostic>,
     dropped: usize,
+    /// How many words may still be compared for a suggestion.
+    comparisons: usize,
 }
 
 impl<'a> Faults<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, found: Vec::new(), dropped: 0 }
+        Self { source, found: Vec::new(), dropped: 0, comparisons: MAX_COMPARISONS }
     }
 
     /// The text that they are about.
@@ -61,8 +65,15 @@ impl<'a> Faults<'a> {
             self.dropped += 1;
             return;
         }
+        let mut left = self.comparisons;
+        let candidates = candidates.into_iter().take_while(|_| {
+            let more = left > 0;
+            left = left.saturating_sub(1);
+            more
+        });
         let help = suggest::nearest(word, candidates)
             .map_or_else(otherwise, |meant| format!("did you mean `{meant}`?"));
+        self.comparisons = left;
         self.error_with(span, message, help);
     }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::faults::Faults;
 use super::field::{Value, listed, one_line, slice, trimmed, unquoted};
+use super::marks;
 
 /// The attributes of a task.
 pub(super) const ATTRIBUTES: [&str; 5] = ["priority", "capabilities", "after", "attempts", "timeout"];
@@ -26,16 +27,6 @@ pub(super) struct Header {
     pub(super) rest: Range<usize>,
 }
 
-/// Marks that were found in the raw text.
-#[derive(Default)]
-struct Marks {
-    /// From `{` to behind `}`.
-    braces: Option<Range<usize>>,
-    /// The last arrow before the braces, and the first behind them.
-    arrow_before: Option<Range<usize>>,
-    arrow_after: Option<Range<usize>>,
-}
-
 /// Reads the raw text at `head`, which begins behind the checkbox.
 pub(super) fn read(head: Range<usize>, faults: &mut Faults<'_>) -> Header {
     let text = faults.text();
@@ -45,7 +36,7 @@ pub(super) fn read(head: Range<usize>, faults: &mut Faults<'_>) -> Header {
     while !text.is_char_boundary(window) {
         window -= 1;
     }
-    let marks = find_marks(&(head.start..window), faults);
+    let marks = marks::find(&(head.start..window), faults);
     let arrow = marks.arrow_after.clone().or(marks.arrow_before);
     let mut header = Header::default();
 
@@ -77,147 +68,25 @@ pub(super) fn read(head: Range<usize>, faults: &mut Faults<'_>) -> Header {
         let line_end = line_end(text, end, head.end);
         let extra = trimmed(text, end..line_end);
         if !extra.is_empty() {
-            misplaced(&extra, faults);
-            faults.error_with(
-                &extra,
-                format!("`{}` stands behind the task's attributes", slice(text, &extra)),
-                "write the title first, then `{#id …}`, then `-> artifacts`; a description goes below",
-            );
+            if slice(text, &extra).starts_with('{') {
+                faults.error_with(
+                    &extra,
+                    "a task has one pair of braces",
+                    "put all attributes into the first pair",
+                );
+            } else if !misplaced(&extra, faults) {
+                faults.error_with(
+                    &extra,
+                    format!("`{}` stands behind the task's attributes", slice(text, &extra)),
+                    "write the title first, then `{#id …}`, then `-> artifacts`; a description goes below",
+                );
+            }
         }
         end = line_end;
     }
     header.span = trimmed(text, head.start..end);
     header.rest = trimmed(text, end..head.end);
     header
-}
-
-/// Finds braces and arrows outside of code and escapes.
-fn find_marks(head: &Range<usize>, faults: &mut Faults<'_>) -> Marks {
-    let text = faults.text();
-    let mut marks = Marks::default();
-    let mut at = head.start;
-    while at < head.end {
-        let rest = slice(text, &(at..head.end));
-        let Some(letter) = rest.chars().next() else {
-            break;
-        };
-        let mut step = letter.len_utf8();
-        match letter {
-            '\\' => step += rest.chars().nth(1).map_or(0, char::len_utf8),
-            '`' => step = code_len(rest),
-            '{' if marks.braces.is_none() => match braces_len(rest) {
-                Braces::Attributes(len) => {
-                    marks.braces = Some(at..at + len);
-                    step = len;
-                }
-                Braces::Unclosed(len) => {
-                    faults.error_with(
-                        &(at..at + len),
-                        "the `{` is not closed",
-                        "close it with `}`, or write `\\{` for a brace in the title",
-                    );
-                    step = len;
-                }
-                Braces::Text => {}
-            },
-            '{' => {
-                if let Braces::Attributes(len) | Braces::Unclosed(len) = braces_len(rest) {
-                    faults.error_with(
-                        &(at..at + len),
-                        "a task has one pair of braces",
-                        "put all attributes into the first pair",
-                    );
-                    step = len;
-                }
-            }
-            '-' | '→' if letter == '→' || rest.starts_with("->") => {
-                step = if letter == '→' { step } else { 2 };
-                let free = slice(text, &(head.start..at))
-                    .chars()
-                    .next_back()
-                    .is_none_or(|before| before.is_whitespace() || before == '}');
-                let mark = Some(at..at + step);
-                if marks.braces.is_none() {
-                    // `x->y` is no arrow to artifacts.
-                    if free || letter == '→' {
-                        marks.arrow_before = mark;
-                    }
-                } else if marks.arrow_after.is_none() {
-                    marks.arrow_after = mark;
-                }
-            }
-            // A description below the marks is not searched.
-            '\n' if marks.arrow_after.is_some() || (marks.braces.is_some() && !next_line_is_arrow(rest)) => {
-                break;
-            }
-            _ => {}
-        }
-        at += step;
-    }
-    marks
-}
-
-enum Braces {
-    Attributes(usize),
-    Unclosed(usize),
-    Text,
-}
-
-/// What the brace that `rest` begins with is: attributes begin with `#` or `key=`, or stand at the
-/// end of the line; anything else belongs to the title.
-fn braces_len(rest: &str) -> Braces {
-    let inner = rest.get(1..).unwrap_or_default();
-    let word: &str =
-        inner.trim_start().split(|c: char| c.is_whitespace() || c == '}').next().unwrap_or_default();
-    let looks = word.starts_with('#')
-        || word.split_once('=').is_some_and(|(key, _)| {
-            !key.is_empty() && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
-        });
-    let Some(close) = closing(inner) else {
-        let line = rest.lines().next().unwrap_or_default();
-        return if looks { Braces::Unclosed(line.trim_end().len()) } else { Braces::Text };
-    };
-    let len = 1 + close + 1;
-    let behind = rest.get(len..).unwrap_or_default();
-    let ends_line =
-        matches!(behind.trim_start_matches([' ', '\t', '\r']).chars().next(), None | Some('\n' | '→'))
-            || behind.trim_start().starts_with("->");
-    if looks || ends_line { Braces::Attributes(len) } else { Braces::Text }
-}
-
-/// Where the `}` is that closes the braces, not one in quotes.
-fn closing(inner: &str) -> Option<usize> {
-    let mut quoted = false;
-    for (at, letter) in inner.char_indices() {
-        match letter {
-            '"' => quoted = !quoted,
-            '}' if !quoted => return Some(at),
-            '{' if !quoted => return None,
-            _ => {}
-        }
-    }
-    // A quote that is never closed hides nothing.
-    quoted.then(|| inner.find('}')).flatten()
-}
-
-/// How long the code is that `rest` begins with: to the same number of backticks, or only those.
-fn code_len(rest: &str) -> usize {
-    let ticks = rest.len() - rest.trim_start_matches('`').len();
-    let mut at = ticks;
-    while let Some(found) = rest.get(at..).and_then(|tail| tail.find('`')) {
-        let tail = rest.get(at + found..).unwrap_or_default();
-        let run = tail.len() - tail.trim_start_matches('`').len();
-        at += found + run;
-        if run == ticks {
-            return at;
-        }
-    }
-    ticks
-}
-
-fn next_line_is_arrow(rest: &str) -> bool {
-    let next = rest.trim_start();
-    next.starts_with("->") || next.starts_with('→')
 }
 
 fn line_end(text: &str, from: usize, limit: usize) -> usize {
@@ -246,6 +115,10 @@ fn attributes(inner: Range<usize>, header: &mut Header, faults: &mut Faults<'_>)
             continue;
         }
         let Some((key, given)) = raw.split_once('=') else {
+            if ATTRIBUTES.contains(&raw) {
+                faults.error(&word, format!("`{raw}` has no value"));
+                continue;
+            }
             faults.error_with(
                 &word,
                 format!("`{raw}` is not an attribute"),
@@ -314,6 +187,9 @@ fn artifacts(arrow: &Range<usize>, stop: usize, header: &mut Header, faults: &mu
         );
         return;
     }
+    if misplaced(&list, faults) {
+        return;
+    }
     let parts: Vec<&str> = raw.split(',').collect();
     let count = parts.len();
     let mut at = list.start;
@@ -330,13 +206,15 @@ fn artifacts(arrow: &Range<usize>, stop: usize, header: &mut Header, faults: &mu
 }
 
 /// Reports `after=…` and the like outside of braces.
-fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) {
+fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) -> bool {
     let text = faults.text();
+    let mut any = false;
     for word in words(text, range.clone()) {
         let raw = slice(text, &word);
         if let Some((key, _)) = raw.split_once('=')
             && ATTRIBUTES.contains(&key)
         {
+            any = true;
             faults.error_with(
                 &word,
                 format!("`{key}=` stands outside of braces"),
@@ -346,6 +224,7 @@ fn misplaced(range: &Range<usize>, faults: &mut Faults<'_>) {
             );
         }
     }
+    any
 }
 
 /// `\{` and `\->` as they are meant.

@@ -7,7 +7,7 @@ use super::check::{ADD_AGENT, Found, MAX_DECLARED};
 use super::checklist::Checklist;
 use super::faults::Faults;
 use super::field::{Content, Field, Form, Value, normal, slice, trimmed};
-use super::task::is_checklist;
+use super::task::{is_checklist, is_task};
 use super::{agent, goal, suggest, yaml};
 use crate::diagnostic::Diagnostic;
 
@@ -166,7 +166,7 @@ fn read_agent(entry: &Entry<'_>, found: &mut Found, faults: &mut Faults<'_>) {
         let meant =
             |item: &Item| key(text, item).is_some_and(|(key, _)| first || is_near(&key.text, agent::KEYS));
         if list.items.iter().any(meant) {
-            take_fields(list, &mut fields, faults);
+            take_fields(&list.items, &mut fields, faults);
         }
         first = false;
     }
@@ -188,15 +188,17 @@ fn read_goal(entry: &Entry<'_>, found: &mut Found, faults: &mut Faults<'_>) {
         if let Block::List(list) = block {
             let meant =
                 |item: &Item| key(text, item).is_some_and(|(key, _)| is_near(&key.text, goal::MARKDOWN_KEYS));
-            let tasks = is_checklist(list, text);
-            if tasks {
-                checklist.add(list, faults);
+            // To Markdown, keys and tasks with only a blank line between them are one list.
+            let before = list.items.iter().take_while(|item| !is_task(item, text));
+            let (keys, tasks) = list.items.split_at(before.count());
+            let keys_here = index == 0 && keys.iter().any(meant);
+            if keys_here {
+                take_fields(keys, &mut fields, faults);
+                checklist.add(tasks, faults);
+            } else if !tasks.is_empty() {
+                checklist.add(&list.items, faults);
             }
-            let keys = !tasks && index == 0 && list.items.iter().any(meant);
-            if keys {
-                take_fields(list, &mut fields, faults);
-            }
-            if tasks || keys {
+            if keys_here || !tasks.is_empty() {
                 running = false;
                 continue;
             }
@@ -247,9 +249,9 @@ fn name(text: &str, range: Range<usize>) -> Value {
 }
 
 /// Reads the items of a list of keys.
-fn take_fields(list: &List, fields: &mut Vec<Field>, faults: &mut Faults<'_>) {
+fn take_fields(items: &[Item], fields: &mut Vec<Field>, faults: &mut Faults<'_>) {
     let text = faults.text();
-    for item in &list.items {
+    for item in items {
         let Some((key, rest)) = key(text, item) else {
             faults.error_with(
                 &first_line(text, &item.head),

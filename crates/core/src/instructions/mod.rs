@@ -13,6 +13,8 @@ mod field;
 mod goal;
 mod header;
 mod markdown;
+mod marks;
+mod node;
 mod parse;
 mod slug;
 pub(crate) mod suggest;

@@ -5,12 +5,14 @@ const MAX_LEN: usize = 64;
 
 /// The candidate that `word` was probably meant to be, if one is near: a slip of a letter or two
 /// (a third of the word at most), another case, or the beginning of the word.
+///
+/// A word of one or two letters is near to everything, so only its case may differ.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_lowercase().chars().take(MAX_LEN + 1).collect();
     if word.is_empty() || word.len() > MAX_LEN {
         return None;
     }
-    let most = (word.len() / 3).clamp(1, 2);
+    let most = (word.len() / 3).min(2);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         let other: Vec<char> = candidate.to_lowercase().chars().take(MAX_LEN + 1).collect();
@@ -91,6 +93,7 @@ mod tests {
             ("prio", Some("priority")),
             ("befor", None),
             ("x", None),
+            ("ga", None),
             ("", None),
             ("colour", None),
         ] {

@@ -48,7 +48,12 @@ enum Checkbox {
 
 /// Whether `list` is a checklist: any of its items has a box.
 pub(super) fn is_checklist(list: &List, text: &str) -> bool {
-    list.items.iter().any(|item| checkbox(slice(text, &item.head)).is_some())
+    list.items.iter().any(|item| is_task(item, text))
+}
+
+/// Whether an item has a box.
+pub(super) fn is_task(item: &Item, text: &str) -> bool {
+    checkbox(slice(text, &item.head)).is_some()
 }
 
 /// Reads one item; `None` when it is no task at all.
@@ -80,7 +85,7 @@ pub(super) fn read(item: &Item, faults: &mut Faults<'_>) -> Option<Task> {
             faults.error_with(
                 &(item.head.start..item.head.start + first_line),
                 "an item of a checklist has no checkbox",
-                "write `- [ ] Title`, or indent it below its task",
+                "write `- [ ] Title`, indent it below its task, or set it apart with a line of text",
             );
             return None;
         }
@@ -214,7 +219,7 @@ fn body(item: &Item, rest: &Range<usize>, node: &mut DraftNode, faults: &mut Fau
                 None => description.push(dedented(text, &code.range)),
             },
             Block::List(list) if is_checklist(list, text) => {
-                let first = list.items.iter().find(|item| checkbox(slice(text, &item.head)).is_some());
+                let first = list.items.iter().find(|item| is_task(item, text));
                 let span = first.map_or_else(|| list.range.clone(), |item| item.head.clone());
                 faults.error_with(
                     &first_line(text, &span),

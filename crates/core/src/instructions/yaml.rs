@@ -1,14 +1,11 @@
 //! The YAML form: the whole file, or a `yaml` block in a Markdown file.
 
-use std::fmt;
 use std::ops::Range;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 
 use super::check::{Found, MAX_DECLARED};
 use super::faults::Faults;
 use super::field::{Content, Field, Form, Keyed, Value, normal, recognise, slice, unquoted};
+use super::node::{self, Node, Placed};
 use super::{agent, goal};
 use crate::diagnostic::Diagnostic;
 use crate::ids::GoalId;
@@ -25,19 +22,6 @@ enum Key {
 
 const KEYS: &[(&str, Key)] =
     &[("instruction schema version", Key::Version), ("agents", Key::Agents), ("goals", Key::Goals)];
-
-/// A YAML value with its place in the YAML text.
-type Placed = serde_saphyr::Spanned<Node>;
-
-#[derive(Debug)]
-enum Node {
-    Null,
-    Text(String),
-    /// A number or a truth value: what was meant is how it was written.
-    Literal(String),
-    Sequence(Vec<Placed>),
-    Mapping(Vec<(serde_saphyr::Spanned<String>, Placed)>),
-}
 
 /// Whether a text is in the YAML form: its first line that says anything is one of the outermost
 /// keys, or opens a mapping in braces that has one.
@@ -94,28 +78,8 @@ pub(super) fn read(range: &Range<usize>, found: &mut Found, faults: &mut Faults<
         reader.base += reader.yaml.len() - rest.len();
         reader.yaml = rest;
     }
-    let options = serde_saphyr::options! {
-        // `no` and `off` are names and levels, never truth values.
-        strict_booleans: true,
-        // Repeated keys are reported here, all of them.
-        duplicate_keys: DuplicateKeyPolicy::LastWins,
-        merge_keys: MergeKeyPolicy::AsOrdinary,
-        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
-        ignore_binary_tag_for_string: true,
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_depth: 16,
-            flow_nesting_limit: 16,
-            max_nodes: 100_000,
-            max_events: 400_000,
-            max_aliases: 1_000,
-            max_anchors: 1_000,
-            max_documents: 1,
-            max_total_scalar_bytes: 4 << 20,
-        },
-    };
     found.default_goal = GoalId::new(DEFAULT_GOAL).ok();
-    match serde_saphyr::from_str_with_options::<Placed>(reader.yaml, options) {
+    match node::read(reader.yaml) {
         Ok(node) => reader.file(&node, found, faults),
         Err(error) => {
             found.broken_agent = true;
@@ -159,7 +123,11 @@ impl Reader<'_> {
             );
             return;
         };
-        for (key, pair) in recognise(pairs, KEYS, Form::YamlTop, faults) {
+        let count = pairs.len();
+        let known = recognise(pairs, KEYS, Form::YamlTop, faults);
+        // The agents may be below a misspelled key.
+        found.broken_agent |= known.len() < count;
+        for (key, pair) in known {
             match key {
                 Key::Version => self.version(&pair, faults),
                 Key::Agents => self.agents(&pair, found, faults),
@@ -384,77 +352,5 @@ impl Reader<'_> {
         }
         let said = said.lines().next().unwrap_or_default();
         Diagnostic::error(span, format!("the YAML cannot be read: {said}"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a YAML value")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
-        Ok(Node::Text(text.to_owned()))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Literal(value.to_string()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Literal(value.to_string()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Literal(value.to_string()))
-    }
-
-    fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
-        Ok(Node::Literal(value.to_string()))
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
-        Ok(Node::Literal(value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Literal(value.to_string()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        Node::deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = access.next_element()? {
-            entries.push(entry);
-        }
-        Ok(Node::Sequence(entries))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(key) = access.next_key()? {
-            pairs.push((key, access.next_value()?));
-        }
-        Ok(Node::Mapping(pairs))
     }
 }
