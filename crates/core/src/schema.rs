@@ -72,7 +72,7 @@ impl Validator {
                 }
             }
             Err(message) => {
-                faults.push(SchemaFault { pointer: String::new(), message: cut(message, MESSAGE) })
+                faults.push(SchemaFault { pointer: String::new(), message: cut(message, MESSAGE) });
             }
         }
         faults
