@@ -10,6 +10,7 @@
 //! - [`cache`]: the shared state, as traits.
 //! - [`rules`]: what every cache decides and says alike.
 //! - [`llm`]: the model, as a trait.
+//! - [`memory`]: the cache as it should behave, in plain collections.
 
 pub mod backoff;
 pub mod cache;
@@ -20,6 +21,7 @@ pub mod goal;
 pub mod ids;
 pub mod instructions;
 pub mod llm;
+pub mod memory;
 pub mod rules;
 pub mod span;
 pub mod state;
