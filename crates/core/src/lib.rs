@@ -23,6 +23,7 @@ pub mod instructions;
 pub mod llm;
 pub mod memory;
 pub mod rules;
+pub mod schema;
 pub mod span;
 pub mod state;
 pub mod text;

@@ -1,18 +1,65 @@
-//! What changes from one DAG of a goal to the next.
+//! What an amendment changes.
 
+use std::collections::HashSet;
+
+use super::Dag;
 use crate::ids::TaskId;
 
-/// What changes from one DAG to another, each list in the order of its DAG.
+/// The tasks in which two DAGs differ. A task may be both changed and rewired.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DagDiff {
-    /// Tasks that only the new one has.
+    /// Only in the new one, in its order.
     pub added: Vec<TaskId>,
-    /// Tasks that only the old one has.
+    /// Only in the old one, in its order.
     pub removed: Vec<TaskId>,
-    /// Tasks in both whose own description differs.
+    /// In both, and something other than its dependencies differs; in the new order.
     pub changed: Vec<TaskId>,
-    /// Tasks in both that wait for others than before.
+    /// In both, and waits for other tasks than before; in the new order.
     pub rewired: Vec<TaskId>,
-    /// How many tasks are the same in both.
+    /// How many are in both and differ in nothing.
     pub kept: usize,
+}
+
+impl DagDiff {
+    /// Whether all tasks were kept and none was added. (They may be in another order.)
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty()
+            && self.removed.is_empty()
+            && self.changed.is_empty()
+            && self.rewired.is_empty()
+    }
+}
+
+/// What changes from `old` to `new`, by the ids of tasks; linear in both.
+#[must_use]
+pub fn diff(old: &Dag, new: &Dag) -> DagDiff {
+    let mut diff = DagDiff::default();
+    for node in new.nodes() {
+        let Some(before) = old.node(&node.id) else {
+            diff.added.push(node.id.clone());
+            continue;
+        };
+        let changed = before != node;
+        let rewired = {
+            let old: HashSet<_> = old.dependencies(&node.id).into_iter().collect();
+            let new = new.dependencies(&node.id);
+            old.len() != new.len() || new.iter().any(|id| !old.contains(*id))
+        };
+        if changed {
+            diff.changed.push(node.id.clone());
+        }
+        if rewired {
+            diff.rewired.push(node.id.clone());
+        }
+        if !changed && !rewired {
+            diff.kept += 1;
+        }
+    }
+    diff.removed = old
+        .nodes()
+        .filter(|node| new.node(&node.id).is_none())
+        .map(|node| node.id.clone())
+        .collect();
+    diff
 }

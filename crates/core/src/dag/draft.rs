@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Capability, GoalId, TaskId};
+use super::json;
+use super::limits::{
+    MAX_ARTIFACT_PATH, MAX_ARTIFACTS, MAX_ATTEMPTS, MAX_CAPABILITIES, MAX_CHECKS, MAX_COMMAND,
+    MAX_DESCRIPTION, MAX_EDGES, MAX_METADATA_KEYS, MAX_PRIORITY, MAX_TASKS, MAX_TITLE,
+};
+use crate::ids::{Capability, GoalId, MAX_ID_LEN, TaskId};
 use crate::span::HumanDuration;
-
-/// The greatest priority. Zero is the least and the default.
-pub const MAX_PRIORITY: u32 = 1_000_000;
 
 /// A DAG as received. [`validate`](super::validate) makes a [`Dag`](super::Dag) of it, or says
 /// everything that is wrong with it.
@@ -23,11 +25,12 @@ pub struct Draft {
     #[schemars(regex(pattern = crate::ids::ID_PATTERN))]
     pub goal_id: String,
     /// The tasks.
-    #[schemars(length(min = 1, max = 100_000))]
+    #[serde(deserialize_with = "json::objects::<_, _, MAX_TASKS>")]
+    #[schemars(length(min = 1, max = MAX_TASKS))]
     pub nodes: Vec<DraftNode>,
     /// Who waits for whom.
-    #[serde(default)]
-    #[schemars(length(max = 1_000_000))]
+    #[serde(default, deserialize_with = "json::objects::<_, _, MAX_EDGES>")]
+    #[schemars(length(max = MAX_EDGES))]
     pub edges: Vec<DraftEdge>,
 }
 
@@ -39,54 +42,72 @@ pub struct DraftNode {
     #[schemars(regex(pattern = crate::ids::ID_PATTERN))]
     pub id: String,
     /// What is to be done, in a line.
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = 1, max = MAX_TITLE))]
     pub title: String,
     /// What is to be done, in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 65_536))]
+    #[schemars(length(max = MAX_DESCRIPTION))]
     pub description: Option<String>,
     /// The greater goes first, among those that are ready.
     #[serde(default)]
     #[schemars(range(max = MAX_PRIORITY))]
     pub priority: u32,
     /// Files that must exist when the task is done, relative to the workspace.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 1024)))]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::at_most::<_, _, MAX_ARTIFACTS>"
+    )]
+    #[schemars(length(max = MAX_ARTIFACTS), inner(length(min = 1, max = MAX_ARTIFACT_PATH)))]
     pub expected_artifacts: Vec<String>,
     /// What an agent must be capable of to take the task.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(regex(pattern = crate::ids::ID_PATTERN)))]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::at_most::<_, _, MAX_CAPABILITIES>"
+    )]
+    #[schemars(length(max = MAX_CAPABILITIES), inner(regex(pattern = crate::ids::ID_PATTERN)))]
     pub capabilities: Vec<String>,
     /// A shell command that does the task without a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 65_536))]
+    #[schemars(length(min = 1, max = MAX_COMMAND))]
     pub run: Option<String>,
     /// Shell commands that must all exit with 0 for the task to be done.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 65_536)))]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::at_most::<_, _, MAX_CHECKS>"
+    )]
+    #[schemars(length(max = MAX_CHECKS), inner(length(min = 1, max = MAX_COMMAND)))]
     pub checks: Vec<String>,
     /// How many attempts the task gets; without it the deployment's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000))]
+    #[schemars(range(min = 1, max = MAX_ATTEMPTS))]
     pub max_attempts: Option<u32>,
     /// How long one attempt may take; without it the deployment's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
     /// Anything else that the planner wants to keep with the task.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 64))]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "json::metadata"
+    )]
+    #[schemars(extend("maxProperties" = MAX_METADATA_KEYS))]
     pub metadata: BTreeMap<String, serde_json::Value>,
 }
 
 /// `target` waits for `source`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct DraftEdge {
     /// The task that is done first.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = MAX_ID_LEN))]
     pub source: String,
     /// The task that waits for it.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = MAX_ID_LEN))]
     pub target: String,
 }
 
@@ -136,4 +157,39 @@ pub struct DagParts {
     pub nodes: Vec<Node>,
     /// `(source, target)`: `target` waits for `source`.
     pub edges: Vec<(TaskId, TaskId)>,
+}
+
+impl From<Node> for DraftNode {
+    fn from(node: Node) -> Self {
+        Self {
+            id: node.id.into(),
+            title: node.title,
+            description: node.description,
+            priority: node.priority,
+            expected_artifacts: node.expected_artifacts,
+            capabilities: node.capabilities.into_iter().map(String::from).collect(),
+            run: node.run,
+            checks: node.checks,
+            max_attempts: node.max_attempts,
+            timeout: node.timeout,
+            metadata: node.metadata,
+        }
+    }
+}
+
+impl From<DagParts> for Draft {
+    fn from(parts: DagParts) -> Self {
+        Self {
+            goal_id: parts.goal_id.into(),
+            nodes: parts.nodes.into_iter().map(DraftNode::from).collect(),
+            edges: parts
+                .edges
+                .into_iter()
+                .map(|(source, target)| DraftEdge {
+                    source: source.into(),
+                    target: target.into(),
+                })
+                .collect(),
+        }
+    }
 }

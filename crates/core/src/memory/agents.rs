@@ -1,9 +1,7 @@
 //! The registry: who enters, lives and leaves.
 
 use super::store::{AgentEntry, Store};
-use crate::cache::{
-    Agent, Beat, BeatReply, CacheError, Departure, Leave, Phase, Registered, Registration,
-};
+use crate::cache::{Agent, Beat, BeatReply, CacheError, Departure, Leave, Phase, Registered, Registration};
 use crate::ids::{AgentName, Incarnation, TaskId};
 use crate::rules;
 use crate::state::Move;
@@ -63,8 +61,7 @@ impl Store {
         let mut tasks = self.index.held_by(name);
         tasks.retain(|task| {
             let holder = self.state(task).and_then(|state| state.holder.as_ref());
-            holder.is_some_and(|holder| holder.incarnation == *life)
-                && self.make_alone(task, mv, now).is_ok()
+            holder.is_some_and(|holder| holder.incarnation == *life) && self.make_alone(task, mv, now).is_ok()
         });
         tasks
     }

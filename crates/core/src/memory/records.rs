@@ -1,6 +1,7 @@
 //! Versioned documents and named leases.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::cache::{Acquire, CacheError, Hold, Record, StoreIf};
@@ -45,7 +46,7 @@ impl Documents {
 
     pub(super) fn list(&self, prefix: &str, limit: usize) -> Vec<Record> {
         self.documents
-            .range::<str, _>(prefix..)
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .filter_map(|(_, document)| document.record.clone())
             .take(limit)

@@ -1,0 +1,3 @@
+//! Drafts that are refused, each with all that is said of it.
+
+use super::*;
