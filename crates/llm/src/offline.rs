@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use downbeat_core::dag::{Draft, Node};
-use downbeat_core::diagnostic::{Diagnostic, Report, Source};
+use downbeat_core::diagnostic::{Report, Source};
 use downbeat_core::ids::GoalId;
+use downbeat_core::instructions::plan_of_brief;
 use downbeat_core::llm::{
     Assess, Assessment, Decompose, Execute, Execution, Llm, LlmError, Reply, Select, Selection, Summarize,
     Summary,
@@ -39,7 +40,8 @@ impl Llm for Offline {
     }
 
     async fn decompose(&self, request: &Decompose) -> Result<Reply<Draft>, LlmError> {
-        plan(&request.goal, checklist(&request.goal, &request.brief)).map(free)
+        let brief = Source::new("brief", request.brief.as_str());
+        plan(&request.goal, plan_of_brief(&request.goal, &brief)).map(free)
     }
 
     async fn select(&self, request: &Select) -> Result<Reply<Selection>, LlmError> {
@@ -84,22 +86,9 @@ fn plan(goal: &GoalId, found: Result<Option<Draft>, Report>) -> Result<Draft, Ll
     }
 }
 
-/// The plan in the checklist of `markdown`; `None` where there is no checklist.
-///
-/// The parser of checklists reads them as a part of INSTRUCTIONS.md only; until it takes a brief by
-/// itself, a checklist in one is refused, and not taken for a brief without any.
-fn checklist(_: &GoalId, markdown: &str) -> Result<Option<Draft>, Report> {
-    let Some(first) = markdown.lines().find(|line| line.trim_start().starts_with("- [ ]")) else {
-        return Ok(None);
-    };
-    let start = markdown.find(first).unwrap_or_default();
-    let diagnostic = Diagnostic::error(start..start + first.len(), "a checklist in a brief is not read yet")
-        .help("write it below its goal in INSTRUCTIONS.md, or as a `- Plan:` file");
-    Err(Report { source: Source::new("brief", markdown), diagnostics: vec![diagnostic] })
-}
-
 #[cfg(test)]
 mod tests {
+    use downbeat_core::diagnostic::Diagnostic;
     use downbeat_core::goal::Usage;
     use downbeat_core::state::Failure;
 
@@ -133,9 +122,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_brief_with_a_checklist_is_not_taken_for_one_without() {
-        let reason = refused(Offline.decompose(&testing::decompose("do it\n\n- [ ] now\n")).await);
-        assert!(reason.contains("brief:3:1: error: a checklist in a brief is not read yet"), "{reason}");
+    async fn a_brief_with_a_checklist_holds_its_plan() {
+        let brief = "do it\n\n- [ ] Now {#now}\n- [ ] Then {#then after=now}\n";
+        let draft = Offline.decompose(&testing::decompose(brief)).await.unwrap().value;
+        assert_eq!((draft.nodes.len(), draft.edges.len()), (2, 1));
     }
 
     #[tokio::test]

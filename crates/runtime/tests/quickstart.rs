@@ -35,8 +35,7 @@ async fn the_quickstart_ends_in_a_report() {
     let clock = Arc::new(SystemClock);
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new(clock.clone()));
     let offline: Arc<dyn downbeat_core::llm::Llm> = Arc::new(Offline);
-    let models =
-        Models { default: offline.clone(), by_agent: HashMap::new(), scribe: offline };
+    let models = Models { default: offline.clone(), by_agent: HashMap::new(), scribe: offline };
     let settings = Settings {
         exclusive: true,
         backoff: downbeat_core::backoff::Backoff {

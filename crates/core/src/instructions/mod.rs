@@ -5,6 +5,7 @@
 
 mod agent;
 mod blocks;
+mod brief;
 mod check;
 mod checklist;
 mod cycle;
@@ -25,5 +26,6 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use brief::plan_of_brief;
 pub use parse::{MAX_BYTES, parse};
 pub use types::{AgentSpec, GoalSpec, Instructions, LogLevel, PlanSource, Spanned};
