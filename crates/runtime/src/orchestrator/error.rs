@@ -55,6 +55,16 @@ pub enum RunError {
         /// Each task with the reason, in a line.
         reasons: Vec<String>,
     },
+    /// The cache holds unfinished goals that are not declared, and agents that take tasks of any.
+    #[error(
+        "unfinished goals are not declared any more: {}; declare them again, name the `Goal` of every \
+         agent, or cancel them",
+        goals.iter().map(|goal| format!("`{goal}`")).collect::<Vec<_>>().join(", ")
+    )]
+    Undeclared {
+        /// The goals.
+        goals: Vec<GoalId>,
+    },
     /// The cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),

@@ -93,6 +93,7 @@ impl Orchestrator {
     pub async fn run(&self, stop: &Stop) -> Result<RunReport, RunError> {
         let started = Instant::now();
         self.check_agents()?;
+        self.check_undeclared().await?;
         self.bury_the_dead().await?;
         let goals = self.plan_goals().await?;
         self.appear(true).await?;

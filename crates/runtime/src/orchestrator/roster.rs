@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use downbeat_core::cache::{Departure, Leave, Liveness, Phase, Registration};
 use downbeat_core::event::{EventDraft, EventKind};
-use downbeat_core::ids::AgentName;
+use downbeat_core::ids::{AgentName, GoalId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Orchestrator, RunError};
 use crate::agent::Worker;
@@ -84,7 +84,7 @@ impl Orchestrator {
         let worker = Worker {
             name: name.clone(),
             incarnation: entropy::incarnation(),
-            goal: spec.goal.as_ref().map(|goal| goal.value.clone()),
+            goal: self.goal_of(agent),
             capabilities: spec.capabilities.iter().cloned().collect::<BTreeSet<_>>(),
             max_parallel: spec.max_parallel.unwrap_or(1),
             instructions: agent.instructions.clone(),
@@ -116,19 +116,41 @@ impl Orchestrator {
         worker.recall().await.map_err(refused)?;
         info!(target: "orchestrator", "Started agent {name}");
         let worker = Arc::new(worker);
-        let task = tokio::spawn(Arc::clone(&worker).run(stop.clone()));
+        let task = tokio::spawn(watch_over(Arc::clone(&worker), stop.clone()));
         self.tell(EventDraft::new(EventKind::AGENT_STARTED).agent(name)).await?;
         Ok(Started { worker, task })
+    }
+
+    /// The goal that an agent works for; `None` when it takes tasks of any.
+    fn goal_of(&self, agent: &ProjectAgent) -> Option<GoalId> {
+        match (&agent.spec.goal, self.project.goals.as_slice()) {
+            (Some(goal), _) => Some(goal.value.clone()),
+            (None, [only]) => Some(only.id.clone()),
+            (None, _) => None,
+        }
+    }
+
+    /// Refuses to start agents that take tasks of any goal while the cache holds work that is not
+    /// declared any more: nobody could say where to do it.
+    pub(super) async fn check_undeclared(&self) -> Result<(), RunError> {
+        if self.project.agents.iter().all(|agent| self.goal_of(agent).is_some()) {
+            return Ok(());
+        }
+        let stored = self.cache.goals().await?;
+        let undeclared = stored
+            .into_iter()
+            .filter(|goal| goal.counts.unfinished() > 0 && !self.workspaces.contains_key(&goal.id));
+        let goals: Vec<GoalId> = undeclared.map(|goal| goal.id).collect();
+        if goals.is_empty() { Ok(()) } else { Err(RunError::Undeclared { goals }) }
     }
 
     /// Waits for every agent to end, then takes it from the registry.
     pub(super) async fn end_agents(&self, agents: Vec<Started>, stop: &Stop) {
         for Started { worker, task } in agents {
-            let reason = match task.await {
-                Ok(()) if stop.is_now() => "the run was stopped".to_owned(),
-                Ok(()) => "the run ended".to_owned(),
-                Err(error) => format!("it crashed: {error}"),
-            };
+            if let Err(error) = task.await {
+                warn!(target: "orchestrator", "Agent {}: {error}", worker.name);
+            }
+            let reason = if stop.is_now() { "the run was stopped" } else { "the run ended" }.to_owned();
             let departure = Departure {
                 name: worker.name.clone(),
                 incarnation: worker.incarnation.clone(),
@@ -142,6 +164,21 @@ impl Orchestrator {
         if let Err(error) = self.all_terminated().await {
             warn!(target: "orchestrator", "{error}");
         }
+    }
+}
+
+/// Runs an agent. When it crashes, what it held is freed at once, and the log says so.
+async fn watch_over(worker: Arc<Worker>, stop: Stop) {
+    let Err(crash) = tokio::spawn(Arc::clone(&worker).run(stop)).await else { return };
+    error!(target: "orchestrator", "Agent {} crashed: {crash}", worker.name);
+    let departure = Departure {
+        name: worker.name.clone(),
+        incarnation: worker.incarnation.clone(),
+        how: Leave::Dead { interruption_limit: worker.settings.interruption_limit },
+        reason: format!("it crashed: {crash}"),
+    };
+    if let Err(error) = worker.cache.deregister(&departure).await {
+        warn!(target: "orchestrator", "Agent {} could not be deregistered: {error}", worker.name);
     }
 }
 
