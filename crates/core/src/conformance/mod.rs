@@ -35,13 +35,12 @@ macro_rules! families {
     ($($family:ident)*) => {
         $(
             #[expect(missing_docs, reason = "the names are the sentences")]
-            #[expect(clippy::needless_pass_by_value, clippy::large_futures, reason = "a check owns its kit")]
             pub mod $family;
         )*
     };
 }
 
-families! { plan claim }
+families! { plan claim expiry fencing settle amend steer sweep agents streams records races reopen }
 
 /// One promise: its name, and the check that proves it.
 #[derive(Clone, Copy)]
@@ -50,8 +49,10 @@ pub struct Check {
     pub family: &'static str,
     /// The promise, as a sentence.
     pub name: &'static str,
-    run: fn(Arc<dyn Fixture>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+    run: Run,
 }
+
+type Run = fn(Arc<dyn Fixture>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Check {
     /// Proves it on a fresh cache.
