@@ -56,7 +56,7 @@ pub(crate) fn print_progress(line: &Line) {
 #[expect(clippy::print_stdout, reason = "this is where the program prints")]
 pub(crate) fn print_table(lines: &[Line]) {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::ASCII_MARKDOWN);
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header([
         "case",
         "cache",

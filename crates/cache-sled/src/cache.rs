@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use crate::holder::HolderFile;
 use crate::open::{Durability, OpenError, Options, open};
 use crate::signals::Signals;
+use crate::stats::{Counters, Stats};
 use crate::step::Step;
 use crate::verbs;
 use crate::writer::{self, Job, Need, Writer};
@@ -60,6 +61,7 @@ struct Inner {
     path: PathBuf,
     epoch: u64,
     signals: Arc<Signals>,
+    counters: Arc<Counters>,
     /// Taken only to end the thread.
     sender: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -91,7 +93,15 @@ impl SledCache {
             Durability::Process => Need::Process,
         };
         let Options { path, clock, .. } = options;
-        let writer = Writer { store, clock, signals: Arc::clone(&signals), epoch, strongest };
+        let counters = Arc::new(Counters::default());
+        let writer = Writer {
+            store,
+            clock,
+            signals: Arc::clone(&signals),
+            counters: Arc::clone(&counters),
+            epoch,
+            strongest,
+        };
         let (sender, thread) = writer::start(writer).map_err(|error| OpenError::Store {
             path: path.clone(),
             source: CacheError::Unavailable {
@@ -99,7 +109,7 @@ impl SledCache {
                 source: Some(error.into()),
             },
         })?;
-        let inner = Inner { path, epoch, signals, sender: Some(sender), thread: Some(thread) };
+        let inner = Inner { path, epoch, signals, counters, sender: Some(sender), thread: Some(thread) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -113,6 +123,12 @@ impl SledCache {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.inner.epoch
+    }
+
+    /// What was written since the opening.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.inner.counters.read()
     }
 
     /// Gives this clone up. If it is the last, the store is flushed and closed when this returns.

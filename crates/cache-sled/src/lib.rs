@@ -11,6 +11,7 @@ mod holder;
 mod layout;
 mod open;
 mod signals;
+mod stats;
 mod step;
 mod store;
 mod txn;
@@ -19,3 +20,4 @@ mod writer;
 
 pub use cache::SledCache;
 pub use open::{Durability, OpenError, Options};
+pub use stats::Stats;

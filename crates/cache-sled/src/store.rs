@@ -245,7 +245,7 @@ fn unavailable(what: &str, error: impl Into<Box<dyn std::error::Error + Send + S
 
 /// What is stored under `key` cannot be read, as `error` says.
 pub(crate) fn corrupt(
-    key: impl ToString,
+    key: impl std::fmt::Display,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> CacheError {
     CacheError::Corrupt { key: key.to_string(), source: Some(error.into()) }

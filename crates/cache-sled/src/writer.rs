@@ -16,6 +16,7 @@ use downbeat_core::time::Clock;
 use tokio::sync::oneshot;
 
 use crate::signals::Signals;
+use crate::stats::Counters;
 use crate::step::{Dags, Effects, Step};
 use crate::store::{Store, panic_text};
 use crate::txn::Layer;
@@ -103,6 +104,7 @@ pub(crate) struct Writer {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) epoch: u64,
     /// The most that is done for an answer.
     pub(crate) strongest: Need,
@@ -183,12 +185,15 @@ impl Writer {
         let need = need.map(|need| need.min(self.strongest));
         let written = catch_unwind(AssertUnwindSafe(|| -> Result<(), CacheError> {
             if !writes.is_empty() {
+                self.counters.wrote(&writes);
                 self.store.write(writes)?;
             }
             if need >= Some(Need::Process) {
+                self.counters.flushed();
                 self.store.flush()?;
             }
             if need >= Some(Need::Power) {
+                self.counters.synced();
                 self.store.sync()?;
             }
             Ok(())
