@@ -39,6 +39,10 @@ async fn measure(directory: &Path, kind: Kind, tasks: u64, agents: usize) -> Res
     work::plan(subject.cache.as_ref(), dag).await?;
     let mut planned = line("plan", watch.per_second(tasks));
     planned.agents = 1;
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let per_task = |bytes: f64| bytes / tasks as f64;
+    let grown = || work::resident().zip(before).map(|(now, before)| per_task((now - before).max(0.0)));
+    planned.bytes_per_task = grown();
 
     let written_before = subject.written();
     let watch = Watch::start();
@@ -53,10 +57,7 @@ async fn measure(directory: &Path, kind: Kind, tasks: u64, agents: usize) -> Res
     }
     let mut drained = line("drain", watch.per_second(tasks));
     ensure!(settled == tasks, "{settled} of {tasks} tasks were settled");
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let per_task = |bytes: f64| bytes / tasks as f64;
-    let grown = work::resident().zip(before).map(|(after, before)| per_task((after - before).max(0.0)));
-    drained.bytes_per_task = grown;
+    drained.bytes_per_task = grown();
 
     let mut lines = vec![planned];
     match (written_before, subject.written()) {
