@@ -71,10 +71,10 @@ impl Store {
             Ok(Err(error @ sled::Error::Io(_))) => {
                 return Err(NotOpened::Failed(unavailable("opening the store", error)));
             }
-            Ok(Err(error)) => return Err(NotOpened::Failed(corrupt(path.display(), error))),
+            Ok(Err(error)) => return Err(NotOpened::Failed(corrupt(&path.display(), error))),
             Err(panic) => {
                 let error = std::io::Error::other(panic_text(&*panic));
-                return Err(NotOpened::Failed(corrupt(path.display(), error)));
+                return Err(NotOpened::Failed(corrupt(&path.display(), error)));
             }
         };
         let log = File::open(path.join("db")).map_err(io)?;
@@ -245,7 +245,7 @@ fn unavailable(what: &str, error: impl Into<Box<dyn std::error::Error + Send + S
 
 /// What is stored under `key` cannot be read, as `error` says.
 pub(crate) fn corrupt(
-    key: impl ToString,
+    key: &dyn std::fmt::Display,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> CacheError {
     CacheError::Corrupt { key: key.to_string(), source: Some(error.into()) }

@@ -121,7 +121,7 @@ static EMPTY: Layer = Layer::new();
 
 /// A value of JSON, read.
 pub(crate) fn parse<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, CacheError> {
-    serde_json::from_slice(value).map_err(|error| corrupt(readable(key), error))
+    serde_json::from_slice(value).map_err(|error| corrupt(&readable(key), error))
 }
 
 /// Pairs in order, the newer layer's where both have a key.
