@@ -1,7 +1,7 @@
 //! `kill -9` at random moments: what was acknowledged is there, nothing is half there.
 //!
 //! `DOWNBEAT_CRASH_RUNS` says how many kills, `DOWNBEAT_CRASH_SEED` which ones.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are test code")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are test code")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -37,9 +37,9 @@ enum Ack {
     Held { name: String, token: Token },
 }
 
-/// Each run of a store takes place an hour later, so that the leases of killed runs have expired.
-fn open(path: &Path, run: u64) -> SledCache {
-    let start = Timestamp::from_millis(1_793_000_000_000).after(Duration::from_secs(3_600 * run));
+/// Each opening takes place an hour later, so that leases from before have expired.
+fn open(path: &Path, hour: u64) -> SledCache {
+    let start = Timestamp::from_millis(1_793_000_000_000).after(Duration::from_secs(3_600 * hour));
     SledCache::open(Options {
         path: path.to_owned(),
         clock: Arc::new(ManualClock::at(start)),
@@ -66,7 +66,7 @@ fn killed_process() {
     println!();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let cache = open(Path::new(&directory), run);
+        let cache = open(Path::new(&directory), 2 * run);
         say(&Ack::Opened { epoch: cache.epoch() });
         let mut work = tokio::task::JoinSet::new();
         work.spawn(make_plans(cache.clone(), run));
@@ -202,7 +202,7 @@ async fn write_documents(cache: SledCache, run: u64) {
         let key = format!("doc/{}", random.u8(0..5));
         let expected = cache.load(&key).await.unwrap().map_or(0, |record| record.version);
         let length = if random.u8(..) < 20 { 600_000 } else { random.usize(0..8_000) };
-        let value = (random.u8(0..10) > 0).then(|| format!("{length:>length$}"));
+        let value = (random.u8(0..10) > 0).then(|| "v".repeat(length));
         let length = value.as_ref().map_or(usize::MAX, String::len);
         let version = cache.store_if(&StoreIf { key: key.clone(), expected, value }).await.unwrap();
         say(&Ack::Stored { key, version, length });
@@ -358,7 +358,7 @@ fn what_was_acknowledged_outlives_kills_and_nothing_is_half_there() {
             let told = run_and_kill(directory.path(), run, random.usize(0..120));
             acks += told.len();
             told.into_iter().for_each(|ack| known.learn(ack));
-            let cache = open(directory.path(), run + 1);
+            let cache = open(directory.path(), 2 * run + 1);
             runtime.block_on(known.check(&cache));
         }
     }
