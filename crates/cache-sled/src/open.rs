@@ -95,6 +95,8 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
     let mut txn = Txn::new(&store, &nothing);
     let schema = txn.number(&Key::Schema).map_err(failed)?;
     if schema > SCHEMA {
+        drop(txn);
+        store.close();
         return Err(OpenError::TooNew { path: path(), found: schema, known: SCHEMA });
     }
     let epoch = txn.number(&Key::Epoch).map_err(failed)?.saturating_add(1);
@@ -108,4 +110,44 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
         tracing::warn!(%error, "a second process will not be told who has the store open");
     }
     Ok((store, epoch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(path: &std::path::Path) -> Options {
+        Options {
+            path: path.to_owned(),
+            clock: Arc::new(downbeat_core::time::ManualClock::default()),
+            durability: Durability::Power,
+            holder: "a test".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_epoch_grows_with_every_opening() {
+        let directory = tempfile::tempdir().unwrap();
+        for expected in 1..4 {
+            let (store, epoch) = open(&options(directory.path())).unwrap();
+            assert_eq!(epoch, expected);
+            store.close();
+        }
+    }
+
+    #[test]
+    fn a_store_of_a_newer_version_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(&options(directory.path())).unwrap();
+        let nothing = Layer::new();
+        let mut txn = Txn::new(&store, &nothing);
+        txn.set_number(&Key::Schema, SCHEMA + 1);
+        let writes = txn.into_writes();
+        store.write(writes).unwrap();
+        store.close();
+        for _ in 0..2 {
+            let error = open(&options(directory.path())).unwrap_err();
+            assert!(matches!(error, OpenError::TooNew { found, .. } if found == SCHEMA + 1), "{error:?}");
+        }
+    }
 }

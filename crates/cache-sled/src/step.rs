@@ -162,7 +162,7 @@ impl<'a> Step<'a> {
                 parts.edges.push((task.clone(), dependant));
             }
         }
-        let dag = Dag::from_parts(parts).map_err(|error| corrupt(format!("dag of goal `{goal}`"), error))?;
+        let dag = Dag::from_parts(parts).map_err(|error| corrupt(&format!("dag of goal `{goal}`"), error))?;
         let dag = Arc::new(dag);
         self.dags.keep(revision, &dag);
         Ok(dag)

@@ -71,10 +71,10 @@ impl Store {
             Ok(Err(error @ sled::Error::Io(_))) => {
                 return Err(NotOpened::Failed(unavailable("opening the store", error)));
             }
-            Ok(Err(error)) => return Err(NotOpened::Failed(corrupt(path.display(), error))),
+            Ok(Err(error)) => return Err(NotOpened::Failed(corrupt(&path.display(), error))),
             Err(panic) => {
                 let error = std::io::Error::other(panic_text(&*panic));
-                return Err(NotOpened::Failed(corrupt(path.display(), error)));
+                return Err(NotOpened::Failed(corrupt(&path.display(), error)));
             }
         };
         let log = File::open(path.join("db")).map_err(io)?;
@@ -245,8 +245,45 @@ fn unavailable(what: &str, error: impl Into<Box<dyn std::error::Error + Send + S
 
 /// What is stored under `key` cannot be read, as `error` says.
 pub(crate) fn corrupt(
-    key: impl std::fmt::Display,
+    key: &dyn std::fmt::Display,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> CacheError {
     CacheError::Corrupt { key: key.to_string(), source: Some(error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What sled puts in files of their own it never syncs.
+    #[test]
+    fn the_largest_values_side_by_side_stay_in_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        // The longest key with such a value is that of a document; that of a task which needs every
+        // capability it may is longer, and its value is an id.
+        for (length, value) in [(520, PIECE), (4_300, 128)] {
+            for round in 0..6_u8 {
+                let layer = (0..200_u8).map(|number| {
+                    let mut key = vec![number % 16; length];
+                    key.push(number);
+                    (key.into(), Some(vec![round; value].into()))
+                });
+                store.write(layer.collect()).unwrap();
+            }
+        }
+        store.write([(IVec::from(b"c"), Some(vec![7; 4 * 1024 * 1024].into()))].into()).unwrap();
+        store.flush().unwrap();
+        assert_eq!(std::fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
+        assert_eq!(store.get(b"c").unwrap().unwrap().len(), 4 * 1024 * 1024);
+    }
+
+    #[test]
+    fn a_damaged_store_is_reported_and_not_a_panic() {
+        let directory = tempfile::tempdir().unwrap();
+        Store::open(directory.path()).unwrap().close();
+        std::fs::write(directory.path().join("conf"), "segment_size: 7\nversion: 9.9\n").unwrap();
+        let error = Store::open(directory.path()).unwrap_err();
+        assert!(matches!(&error, NotOpened::Failed(_)), "{error:?}");
+    }
 }

@@ -121,7 +121,7 @@ static EMPTY: Layer = Layer::new();
 
 /// A value of JSON, read.
 pub(crate) fn parse<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, CacheError> {
-    serde_json::from_slice(value).map_err(|error| corrupt(readable(key), error))
+    serde_json::from_slice(value).map_err(|error| corrupt(&readable(key), error))
 }
 
 /// Pairs in order, the newer layer's where both have a key.
@@ -176,5 +176,113 @@ impl Iterator for Scan<'_> {
                 Ok(Some((key, Some(value)))) => return Some(Ok((key, value))),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::PIECE;
+
+    type Model = BTreeMap<String, Vec<u8>>;
+
+    /// Writes to few keys, so that layers meet; `None` removes. Some values are in pieces.
+    fn writes() -> impl Strategy<Value = Vec<(String, Option<Vec<u8>>)>> {
+        let size = prop_oneof![Just(0), 1..40_usize, PIECE - 1..3 * PIECE];
+        let value =
+            proptest::option::weighted(0.7, (any::<u8>(), size).prop_map(|(byte, size)| vec![byte; size]));
+        proptest::collection::vec(("[ab]{1,3}", value), 0..12)
+    }
+
+    fn write(txn: &mut Txn<'_>, model: &mut Model, writes: &[(String, Option<Vec<u8>>)]) {
+        for (name, value) in writes {
+            let key = Key::Record(name.clone());
+            match value {
+                Some(value) => {
+                    txn.put(&key, value.as_slice());
+                    model.insert(name.clone(), value.clone());
+                }
+                None => {
+                    txn.delete(&key);
+                    model.remove(name);
+                }
+            }
+        }
+    }
+
+    fn check(txn: &Txn<'_>, model: &Model) {
+        for beginning in ["", "a", "ab", "b"] {
+            let found: Model = txn
+                .under(&prefix::records(beginning))
+                .map(|pair| {
+                    let (key, value) = pair.unwrap();
+                    let Some(Key::Record(name)) = Key::decode(&key) else {
+                        panic!("{key:?} is no document");
+                    };
+                    (name, value.to_vec())
+                })
+                .collect();
+            let expected: Model = model
+                .iter()
+                .filter(|(name, _)| name.starts_with(beginning))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            assert_eq!(found, expected, "under {beginning:?}");
+        }
+        for name in ["a", "b", "ab", "bb", "aaa"] {
+            let found = txn.get(&Key::Record(name.to_owned())).unwrap();
+            assert_eq!(found.as_deref(), model.get(name).map(Vec::as_slice));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn three_layers_read_as_one_map(
+            groups in proptest::collection::vec((writes(), writes(), writes()), 1..4),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let store = Store::open(directory.path()).unwrap();
+            let mut model = Model::new();
+            for (first, forgotten, last) in groups {
+                let mut group = Layer::new();
+                for (writes, stands) in [(first, true), (forgotten, false), (last, true)] {
+                    let mut view = model.clone();
+                    let mut txn = Txn::new(&store, &group);
+                    write(&mut txn, &mut view, &writes);
+                    check(&txn, &view);
+                    if stands {
+                        let writes = txn.into_writes();
+                        group.extend(writes);
+                        model = view;
+                    }
+                }
+                store.write(group).unwrap();
+                check(&Txn::new(&store, &Layer::new()), &model);
+            }
+            let keys = store.range(b"", &[u8::MAX]).count();
+            let pieces: usize = model
+                .values()
+                .filter(|value| value.len() > PIECE)
+                .map(|value| value.len().div_ceil(PIECE))
+                .sum();
+            prop_assert_eq!(keys, model.len() + pieces, "no piece is left behind");
+        }
+    }
+
+    #[test]
+    fn going_back_to_a_mark_forgets_what_came_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let group = Layer::new();
+        let mut txn = Txn::new(&store, &group);
+        txn.set_number(&Key::LastOrdinal, 1);
+        let mark = txn.mark();
+        txn.set_number(&Key::LastOrdinal, 2);
+        txn.back_to(mark);
+        assert_eq!(txn.number(&Key::LastOrdinal).unwrap(), 1);
     }
 }

@@ -223,3 +223,71 @@ pub(crate) fn start(writer: Writer) -> std::io::Result<(Sender<Job>, std::thread
         std::thread::Builder::new().name("downbeat-sled".to_owned()).spawn(move || writer.run(&jobs))?;
     Ok((sender, thread))
 }
+
+#[cfg(test)]
+mod tests {
+    use downbeat_core::time::ManualClock;
+
+    use super::*;
+    use crate::layout::Key;
+
+    fn started(directory: &std::path::Path) -> (Sender<Job>, std::thread::JoinHandle<()>) {
+        start(Writer {
+            store: Store::open(directory).unwrap(),
+            clock: Arc::new(ManualClock::default()),
+            signals: Arc::new(Signals::new(1)),
+            epoch: 1,
+            strongest: Need::Power,
+        })
+        .unwrap()
+    }
+
+    fn ask<T: Send + 'static>(
+        jobs: &Sender<Job>,
+        operation: impl FnOnce(&mut Step<'_>) -> Result<T, CacheError> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, CacheError>> {
+        let (caller, answer) = oneshot::channel();
+        jobs.send(Job::new(Need::Power, operation, caller)).unwrap();
+        answer
+    }
+
+    #[test]
+    fn an_error_takes_back_what_its_operation_did_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (jobs, thread) = started(directory.path());
+        let set = |number| {
+            move |step: &mut Step<'_>| {
+                step.txn.set_number(&Key::LastOrdinal, number);
+                if number == 2 { Err(CacheError::Invalid { reason: "two".to_owned() }) } else { Ok(()) }
+            }
+        };
+        let answers = [ask(&jobs, set(1)), ask(&jobs, set(2))];
+        let seen = ask(&jobs, |step| step.txn.number(&Key::LastOrdinal));
+        assert_eq!(answers.map(|answer| answer.blocking_recv().unwrap().is_ok()), [true, false]);
+        assert_eq!(seen.blocking_recv().unwrap().unwrap(), 1);
+        drop(jobs);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn after_a_panic_nothing_is_answered_as_if_it_stood() {
+        let directory = tempfile::tempdir().unwrap();
+        let (jobs, thread) = started(directory.path());
+        let write = ask(&jobs, |step| {
+            step.txn.set_number(&Key::LastOrdinal, 9);
+            Ok(())
+        });
+        // Whether or not it shared the group, its answer is true.
+        let stood = {
+            let broken = ask(&jobs, |_| -> Result<(), CacheError> { panic!("as it was asked to") });
+            assert!(broken.blocking_recv().unwrap().is_err());
+            write.blocking_recv().unwrap().is_ok()
+        };
+        let later = ask(&jobs, |_| Ok(())).blocking_recv().unwrap().unwrap_err();
+        assert!(later.to_string().contains("as it was asked to"), "{later}");
+        drop(jobs);
+        thread.join().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(store.get(&Key::LastOrdinal.encode()).unwrap().is_some(), stood);
+    }
+}
