@@ -40,7 +40,7 @@ macro_rules! families {
     };
 }
 
-families! { plan claim expiry fencing settle amend steer sweep agents streams records races reopen }
+families! { plan claim expiry fencing settle amend steer sweep agents streams records races reopen model }
 
 /// One promise: its name, and the check that proves it.
 #[derive(Clone, Copy)]
