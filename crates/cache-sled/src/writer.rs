@@ -236,6 +236,7 @@ mod tests {
             store: Store::open(directory).unwrap(),
             clock: Arc::new(ManualClock::default()),
             signals: Arc::new(Signals::new(1)),
+            counters: Arc::default(),
             epoch: 1,
             strongest: Need::Power,
         })
