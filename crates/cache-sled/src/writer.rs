@@ -144,9 +144,7 @@ impl Writer {
             if broken.is_none() {
                 broken = self.write(writes, need).err();
             }
-            for answer in answers {
-                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
-            }
+            // Those who wait for work are woken before the caller goes on: it may be the one to ask.
             if broken.is_none() {
                 for (stream, last) in streams {
                     self.signals.stream_grew(&stream, last);
@@ -154,6 +152,9 @@ impl Writer {
                 if appeared > 0 {
                     self.signals.work_appeared(appeared);
                 }
+            }
+            for answer in answers {
+                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
             }
         }
         self.store.close();
