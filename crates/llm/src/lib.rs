@@ -1,1 +1,16 @@
-//! x
+//! Language models behind the [`Llm`](downbeat_core::llm::Llm) trait, and what stands in for one.
+//!
+//! In reading order:
+//! - [`open()`]: from the name that a user gives to a provider.
+//! - [`offline`]: no model at all; plans from checklists.
+//! - [`scripted`]: answers from a file; for tests, demonstrations and reproduction.
+
+pub mod offline;
+mod open;
+pub mod scripted;
+#[cfg(test)]
+mod testing;
+
+pub use offline::Offline;
+pub use open::open;
+pub use scripted::Scripted;

@@ -1,0 +1,53 @@
+//! Requests for the tests of this crate.
+
+use std::path::PathBuf;
+
+use downbeat_core::dag::Node;
+use downbeat_core::ids::{AgentName, GoalId, TaskId};
+use downbeat_core::llm::{Decompose, Execute, Select};
+use serde_json::json;
+
+pub(crate) fn goal() -> GoalId {
+    GoalId::new("count").unwrap()
+}
+
+pub(crate) fn agent() -> AgentName {
+    AgentName::new("ada").unwrap()
+}
+
+pub(crate) fn node(id: &str) -> Node {
+    serde_json::from_value(json!({ "id": TaskId::new(id).unwrap(), "title": "Count the lines" })).unwrap()
+}
+
+pub(crate) fn decompose(brief: &str) -> Decompose {
+    Decompose {
+        goal: goal(),
+        title: "Count".to_owned(),
+        brief: brief.to_owned(),
+        agents: Vec::new(),
+        faults: Vec::new(),
+    }
+}
+
+pub(crate) fn select(ready: &[&str]) -> Select {
+    Select {
+        goal: goal(),
+        agent: agent(),
+        ready: ready.iter().map(|id| node(id)).collect(),
+        memory: Vec::new(),
+    }
+}
+
+pub(crate) fn execute(id: &str) -> Execute {
+    Execute {
+        goal: goal(),
+        agent: agent(),
+        instructions: "Be exact.".to_owned(),
+        node: node(id),
+        attempt: 1,
+        last_error: None,
+        inputs: Vec::new(),
+        memory: Vec::new(),
+        workspace: PathBuf::from("/home/ada/count"),
+    }
+}
