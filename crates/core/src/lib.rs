@@ -10,6 +10,7 @@
 //! - [`cache`]: the shared state, as traits.
 //! - [`rules`]: what every cache decides and says alike.
 //! - [`llm`]: the model, as a trait.
+//! - [`memory`]: the cache as it should behave, in plain collections.
 
 pub mod backoff;
 pub mod cache;
@@ -21,6 +22,7 @@ pub mod heartbeat;
 pub mod ids;
 pub mod instructions;
 pub mod llm;
+pub mod memory;
 pub mod rules;
 pub mod schema;
 pub mod span;

@@ -131,7 +131,9 @@ impl Dag {
     /// The task called `id`.
     #[must_use]
     pub fn node(&self, id: &TaskId) -> Option<&Arc<Node>> {
-        self.index.get(id).and_then(|index| self.graph.node_weight(*index))
+        self.index
+            .get(id)
+            .and_then(|index| self.graph.node_weight(*index))
     }
 
     /// The tasks that wait for `id`, in the order of the draft.
