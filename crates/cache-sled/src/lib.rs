@@ -1,1 +1,21 @@
-//! x
+//! The [`Cache`](downbeat_core::cache::Cache) of Downbeat on an embedded sled store, for one machine.
+//!
+//! In reading order: `layout` is what is stored; `store` is sled, and the only file that calls it;
+//! `txn` is a view that reads its own writes; `step` is one operation while it is decided, and the one
+//! way in which a task moves; `verbs` has one file per verb; `writer` is the thread that owns the store
+//! and answers groups; `cache` is the traits.
+
+mod audit;
+mod cache;
+mod holder;
+mod layout;
+mod open;
+mod signals;
+mod step;
+mod store;
+mod txn;
+mod verbs;
+mod writer;
+
+pub use cache::SledCache;
+pub use open::{Durability, OpenError, Options};

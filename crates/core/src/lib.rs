@@ -11,9 +11,12 @@
 //! - [`rules`]: what every cache decides and says alike.
 //! - [`llm`]: the model, as a trait.
 //! - [`memory`]: the cache as it should behave, in plain collections.
+//! - `conformance` (a feature): the kit that proves an implementation of a cache.
 
 pub mod backoff;
 pub mod cache;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod dag;
 pub mod diagnostic;
 pub mod event;

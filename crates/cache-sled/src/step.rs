@@ -1,0 +1,384 @@
+//! One operation while it is decided: what it sees, what it changes, and the one way in which a task
+//! moves.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use downbeat_core::cache::{CacheError, MAX_ENDED_ATTEMPTS, Task, events_stream};
+use downbeat_core::dag::{Dag, DagParts, Node};
+use downbeat_core::event::{Event, EventDraft};
+use downbeat_core::goal::GoalStatus;
+use downbeat_core::ids::{AgentName, GoalId, Incarnation, StreamName, TaskId};
+use downbeat_core::rules;
+use downbeat_core::state::{Move, Refusal, TaskState, TaskStatus, apply};
+use downbeat_core::time::Timestamp;
+
+use crate::layout::{self, AgentDoc, GoalDoc, Head, Key, TaskDoc};
+use crate::store::{Store, corrupt};
+use crate::txn::{Layer, Txn};
+
+/// How many tasks the DAGs may have together that are kept in memory.
+const KEPT_TASKS: usize = 250_000;
+
+/// DAGs that were read or written lately, each with its revision.
+#[derive(Debug, Default)]
+pub(crate) struct Dags {
+    kept: HashMap<GoalId, (u64, Arc<Dag>)>,
+}
+
+impl Dags {
+    fn get(&self, goal: &GoalId, revision: u64) -> Option<Arc<Dag>> {
+        self.kept.get(goal).filter(|(kept, _)| *kept == revision).map(|(_, dag)| Arc::clone(dag))
+    }
+
+    fn keep(&mut self, revision: u64, dag: &Arc<Dag>) {
+        self.kept.remove(dag.goal());
+        let kept: usize = self.kept.values().map(|(_, dag)| dag.len()).sum();
+        if kept + dag.len() > KEPT_TASKS {
+            self.kept.clear();
+        }
+        self.kept.insert(dag.goal().clone(), (revision, Arc::clone(dag)));
+    }
+}
+
+/// One operation while it is decided.
+#[derive(Debug)]
+pub(crate) struct Step<'a> {
+    pub(crate) txn: Txn<'a>,
+    /// The moment at which it takes place.
+    pub(crate) now: Timestamp,
+    pub(crate) epoch: u64,
+    dags: &'a mut Dags,
+    changes: Changes,
+    /// DAGs to keep once the operation stands.
+    fresh: Vec<(u64, Arc<Dag>)>,
+}
+
+/// What a step changed and has not yet encoded.
+#[derive(Debug, Clone, Default)]
+struct Changes {
+    goals: BTreeMap<GoalId, GoalDoc>,
+    heads: BTreeMap<StreamName, Head>,
+    work: u64,
+}
+
+/// What a step did.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) writes: Layer,
+    /// Streams that got longer, with the number of the last entry.
+    pub(crate) streams: Vec<(StreamName, u64)>,
+    /// How often work appeared.
+    pub(crate) work: u64,
+}
+
+/// A place in a step to go back to.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    writes: Layer,
+    changes: Changes,
+}
+
+impl<'a> Step<'a> {
+    pub(crate) fn new(
+        store: &'a Store,
+        group: &'a Layer,
+        dags: &'a mut Dags,
+        now: Timestamp,
+        epoch: u64,
+    ) -> Self {
+        let txn = Txn::new(store, group);
+        Self { txn, now, epoch, dags, changes: Changes::default(), fresh: Vec::new() }
+    }
+
+    /// Ends a step that stands.
+    pub(crate) fn finish(mut self) -> Result<Effects, CacheError> {
+        for (goal, doc) in &self.changes.goals {
+            self.txn.write(&Key::Goal(goal.clone()), doc)?;
+        }
+        for (stream, head) in &self.changes.heads {
+            self.txn.write(&Key::Head(stream.clone()), head)?;
+        }
+        for (revision, dag) in &self.fresh {
+            self.dags.keep(*revision, dag);
+        }
+        let streams = self.changes.heads.into_iter().map(|(stream, head)| (stream, head.last)).collect();
+        Ok(Effects { writes: self.txn.into_writes(), streams, work: self.changes.work })
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { writes: self.txn.mark(), changes: self.changes.clone() }
+    }
+
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        self.txn.back_to(mark.writes);
+        self.changes = mark.changes;
+    }
+
+    // ---- goals
+
+    pub(crate) fn goal(&self, goal: &GoalId) -> Result<Option<GoalDoc>, CacheError> {
+        match self.changes.goals.get(goal) {
+            Some(doc) => Ok(Some(doc.clone())),
+            None => self.txn.read(&Key::Goal(goal.clone())),
+        }
+    }
+
+    pub(crate) fn put_goal(&mut self, doc: GoalDoc) {
+        self.changes.goals.insert(doc.goal.id.clone(), doc);
+    }
+
+    /// A goal to be changed. A task names it, so it is there.
+    pub(crate) fn goal_mut(&mut self, goal: &GoalId) -> Result<&mut GoalDoc, CacheError> {
+        if !self.changes.goals.contains_key(goal) {
+            let doc = self.goal(goal)?.ok_or_else(|| CacheError::GoalNotFound { goal: goal.clone() })?;
+            self.put_goal(doc);
+        }
+        self.changes.goals.get_mut(goal).ok_or_else(|| CacheError::GoalNotFound { goal: goal.clone() })
+    }
+
+    /// Settles the status of a goal after its counts changed.
+    pub(crate) fn evaluate(&mut self, goal: &GoalId) -> Result<GoalStatus, CacheError> {
+        let now = self.now;
+        let doc = self.goal_mut(goal)?;
+        let event = rules::evaluate(&mut doc.goal, doc.cancelled, now);
+        let status = doc.goal.status;
+        if let Some(event) = event {
+            self.say(event)?;
+        }
+        Ok(status)
+    }
+
+    /// The DAG of a goal as it is now.
+    pub(crate) fn dag(&mut self, doc: &GoalDoc) -> Result<Arc<Dag>, CacheError> {
+        let (goal, revision) = (&doc.goal.id, doc.goal.revision);
+        if let Some(dag) = self.dags.get(goal, revision) {
+            return Ok(dag);
+        }
+        let mut parts = DagParts { goal_id: goal.clone(), nodes: Vec::new(), edges: Vec::new() };
+        for task in self.order(goal)? {
+            parts.nodes.push(self.read_node(&task)?);
+            for dependant in self.dependants(&task)? {
+                parts.edges.push((task.clone(), dependant));
+            }
+        }
+        let dag = Dag::from_parts(parts).map_err(|error| corrupt(&format!("dag of goal `{goal}`"), error))?;
+        let dag = Arc::new(dag);
+        self.dags.keep(revision, &dag);
+        Ok(dag)
+    }
+
+    /// Writes the order of a goal's tasks, and keeps its DAG at hand once the step stands.
+    pub(crate) fn put_dag(&mut self, revision: u64, dag: &Arc<Dag>) {
+        let order = layout::list(dag.nodes().map(|node| &node.id));
+        self.txn.put(&Key::Order(dag.goal().clone()), order);
+        self.fresh.push((revision, Arc::clone(dag)));
+    }
+
+    pub(crate) fn put_dependants(&mut self, dag: &Dag, task: &TaskId) {
+        let dependants = layout::list(dag.dependants(task).into_iter());
+        let key = Key::Dependants(task.clone());
+        if dependants.is_empty() { self.txn.delete(&key) } else { self.txn.put(&key, dependants) }
+    }
+
+    /// The tasks of a goal in the order of the draft.
+    pub(crate) fn order(&self, goal: &GoalId) -> Result<Vec<TaskId>, CacheError> {
+        self.list(&Key::Order(goal.clone()))
+    }
+
+    /// Who waits for a task, in the order of the draft.
+    pub(crate) fn dependants(&self, task: &TaskId) -> Result<Vec<TaskId>, CacheError> {
+        self.list(&Key::Dependants(task.clone()))
+    }
+
+    fn list(&self, key: &Key) -> Result<Vec<TaskId>, CacheError> {
+        match self.txn.get(key)? {
+            None => Ok(Vec::new()),
+            Some(bytes) => layout::unlist(&bytes)
+                .ok_or_else(|| CacheError::Corrupt { key: format!("{key:?}"), source: None }),
+        }
+    }
+
+    // ---- tasks
+
+    pub(crate) fn task(&self, task: &TaskId) -> Result<Option<TaskDoc>, CacheError> {
+        self.txn.read(&Key::Task(task.clone()))
+    }
+
+    /// A task that the caller named.
+    pub(crate) fn named_task(&self, task: &TaskId) -> Result<TaskDoc, CacheError> {
+        self.task(task)?.ok_or_else(|| CacheError::TaskNotFound { task: task.clone() })
+    }
+
+    /// A task that an index named.
+    pub(crate) fn indexed_task(&self, task: &TaskId) -> Result<TaskDoc, CacheError> {
+        self.task(task)?.ok_or_else(|| CacheError::Corrupt { key: format!("task:{task}"), source: None })
+    }
+
+    fn read_node(&self, task: &TaskId) -> Result<Node, CacheError> {
+        self.txn
+            .read(&Key::Node(task.clone()))?
+            .ok_or_else(|| CacheError::Corrupt { key: format!("node:{task}"), source: None })
+    }
+
+    /// What is to be done.
+    pub(crate) fn node(&self, task: &TaskId) -> Result<Arc<Node>, CacheError> {
+        self.read_node(task).map(Arc::new)
+    }
+
+    pub(crate) fn full_task(&self, task: &TaskId, doc: TaskDoc) -> Result<Task, CacheError> {
+        Ok(Task { goal: doc.goal, ordinal: doc.ordinal, node: self.node(task)?, state: doc.state })
+    }
+
+    /// Writes a task; its indexes follow from the pair of states.
+    pub(crate) fn put_task(
+        &mut self,
+        task: &TaskId,
+        old: Option<&TaskDoc>,
+        new: Option<&TaskDoc>,
+    ) -> Result<(), CacheError> {
+        let before = old.map(|doc| layout::indexes(task, doc)).unwrap_or_default();
+        let after = new.map(|doc| layout::indexes(task, doc)).unwrap_or_default();
+        for entry in before.iter().filter(|entry| !after.contains(entry)) {
+            self.txn.delete(&entry.0);
+        }
+        for (key, value) in after.iter().filter(|entry| !before.contains(entry)) {
+            self.txn.put(key, value.as_slice());
+        }
+        match new {
+            Some(doc) => self.txn.write(&Key::Task(task.clone()), doc),
+            None => {
+                self.txn.delete(&Key::Task(task.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a move: state, indexes, counts, history and event, all but the goal's status, which a verb
+    /// settles with [`evaluate`](Self::evaluate) once it is through with the goal's tasks.
+    ///
+    /// Returns the task after it.
+    pub(crate) fn make(
+        &mut self,
+        task: &TaskId,
+        old: &TaskDoc,
+        mv: &Move,
+    ) -> Result<Result<TaskDoc, Refusal>, CacheError> {
+        let moved = match apply(&old.state, mv, self.now) {
+            Ok(moved) => moved,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let event = moved.event_of(&old.goal, task);
+        let mut new = TaskDoc { state: moved.state, ..old.clone() };
+        if let Some(ended) = &moved.ended {
+            self.txn.write(&Key::Ended { task: task.clone(), number: old.ended }, ended)?;
+            new.ended = old.ended.saturating_add(1);
+            let kept = u64::try_from(MAX_ENDED_ATTEMPTS).unwrap_or(u64::MAX);
+            if let Some(number) = old.ended.checked_sub(kept) {
+                self.txn.delete(&Key::Ended { task: task.clone(), number });
+            }
+        }
+        self.put_task(task, Some(old), Some(&new))?;
+        if old.state.status != new.state.status {
+            self.goal_mut(&old.goal)?.goal.counts.moved(old.state.status, new.state.status);
+        }
+        if claimable(&new.state) && !claimable(&old.state) {
+            self.work_appeared();
+        }
+        if let Some(event) = event {
+            self.say(event)?;
+        }
+        Ok(Ok(new))
+    }
+
+    /// Makes a move that stands alone, and settles the goal's status.
+    pub(crate) fn make_alone(
+        &mut self,
+        task: &TaskId,
+        old: &TaskDoc,
+        mv: &Move,
+    ) -> Result<Result<TaskDoc, Refusal>, CacheError> {
+        let made = self.make(task, old, mv)?;
+        // The status follows from the counts alone.
+        if made.as_ref().is_ok_and(|new| new.state.status != old.state.status) {
+            self.evaluate(&old.goal)?;
+        }
+        Ok(made)
+    }
+
+    // ---- agents
+
+    pub(crate) fn agent(&self, name: &AgentName) -> Result<Option<AgentDoc>, CacheError> {
+        self.txn.read(&Key::Agent(name.clone()))
+    }
+
+    pub(crate) fn put_agent(&mut self, doc: &AgentDoc) -> Result<(), CacheError> {
+        self.txn.write(&Key::Agent(doc.registration.name.clone()), doc)
+    }
+
+    /// Running tasks of an agent, by id, each with the request that it was claimed with.
+    pub(crate) fn held_by(&self, agent: &AgentName) -> Result<Vec<(TaskId, sled::IVec)>, CacheError> {
+        let held = self.txn.under(&layout::prefix::held_by(agent));
+        held.map(|pair| {
+            let (key, request) = pair?;
+            match Key::decode(&key) {
+                Some(Key::Held { task, .. }) => Ok((task, request)),
+                _ => Err(damaged(&key)),
+            }
+        })
+        .collect()
+    }
+
+    // ---- streams
+
+    pub(crate) fn head(&self, stream: &StreamName) -> Result<Head, CacheError> {
+        match self.changes.heads.get(stream) {
+            Some(head) => Ok(head.clone()),
+            None => Ok(self.txn.read(&Key::Head(stream.clone()))?.unwrap_or_default()),
+        }
+    }
+
+    pub(crate) fn put_head(&mut self, stream: StreamName, head: Head) {
+        self.changes.heads.insert(stream, head);
+    }
+
+    /// Adds an entry behind `head`.
+    pub(crate) fn add(
+        &mut self,
+        stream: &StreamName,
+        head: &mut Head,
+        what: EventDraft,
+    ) -> Result<(), CacheError> {
+        head.last = head.last.saturating_add(1);
+        let event = Event { seq: head.last, at: self.now, what };
+        self.txn.write(&Key::Entry { stream: stream.clone(), seq: head.last }, &event)
+    }
+
+    /// Tells of a move, or of anything else that the cache itself says.
+    pub(crate) fn say(&mut self, what: EventDraft) -> Result<(), CacheError> {
+        let stream = events_stream();
+        let mut head = self.head(&stream)?;
+        self.add(&stream, &mut head, what)?;
+        self.put_head(stream, head);
+        Ok(())
+    }
+
+    /// Something may be claimable now that was not.
+    pub(crate) fn work_appeared(&mut self) {
+        self.changes.work = self.changes.work.saturating_add(1);
+    }
+}
+
+/// The incarnation registered under a name, and whether it has ended.
+pub(crate) fn life(agent: Option<&AgentDoc>) -> Option<(&Incarnation, bool)> {
+    agent.map(|agent| (&agent.registration.incarnation, agent.ended()))
+}
+
+pub(crate) fn claimable(state: &TaskState) -> bool {
+    state.status == TaskStatus::Ready && state.not_before.is_none()
+}
+
+/// A stored key that is none.
+pub(crate) fn damaged(key: &[u8]) -> CacheError {
+    CacheError::Corrupt { key: crate::store::readable(key), source: None }
+}

@@ -1,0 +1,288 @@
+//! The one thread that owns the store.
+//!
+//! It takes all operations that wait, decides them in order against the store and what the group has
+//! decided so far, writes *one* batch, flushes and syncs once by the strongest need of the group, and
+//! answers all. So a flush is shared by everybody who waits for one, and nobody is answered on the
+//! strength of a write that a crash could still take back.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use downbeat_core::cache::CacheError;
+use downbeat_core::ids::StreamName;
+use downbeat_core::time::Clock;
+use tokio::sync::oneshot;
+
+use crate::signals::Signals;
+use crate::step::{Dags, Effects, Step};
+use crate::store::{Store, panic_text};
+use crate::txn::Layer;
+
+/// The most operations of one group.
+const GROUP: usize = 4_096;
+
+/// The most keys that a group writes, unless one operation alone does.
+const GROUP_KEYS: usize = 65_536;
+
+/// What an operation's answer needs to be preceded by, if it wrote anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// Nothing: it may be forgotten.
+    None,
+    /// It survives the death of the process.
+    Process,
+    /// It survives the loss of power.
+    Power,
+}
+
+/// Answers a caller: with what its operation decided, or with why nothing can be relied on.
+type Answer = Box<dyn FnOnce(Result<(), CacheError>) + Send>;
+
+/// What an operation did, and how to answer it.
+type Decided = (Option<Effects>, Answer);
+
+/// An operation that waits to be decided.
+pub(crate) struct Job {
+    need: Need,
+    decide: Box<dyn FnOnce(Step<'_>) -> Decided + Send>,
+    /// For when it is not even decided.
+    give_up: Answer,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("need", &self.need).finish_non_exhaustive()
+    }
+}
+
+impl Job {
+    /// An operation and where its answer goes. The caller may have gone: that changes nothing.
+    pub(crate) fn new<T: Send + 'static>(
+        need: Need,
+        operation: impl FnOnce(&mut Step<'_>) -> Result<T, CacheError> + Send + 'static,
+        caller: oneshot::Sender<Result<T, CacheError>>,
+    ) -> Self {
+        let caller = Arc::new(std::sync::Mutex::new(Some(caller)));
+        let send = move |answer: Result<T, CacheError>| {
+            let mut caller = caller.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(caller) = caller.take() {
+                let _ = caller.send(answer);
+            }
+        };
+        let refuse = send.clone();
+        let decide = move |mut step: Step<'_>| -> Decided {
+            let decided = operation(&mut step).and_then(|answer| Ok((step.finish()?, answer)));
+            match decided {
+                Ok((effects, answer)) => (
+                    Some(effects),
+                    Box::new(move |stands: Result<(), CacheError>| send(stands.map(|()| answer))),
+                ),
+                // An error changes nothing and relies on nothing that could be lost.
+                Err(error) => {
+                    (None, Box::new(move |stands: Result<(), CacheError>| send(stands.and(Err(error)))))
+                }
+            }
+        };
+        Self {
+            need,
+            decide: Box::new(decide),
+            give_up: Box::new(move |why| {
+                if let Err(error) = why {
+                    refuse(Err(error));
+                }
+            }),
+        }
+    }
+}
+
+/// What the thread works with.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) epoch: u64,
+    /// The most that is done for an answer.
+    pub(crate) strongest: Need,
+}
+
+/// What a group has decided so far.
+#[derive(Default)]
+struct Group {
+    writes: Layer,
+    need: Option<Need>,
+    answers: Vec<Answer>,
+    streams: BTreeMap<StreamName, u64>,
+    work: u64,
+}
+
+impl Writer {
+    /// Works until every sender is gone, then closes the store.
+    pub(crate) fn run(self, jobs: &Receiver<Job>) {
+        let mut dags = Dags::default();
+        let mut broken: Option<String> = None;
+        while let Ok(first) = jobs.recv() {
+            if let Some(reason) = &broken {
+                (first.give_up)(Err(unusable(reason)));
+                continue;
+            }
+            let mut group = Group::default();
+            let mut waiting = Some(first);
+            while let Some(job) = waiting.take() {
+                if let Err(reason) = self.decide(job, &mut group, &mut dags) {
+                    broken = Some(reason);
+                    break;
+                }
+                let full = group.answers.len() >= GROUP || group.writes.len() >= GROUP_KEYS;
+                waiting = if full { None } else { jobs.try_recv().ok() };
+            }
+            let Group { writes, need, answers, streams, work: appeared } = group;
+            if broken.is_none() {
+                broken = self.write(writes, need).err();
+            }
+            for answer in answers {
+                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
+            }
+            if broken.is_none() {
+                for (stream, last) in streams {
+                    self.signals.stream_grew(&stream, last);
+                }
+                if appeared > 0 {
+                    self.signals.work_appeared(appeared);
+                }
+            }
+        }
+        self.store.close();
+    }
+
+    /// Decides one operation on top of its group. An error says why the store can be used no more.
+    fn decide(&self, job: Job, group: &mut Group, dags: &mut Dags) -> Result<(), String> {
+        let Job { need, decide, give_up } = job;
+        let step = Step::new(&self.store, &group.writes, dags, self.clock.now(), self.epoch);
+        let (effects, answer) = catch_unwind(AssertUnwindSafe(|| decide(step))).map_err(|panic| {
+            let reason = panic_text(&*panic);
+            tracing::error!(reason, "deciding an operation panicked");
+            give_up(Err(unusable(&reason)));
+            reason
+        })?;
+        group.answers.push(answer);
+        if let Some(effects) = effects.filter(|effects| !effects.writes.is_empty() || effects.work > 0) {
+            group.need = group.need.max(Some(need));
+            group.writes.extend(effects.writes);
+            group.streams.extend(effects.streams);
+            group.work = group.work.saturating_add(effects.work);
+        }
+        Ok(())
+    }
+
+    /// Makes what a group decided as durable as it needs. An error says why the store can be used no
+    /// more: what is on the disk is then unknown until it is opened again.
+    fn write(&self, writes: Layer, need: Option<Need>) -> Result<(), String> {
+        let need = need.map(|need| need.min(self.strongest));
+        let written = catch_unwind(AssertUnwindSafe(|| -> Result<(), CacheError> {
+            if !writes.is_empty() {
+                self.store.write(writes)?;
+            }
+            if need >= Some(Need::Process) {
+                self.store.flush()?;
+            }
+            if need >= Some(Need::Power) {
+                self.store.sync()?;
+            }
+            Ok(())
+        }));
+        let reason = match written {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
+            Err(panic) => panic_text(&*panic),
+        };
+        tracing::error!(reason, "writing to the store failed");
+        Err(reason)
+    }
+}
+
+fn unusable(reason: &str) -> CacheError {
+    CacheError::Unavailable {
+        reason: format!("the store failed and has to be opened anew: {reason}"),
+        source: None,
+    }
+}
+
+/// Starts the thread.
+pub(crate) fn start(writer: Writer) -> std::io::Result<(Sender<Job>, std::thread::JoinHandle<()>)> {
+    let (sender, jobs) = std::sync::mpsc::channel();
+    let thread =
+        std::thread::Builder::new().name("downbeat-sled".to_owned()).spawn(move || writer.run(&jobs))?;
+    Ok((sender, thread))
+}
+
+#[cfg(test)]
+mod tests {
+    use downbeat_core::time::ManualClock;
+
+    use super::*;
+    use crate::layout::Key;
+
+    fn started(directory: &std::path::Path) -> (Sender<Job>, std::thread::JoinHandle<()>) {
+        start(Writer {
+            store: Store::open(directory).unwrap(),
+            clock: Arc::new(ManualClock::default()),
+            signals: Arc::new(Signals::new(1)),
+            epoch: 1,
+            strongest: Need::Power,
+        })
+        .unwrap()
+    }
+
+    fn ask<T: Send + 'static>(
+        jobs: &Sender<Job>,
+        operation: impl FnOnce(&mut Step<'_>) -> Result<T, CacheError> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, CacheError>> {
+        let (caller, answer) = oneshot::channel();
+        jobs.send(Job::new(Need::Power, operation, caller)).unwrap();
+        answer
+    }
+
+    #[test]
+    fn an_error_takes_back_what_its_operation_did_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (jobs, thread) = started(directory.path());
+        let set = |number| {
+            move |step: &mut Step<'_>| {
+                step.txn.set_number(&Key::LastOrdinal, number);
+                if number == 2 { Err(CacheError::Invalid { reason: "two".to_owned() }) } else { Ok(()) }
+            }
+        };
+        let answers = [ask(&jobs, set(1)), ask(&jobs, set(2))];
+        let seen = ask(&jobs, |step| step.txn.number(&Key::LastOrdinal));
+        assert_eq!(answers.map(|answer| answer.blocking_recv().unwrap().is_ok()), [true, false]);
+        assert_eq!(seen.blocking_recv().unwrap().unwrap(), 1);
+        drop(jobs);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn after_a_panic_nothing_is_answered_as_if_it_stood() {
+        let directory = tempfile::tempdir().unwrap();
+        let (jobs, thread) = started(directory.path());
+        let write = ask(&jobs, |step| {
+            step.txn.set_number(&Key::LastOrdinal, 9);
+            Ok(())
+        });
+        // Whether or not it shared the group, its answer is true.
+        let stood = {
+            let broken = ask(&jobs, |_| -> Result<(), CacheError> { panic!("as it was asked to") });
+            assert!(broken.blocking_recv().unwrap().is_err());
+            write.blocking_recv().unwrap().is_ok()
+        };
+        let later = ask(&jobs, |_| Ok(())).blocking_recv().unwrap().unwrap_err();
+        assert!(later.to_string().contains("as it was asked to"), "{later}");
+        drop(jobs);
+        thread.join().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(store.get(&Key::LastOrdinal.encode()).unwrap().is_some(), stood);
+    }
+}
