@@ -1,3 +1,36 @@
-//! x
+//! The `downbeat` command: thin, and the only place that names a concrete store or model.
+//!
+//! In reading order:
+//! - [`args`]: what can be typed; [`exit`], [`error`]: what comes back.
+//! - [`place`], [`config`]: which project, and with which settings.
+//! - [`store`], [`models`]: the concrete parts.
+//! - [`commands`]: one file for each command.
+//! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
-fn main() {}
+mod args;
+mod commands;
+mod config;
+mod context;
+mod diagnostics;
+mod error;
+mod exit;
+mod live;
+mod logs;
+mod models;
+mod output;
+mod place;
+mod signals;
+mod store;
+
+use std::process::ExitCode;
+
+use downbeat_runtime::guard;
+
+fn main() -> ExitCode {
+    // A guard is a process per command: it must cost nothing and start nothing.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == guard::ARGUMENT) {
+        return guard::main(words);
+    }
+    commands::main()
+}

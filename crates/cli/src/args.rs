@@ -1,0 +1,401 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
+/// Turns goals into graphs of tasks and has a fleet of agents work them off.
+///
+/// A project is a directory with a file INSTRUCTIONS.md: it declares agents and goals. `downbeat run`
+/// does the whole job in one process and can be killed and run again at any point: what is done stays
+/// done.
+#[derive(Debug, Parser)]
+#[command(name = "downbeat", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = after_help(
+    "  downbeat init demo && cd demo    an example that needs no model
+  downbeat plan                    what would run, in which order
+  downbeat run                     plan, run, carry on
+  downbeat why report              why a task is not running"
+))]
+pub(crate) struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The project: a directory, or its file of instructions [default: this directory or the nearest
+    /// above it that is one]
+    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
+    pub(crate) project: Option<PathBuf>,
+    /// Where the store lies [default: .downbeat/store in the project]
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    pub(crate) store: Option<PathBuf>,
+    /// The file of settings [default: downbeat.toml in the project]
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON and nothing else on the standard output; errors are JSON on the standard error
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub(crate) json: bool,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub(crate) quiet: bool,
+    /// When to use colours; NO_COLOR is heeded
+    #[arg(long, global = true, value_name = "WHEN", value_parser = ["auto", "always", "never"], help_heading = GLOBAL)]
+    pub(crate) color: Option<String>,
+    /// The least level that is logged on the standard error
+    #[arg(long, global = true, value_name = "LEVEL",
+        value_parser = ["trace", "debug", "info", "warn", "error", "off"], help_heading = GLOBAL)]
+    pub(crate) log_level: Option<String>,
+    /// Log lines for people, or one JSON object a line
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["text", "json"], help_heading = GLOBAL)]
+    pub(crate) log_format: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Plan(Plan),
+    Status(Status),
+    /// Look at a task, or do something about it
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Do something about a goal
+    #[command(subcommand)]
+    Goal(GoalCommand),
+    Why(Why),
+    Events(Events),
+    Graph(Graph),
+    Pause(AgentArg),
+    /// Let a paused agent take tasks again
+    #[command(after_help = examples("  downbeat resume shell_agent"))]
+    Resume(AgentArg),
+    /// Take a running task from its agent and put it back; costs no attempt
+    #[command(after_help = examples("  downbeat drop report"))]
+    Drop(TaskArg),
+    Elevate(Elevate),
+    Init(Init),
+    Doctor(Doctor),
+    Schema(Schema),
+    Completions(Completions),
+}
+
+/// Plan the goals, run the agents, and end when all goals rest
+///
+/// What was done in an earlier run stays done: killing this at any point and running it again carries
+/// on. When INSTRUCTIONS.md changed, the stored plan is amended first. Ctrl-C once lets running tasks
+/// finish; twice stops them and gives their leases back.
+#[derive(Debug, Args)]
+#[command(after_help = examples(
+    "  downbeat run                             the project in this directory
+  downbeat run demo/INSTRUCTIONS.md        another one
+  downbeat run --max-attempts 5 --timeout 10m
+  downbeat run --fresh                     from the beginning
+  downbeat run --json > report.json        the report, for programs"
+))]
+pub(crate) struct Run {
+    /// The file of instructions, or its directory
+    #[arg(value_name = "INSTRUCTIONS.md")]
+    pub(crate) instructions: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+    /// Start over: the store is moved to `<store>.previous` (replacing an older one), once nobody
+    /// holds it; files that tasks wrote stay
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// The most agents that may run at once [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_agents: Option<String>,
+    /// How many attempts a task gets that says nothing about it [default: 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_attempts: Option<String>,
+    /// How long one attempt may take, for a task that says nothing about it [default: 30m]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) timeout: Option<String>,
+    /// For how long a claim holds without renewal [default: 30s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) lease_ttl: Option<String>,
+    /// Who chooses among ready tasks [default: priority]
+    #[arg(long, value_name = "WHO", value_parser = ["priority", "model"])]
+    pub(crate) selection: Option<String>,
+    /// Against what an acknowledged write is safe: a power failure, or only the end of this process
+    /// [default: power]
+    #[arg(long, value_name = "AGAINST", value_parser = ["power", "process"])]
+    pub(crate) durability: Option<String>,
+    /// Stay when nothing can move, instead of ending with the reason
+    #[arg(long)]
+    pub(crate) keep_running: bool,
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub(crate) struct Model {
+    /// The model that plans, and that works for every agent without a `- Llm:` of its own [default:
+    /// offline, when every task has a command]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) llm: Option<String>,
+}
+
+/// Show what would run, in which order and by whom; stores nothing
+///
+/// Each task stands in the first step in which it could run, the more urgent first. `◆` marks a longest
+/// chain: with any number of agents it takes that many steps. A goal without a plan is shown without
+/// tasks unless a model is chosen; then the model is asked, which may cost something.
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat plan\n  downbeat plan demo --json"))]
+pub(crate) struct Plan {
+    /// The file of instructions, or its directory
+    #[arg(value_name = "INSTRUCTIONS.md")]
+    pub(crate) instructions: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+}
+
+/// Show goals, agents and who orchestrates
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat status\n  downbeat status --json | jq '.goals[].counts'"))]
+pub(crate) struct Status {}
+
+/// What to do with a task.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// Show what a task is, where it stands and every attempt
+    #[command(after_help = examples("  downbeat task show report\n  downbeat task show report --json | jq .attempts"))]
+    Show(TaskArg),
+    List(TaskList),
+    /// Try a failed or cancelled task again, or one that waits for its next attempt now
+    #[command(after_help = examples("  downbeat task retry report && downbeat run"))]
+    Retry(TaskArg),
+    /// Call a task off
+    #[command(after_help = examples("  downbeat task cancel report"))]
+    Cancel(TaskArg),
+}
+
+/// List tasks in the order of their plan
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat task list\n  downbeat task list --status failed"))]
+pub(crate) struct TaskList {
+    /// Only of this goal
+    #[arg(long, value_name = "GOAL")]
+    pub(crate) goal: Option<String>,
+    /// Only those that stand here
+    #[arg(long, value_name = "STATUS",
+        value_parser = ["blocked", "ready", "running", "done", "failed", "cancelled"])]
+    pub(crate) status: Option<String>,
+}
+
+/// What to do with a goal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GoalCommand {
+    /// Call off every unfinished task of a goal
+    #[command(after_help = examples("  downbeat goal cancel demo"))]
+    Cancel(GoalArg),
+}
+
+/// A task.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArg {
+    /// The task's id
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+}
+
+/// A goal.
+#[derive(Debug, Args)]
+pub(crate) struct GoalArg {
+    /// The goal's id
+    #[arg(value_name = "GOAL")]
+    pub(crate) goal: String,
+}
+
+/// Let an agent take no more tasks; holds over restarts, until it is resumed
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat pause shell_agent"))]
+pub(crate) struct AgentArg {
+    /// The agent's name
+    #[arg(value_name = "AGENT")]
+    pub(crate) agent: String,
+}
+
+/// Change a task's priority: the greater goes first
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat elevate report 100"))]
+pub(crate) struct Elevate {
+    /// The task's id
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// From 0 to 1000000
+    #[arg(value_name = "PRIORITY", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) priority: u32,
+}
+
+/// Show why a task stands where it does, and what would change that
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat why report"))]
+pub(crate) struct Why {
+    /// The task's id
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+}
+
+/// Show what happened
+///
+/// With --json one event a line, for programs.
+#[derive(Debug, Args)]
+#[command(after_help = examples(
+    "  downbeat events --limit 20                 the newest
+  downbeat events --task report              of one task
+  downbeat events --kind task.failed --kind goal
+  downbeat events --json --since 120         all behind number 120"
+))]
+pub(crate) struct Events {
+    /// Only of this goal
+    #[arg(long, value_name = "GOAL")]
+    pub(crate) goal: Option<String>,
+    /// Only of this task
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// Only of this agent
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Only of this kind, such as `task.done`, or `task` for all that begin so; may be repeated
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Vec<String>,
+    /// Only those behind this number
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) since: Option<u64>,
+    /// At most this many: the oldest behind --since, else the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Wait for more, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+/// Draw a goal's graph of tasks, coloured by where each stands
+///
+/// As JSON it is a DAG file, as `- Plan:` reads it.
+#[derive(Debug, Args)]
+#[command(after_help = examples(
+    "  downbeat graph                             Mermaid, for Markdown
+  downbeat graph --format dot | dot -Tsvg > graph.svg
+  downbeat graph --format json > plan.json"
+))]
+pub(crate) struct Graph {
+    /// Which goal, when there are several
+    #[arg(long, value_name = "GOAL")]
+    pub(crate) goal: Option<String>,
+    /// The language of the drawing
+    #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+    pub(crate) format: GraphFormat,
+}
+
+/// The language of a drawing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A flow chart for Markdown.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// A DAG file.
+    Json,
+}
+
+/// Write an example project that runs without any model
+///
+/// INSTRUCTIONS.md with two agents and a goal, downbeat.toml with every setting explained, and a line
+/// in .gitignore. Nothing that exists is overwritten.
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat init\n  downbeat init demo && cd demo && downbeat run"))]
+pub(crate) struct Init {
+    /// Where
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// Overwrite what exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Look at everything that a run needs, and say what is wrong with it
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat doctor\n  downbeat doctor --json | jq .settings"))]
+pub(crate) struct Doctor {}
+
+/// Print a JSON Schema (2020-12)
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat schema dag > dag.schema.json"))]
+pub(crate) struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    pub(crate) of: SchemaOf,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// A DAG file, as `- Plan:` reads it.
+    Dag,
+    /// The YAML form of INSTRUCTIONS.md.
+    Instructions,
+    /// A line of `downbeat events --json`.
+    Events,
+}
+
+/// Print the completions of a shell
+#[derive(Debug, Args)]
+#[command(after_help = examples(
+    "  downbeat completions bash > ~/.local/share/bash-completion/completions/downbeat
+  downbeat completions zsh > ~/.zfunc/_downbeat
+  downbeat completions fish > ~/.config/fish/completions/downbeat.fish"
+))]
+pub(crate) struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// Examples as a section of the help.
+fn examples(lines: &str) -> String {
+    format!("\u{1b}[1m\u{1b}[4mExamples:\u{1b}[0m\n{lines}")
+}
+
+fn after_help(lines: &str) -> String {
+    format!("{}\n\n{}", examples(lines), crate::exit::help())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help_with_examples() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} has no help");
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(check);
+            } else {
+                let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(text.contains("Examples:") && text.contains("downbeat "), "{name} has no examples");
+            }
+        }
+        Cli::command().get_subcommands().for_each(check);
+    }
+}

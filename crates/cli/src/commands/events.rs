@@ -1,0 +1,206 @@
+//! `downbeat events`: what happened.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use downbeat_core::cache::Cache;
+use downbeat_core::event::Event;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::live::follow::{is_last, news, page};
+use crate::output::style::{BAD, BUSY, CARE, FAINT, GONE, GOOD, PLAIN, STRONG, paint};
+use crate::output::text::{clean, cut, pad, width};
+use crate::output::time;
+
+/// Columns wider than this would push the rest off the screen.
+const TASK: usize = 28;
+const AGENT: usize = 18;
+
+/// Shows events, and waits for more if that is wanted.
+pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let mut seen = args.since.unwrap_or_default();
+    // From the end without --since: all are read, and the newest kept.
+    let newest = args.since.is_none();
+    let mut kept: VecDeque<Event> = VecDeque::new();
+    let mut widths = (0, 0);
+    'reading: loop {
+        let events = page(cache.as_ref(), seen).await?;
+        let last = is_last(&events);
+        for event in events {
+            seen = event.seq;
+            if !is_wanted(args, &event) {
+                continue;
+            }
+            if let Some(limit) = args.limit
+                && kept.len() >= limit
+            {
+                if !newest || limit == 0 {
+                    break 'reading;
+                }
+                kept.pop_front();
+            }
+            kept.push_back(event);
+        }
+        if args.limit.is_none() {
+            print(context, kept.drain(..), &mut widths)?;
+        }
+        if last {
+            break;
+        }
+    }
+    print(context, kept.drain(..), &mut widths)?;
+    if args.follow { follow(args, context, &cache, seen, widths).await } else { Ok(()) }
+}
+
+/// Shows what happens from now on, until Ctrl-C.
+async fn follow(
+    args: &args::Events,
+    context: &Context,
+    cache: &Arc<dyn Cache>,
+    mut seen: u64,
+    mut widths: (usize, usize),
+) -> Result<(), CliError> {
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| CliError::internal("cannot listen to signals", &error))?;
+    loop {
+        tokio::select! {
+            changed = news(cache, seen) => changed?,
+            _ = interrupt.recv() => return Ok(()),
+        };
+        loop {
+            let events = page(cache.as_ref(), seen).await?;
+            let last = is_last(&events);
+            seen = events.last().map_or(seen, |event| event.seq);
+            print(context, events.into_iter().filter(|event| is_wanted(args, event)), &mut widths)?;
+            if last {
+                break;
+            }
+        }
+    }
+}
+
+fn is_wanted(args: &args::Events, event: &Event) -> bool {
+    fn is<T: AsRef<str>>(wanted: Option<&str>, found: Option<&T>) -> bool {
+        wanted.is_none_or(|wanted| found.is_some_and(|found| found.as_ref() == wanted))
+    }
+    let what = &event.what;
+    let kind = what.kind.as_str();
+    let of_kind = |wanted: &String| {
+        let wanted = wanted.trim_end_matches('*').trim_end_matches('.');
+        kind == wanted || kind.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
+    };
+    is(args.goal.as_deref(), what.goal.as_ref())
+        && is(args.task.as_deref(), what.task.as_ref())
+        && is(args.agent.as_deref(), what.agent.as_ref())
+        && (args.kind.is_empty() || args.kind.iter().any(of_kind))
+}
+
+/// Prints a page at once. Columns grow with what they have to hold, and never shrink.
+fn print(
+    context: &Context,
+    events: impl Iterator<Item = Event>,
+    widths: &mut (usize, usize),
+) -> Result<(), CliError> {
+    let events: Vec<Event> = events.collect();
+    let mut text = String::new();
+    if context.out.is_json() {
+        for event in &events {
+            let line = serde_json::to_string(event);
+            text.push_str(&line.map_err(|error| CliError::internal("cannot write JSON", &error))?);
+            text.push('\n');
+        }
+    } else {
+        for event in &events {
+            let (task, agent) = (subject(event), agent(event));
+            widths.0 = widths.0.max(width(&task)).min(TASK);
+            widths.1 = widths.1.max(width(&agent)).min(AGENT);
+        }
+        let most = context.out.width();
+        for event in &events {
+            line(event, *widths, most, &mut text);
+        }
+    }
+    if text.is_empty() { Ok(()) } else { context.out.text(&text) }
+}
+
+/// The task that an event is about, or else the goal.
+fn subject(event: &Event) -> String {
+    let what = &event.what;
+    match (&what.task, &what.goal) {
+        (Some(task), _) => task.to_string(),
+        (None, Some(goal)) => goal.to_string(),
+        (None, None) => String::new(),
+    }
+}
+
+fn agent(event: &Event) -> String {
+    event.what.agent.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut String) {
+    let kind = event.what.kind.as_str();
+    let colour = match kind {
+        "task.done" | "goal.complete" => GOOD,
+        "task.failed" | "goal.failed" | "agent.error" | "agent.quarantined" | "directive.refused" => BAD,
+        "task.retry" | "task.expired" | "goal.stalled" | "agent.silent" | "agent.paused" => CARE,
+        "task.cancelled" | "goal.cancelled" => GONE,
+        "task.claimed" | "task.progress" => BUSY,
+        _ if kind.starts_with("agent") => FAINT,
+        _ => PLAIN,
+    };
+    let phase = event.what.data.get("phase").and_then(serde_json::Value::as_str);
+    let mut said = event.what.reason.as_deref().or(phase).map(clean).unwrap_or_default();
+    if let Some(attempt) = event.what.attempt.filter(|attempt| *attempt > 1) {
+        said = format!("(attempt {attempt}) {said}");
+    }
+    let before = 6 + 2 + 12 + 2 + 16 + 2 + widths.0 + 2 + widths.1 + 2;
+    if let Some(most) = most {
+        said = cut(&said, most.saturating_sub(before).max(20));
+    }
+    let shown = format!(
+        "{}  {}  {}  {}  {}  {said}",
+        paint(FAINT, format!("{:>6}", event.seq)),
+        paint(FAINT, time::clock(event.at)),
+        paint(colour, pad(kind, 16)),
+        paint(STRONG, pad(&cut(&subject(event), TASK), widths.0)),
+        paint(FAINT, pad(&cut(&agent(event), AGENT), widths.1)),
+    );
+    text.push_str(shown.trim_end());
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use downbeat_core::event::{EventDraft, EventKind};
+    use downbeat_core::ids::GoalId;
+    use downbeat_core::time::Timestamp;
+
+    use super::*;
+
+    fn wanted(kinds: &[&str], goal: Option<&str>) -> bool {
+        let args = args::Events {
+            goal: goal.map(str::to_owned),
+            task: None,
+            agent: None,
+            kind: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            since: None,
+            limit: None,
+            follow: false,
+        };
+        let what = EventDraft::new(EventKind::GOAL_PLANNED).goal(&GoalId::new("demo").unwrap());
+        is_wanted(&args, &Event { seq: 1, at: Timestamp::default(), what })
+    }
+
+    #[test]
+    fn kinds_are_named_whole_or_by_their_beginning() {
+        assert!(wanted(&[], None));
+        assert!(wanted(&["goal.planned"], None) && wanted(&["goal"], None) && wanted(&["goal.*"], None));
+        assert!(!wanted(&["goa"], None) && !wanted(&["task"], None));
+        assert!(wanted(&["task", "goal"], Some("demo")));
+        assert!(!wanted(&[], Some("other")));
+    }
+}

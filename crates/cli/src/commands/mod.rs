@@ -1,0 +1,116 @@
+//! One file for each command.
+
+mod completions;
+mod doctor;
+mod events;
+mod graph;
+mod init;
+mod plan;
+mod run;
+mod schema;
+mod status;
+mod steer;
+mod summary;
+mod task;
+mod why;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command, GoalCommand, TaskCommand};
+use crate::context::{Context, Flags, colour};
+use crate::error::CliError;
+use crate::exit;
+use crate::logs::{self, Logs};
+use crate::output::Out;
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; that nobody reads them is none either.
+            let _ = error.print();
+            let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if is_answer { exit::COMPLETE } else { exit::BAD_INPUT });
+        }
+    };
+    let color = cli.global.color.as_deref();
+    let out = Out::new(cli.global.json, cli.global.quiet, colour(color));
+    match carry_out(&cli, &out) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            out.error(&error);
+            ExitCode::from(error.kind.exit())
+        }
+    }
+}
+
+fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
+    // What needs no project.
+    match &cli.command {
+        Command::Init(args) => return init::init(args, out).map(|()| exit::COMPLETE),
+        Command::Schema(args) => return schema::schema(args, out).map(|()| exit::COMPLETE),
+        Command::Completions(args) => return completions::completions(args, out).map(|()| exit::COMPLETE),
+        Command::Doctor(_) => return in_runtime(doctor::doctor(&cli.global, out)),
+        _ => {}
+    }
+    let (positional, flags) = match &cli.command {
+        Command::Run(args) => (args.instructions.as_deref(), run::flags(args)),
+        Command::Plan(args) => (args.instructions.as_deref(), vec![("llm", args.model.llm.clone())]),
+        _ => (None, Flags::new()),
+    };
+    let context = Context::new(&cli.global, positional, flags)?;
+    if !matches!(cli.command, Command::Run(_)) {
+        start_logs(&context);
+    }
+    in_runtime(with_context(cli, &context))
+}
+
+async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
+    match &cli.command {
+        Command::Run(args) => return Box::pin(run::run(args, context)).await,
+        Command::Plan(_) => plan::plan(context).await?,
+        Command::Status(_) => status::status(context).await?,
+        Command::Task(TaskCommand::Show(args)) => task::show(&args.task, context).await?,
+        Command::Task(TaskCommand::List(args)) => task::list(args, context).await?,
+        Command::Task(TaskCommand::Retry(args)) => steer::retry(&args.task, context).await?,
+        Command::Task(TaskCommand::Cancel(args)) => steer::cancel(&args.task, context).await?,
+        Command::Goal(GoalCommand::Cancel(args)) => steer::cancel_goal(&args.goal, context).await?,
+        Command::Why(args) => why::why(&args.task, context).await?,
+        Command::Events(args) => events::events(args, context).await?,
+        Command::Graph(args) => graph::graph(args, context).await?,
+        Command::Pause(args) => steer::pause(&args.agent, context).await?,
+        Command::Resume(args) => steer::resume(&args.agent, context).await?,
+        Command::Drop(args) => steer::drop_task(&args.task, context).await?,
+        Command::Elevate(args) => steer::elevate(&args.task, args.priority, context).await?,
+        Command::Init(_) | Command::Doctor(_) | Command::Schema(_) | Command::Completions(_) => {}
+    }
+    Ok(exit::COMPLETE)
+}
+
+fn in_runtime<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::internal("cannot start", &error))?;
+    let result = runtime.block_on(work);
+    // A blocking task that hangs, such as a read of a slow disk, must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}
+
+/// Logs what is at least a warning, unless a level is chosen.
+fn start_logs(context: &Context) {
+    Logs {
+        out: context.out.clone(),
+        format: context.config.log_format,
+        level: logs::level(context.config.log_level.as_deref().unwrap_or("warn")),
+        agents: std::collections::HashMap::new(),
+        beside_view: false,
+    }
+    .start();
+}
+

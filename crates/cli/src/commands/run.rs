@@ -1,0 +1,294 @@
+//! `downbeat run`: the whole job in one process.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use downbeat_core::cache::Cache;
+use downbeat_core::dag::Analysis;
+use downbeat_core::diagnostic::Report;
+use downbeat_core::goal::{Goal, GoalStatus};
+use downbeat_runtime::load::{self, Project, ProjectGoal};
+use downbeat_runtime::report::{self, RunReport};
+use downbeat_runtime::{Orchestrator, RunError, Settings, Stop};
+use tokio_util::sync::CancellationToken;
+
+use super::summary;
+use crate::args;
+use crate::context::{Context, Flags};
+use crate::error::{CliError, Kind, chain};
+use crate::live::follow::Live;
+use crate::logs::{self, Logs};
+use crate::output::style::{FAINT, STRONG, paint};
+use crate::output::text::{clean, counted};
+use crate::{exit, models, signals, store};
+
+/// The settings that the options of this command set.
+pub(crate) fn flags(args: &args::Run) -> Flags {
+    vec![
+        ("llm", args.model.llm.clone()),
+        ("max_agents", args.max_agents.clone()),
+        ("max_attempts", args.max_attempts.clone()),
+        ("task_timeout", args.timeout.clone()),
+        ("lease_ttl", args.lease_ttl.clone()),
+        ("selection", args.selection.clone()),
+        ("durability", args.durability.clone()),
+        ("keep_running", args.keep_running.then(|| "true".to_owned())),
+    ]
+}
+
+/// Plans, runs, and says what came of it.
+pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliError> {
+    let project = load(context)?;
+    let beside_view = context.out.can_redraw() && context.config.log_level.is_none();
+    start_logs(context, &project, beside_view);
+    let models = models::of(&project, context.config.llm.as_deref())?;
+
+    own_directory(context)?;
+    if args.fresh {
+        start_over(context)?;
+    }
+    let cache = store::open(&context.store, context.config.durability, &context.clock)?;
+    if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
+        return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
+    }
+    preview(context, &project)?;
+
+    let stop = Stop::new();
+    let running = Arc::new(AtomicUsize::new(0));
+    signals::listen(&stop, &context.out, &running)?;
+    let goals = project.goals.iter().map(|goal| goal.id.clone()).collect();
+    let live = Live::new(&cache, &context.clock, &context.out, goals, &running).await?;
+    let ended = CancellationToken::new();
+    let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
+
+    let settings = Settings {
+        exclusive: true,
+        guard: std::env::current_exe().ok(),
+        logs: Some(logs_directory(context)),
+        ..context.config.settings.clone()
+    };
+    let orchestrator = Orchestrator::new(Arc::clone(&cache), models, Arc::clone(&context.clock), settings, project);
+    let result = Box::pin(orchestrator.run(&stop)).await;
+    ended.cancel();
+    // A view that crashed has said so; the report does not depend on it.
+    let _ = view.await;
+    drop(orchestrator);
+
+    let report = result.map_err(|error| refused(error, context))?;
+    let code = code_of(&report);
+    summary::print(context, &report, code)?;
+    Ok(code)
+}
+
+/// What a run's report means to a shell.
+fn code_of(report: &RunReport) -> u8 {
+    if report.is_complete() {
+        exit::COMPLETE
+    } else if report.interrupted {
+        exit::INTERRUPTED
+    } else {
+        exit::FAILED
+    }
+}
+
+/// The project, with what is probably not intended in it told.
+pub(crate) fn load(context: &Context) -> Result<Project, CliError> {
+    let path = &context.place.instructions;
+    if !path.exists() {
+        let error = CliError::bad_input(format!("no such file: {}", path.display()));
+        return Err(error.hint("`downbeat init` writes an example that runs without any model"));
+    }
+    let project = load::load(path).map_err(|error| CliError::faults(error.reports))?;
+    if !context.out.is_json() && !context.out.is_quiet() {
+        let warned: Vec<Report> = project.warnings.clone();
+        context.out.reports(&warned);
+        for line in project.unmanned() {
+            context.out.warning(line);
+        }
+    }
+    Ok(project)
+}
+
+fn start_logs(context: &Context, project: &Project, beside_view: bool) {
+    let usual = if context.out.is_quiet() {
+        "error"
+    } else if beside_view {
+        "warn"
+    } else {
+        "info"
+    };
+    let own = project.agents.iter().filter_map(|agent| {
+        let level = agent.spec.log_level.filter(|_| !beside_view && !context.out.is_quiet())?;
+        Some((agent.spec.name.value.to_string(), logs::level_of(level)))
+    });
+    Logs {
+        out: context.out.clone(),
+        format: context.config.log_format,
+        level: logs::level(context.config.log_level.as_deref().unwrap_or(usual)),
+        agents: own.collect::<HashMap<_, _>>(),
+        beside_view,
+    }
+    .start();
+}
+
+/// Where the outputs of commands go.
+pub(crate) fn logs_directory(context: &Context) -> PathBuf {
+    context.place.own().join("logs")
+}
+
+/// Makes Downbeat's own directory, which no repository wants.
+fn own_directory(context: &Context) -> Result<(), CliError> {
+    let own = context.place.own();
+    let failed = |error| CliError::internal(format!("cannot make {}", own.display()), &error);
+    std::fs::create_dir_all(&own).map_err(failed)?;
+    let ignore = own.join(".gitignore");
+    if !ignore.exists() {
+        std::fs::write(&ignore, "*\n").map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Moves the store aside, once it is known that nobody holds it.
+fn start_over(context: &Context) -> Result<(), CliError> {
+    if !context.store.exists() {
+        return Ok(());
+    }
+    // Held for a moment: a run that goes on elsewhere keeps its store.
+    drop(store::open(&context.store, context.config.durability, &context.clock)?);
+    let previous = previous(&context.store);
+    let failed = |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);
+    if previous.exists() {
+        std::fs::remove_dir_all(&previous).map_err(failed)?;
+    }
+    std::fs::rename(&context.store, &previous).map_err(failed)?;
+    context.out.note(paint(FAINT, format!("The old store is now {}.", previous.display())));
+    Ok(())
+}
+
+fn previous(store: &Path) -> PathBuf {
+    let mut name = store.file_name().unwrap_or_default().to_os_string();
+    name.push(".previous");
+    store.with_file_name(name)
+}
+
+/// The goals, when each is complete by the very plan that is declared now.
+async fn complete_already(cache: &dyn Cache, project: &Project) -> Result<Option<Vec<Goal>>, CliError> {
+    let mut complete = Vec::new();
+    for declared in &project.goals {
+        match cache.goal(&declared.id).await? {
+            Some(goal) if goal.status == GoalStatus::Complete && is_planned_so(&goal, declared) => {
+                complete.push(goal);
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok((!complete.is_empty()).then_some(complete))
+}
+
+fn is_planned_so(goal: &Goal, declared: &ProjectGoal) -> bool {
+    let Some(dag) = &declared.dag else { return true };
+    // Ids that another goal had were prefixed when it was planned.
+    goal.digest == dag.digest() || dag.with_prefix(&goal.id).is_ok_and(|dag| dag.digest() == goal.digest)
+}
+
+async fn nothing_to_do(
+    context: &Context,
+    cache: &dyn Cache,
+    project: &Project,
+    complete: &[Goal],
+) -> Result<u8, CliError> {
+    if context.out.is_json() {
+        let mut goals = Vec::new();
+        for goal in &project.goals {
+            goals.push(report::goal_report(cache, &goal.id).await?);
+        }
+        let report =
+            RunReport { goals, interrupted: false, stuck: Vec::new(), duration: std::time::Duration::ZERO };
+        summary::print(context, &report, exit::COMPLETE)?;
+    } else if !context.out.is_quiet() {
+        for goal in complete {
+            let when = goal.ended_at.map(crate::output::time::moment).unwrap_or_default();
+            let tasks = counted(usize::try_from(goal.counts.done).unwrap_or(usize::MAX), "task");
+            context.out.line(format!(
+                "Nothing to do: goal {} is complete ({tasks}, since {when}).",
+                paint(STRONG, &goal.id)
+            ))?;
+        }
+        context.out.line(paint(FAINT, format!("`{}` starts over.", context.command("run --fresh"))))?;
+    }
+    Ok(exit::COMPLETE)
+}
+
+/// What will run, in a few lines.
+fn preview(context: &Context, project: &Project) -> Result<(), CliError> {
+    if context.out.is_json() || context.out.is_quiet() {
+        return Ok(());
+    }
+    for goal in &project.goals {
+        let agents = counted(project.agents_of(&goal.id).count(), "agent");
+        let shape = match &goal.dag {
+            Some(dag) => {
+                let shape = Analysis::of(dag);
+                format!(
+                    "{} · {} · up to {} at once · {agents}",
+                    counted(dag.len(), "task"),
+                    counted(shape.depth, "step"),
+                    shape.width
+                )
+            }
+            None => format!("planned by a model · {agents}"),
+        };
+        context.out.line(format!("{}  {}", paint(STRONG, &goal.id), clean(&goal.title)))?;
+        context.out.line(paint(FAINT, shape))?;
+    }
+    context.out.line("")
+}
+
+/// Why a run did not begin, or broke off.
+fn refused(error: RunError, context: &Context) -> CliError {
+    let message = chain(&error);
+    match error {
+        RunError::TooManyAgents { declared, .. } => CliError::bad_input(message)
+            .hint(format!("raise the limit with `--max-agents {declared}`, or declare fewer agents")),
+        RunError::AgentCycle { .. } => {
+            CliError::bad_input(message).hint("take one of them out of `Depends On`")
+        }
+        RunError::Agent { .. } => CliError::new(Kind::Busy, message),
+        RunError::Planning { ref source, .. } if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) => {
+            CliError::bad_input(message)
+        }
+        RunError::Planning { .. } => CliError::new(Kind::Failed, message)
+            .hint(format!("nothing was started; `{}` tries again", context.command("run"))),
+        RunError::UnsoundPlan { .. } => {
+            CliError::new(Kind::Failed, message).hint("say more about the goal, or write its checklist")
+        }
+        RunError::Unexecutable { .. } => CliError::bad_input(message),
+        RunError::Cache(error) => CliError::from(error),
+        _ => CliError::new(Kind::Internal, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_becomes_an_exit_code() {
+        let report = |interrupted| RunReport {
+            goals: Vec::new(),
+            interrupted,
+            stuck: Vec::new(),
+            duration: std::time::Duration::ZERO,
+        };
+        // No goal is not complete means that all are.
+        assert_eq!(code_of(&report(true)), exit::COMPLETE);
+        assert_eq!(code_of(&report(false)), exit::COMPLETE);
+    }
+
+    #[test]
+    fn the_old_store_lies_beside_the_new_one() {
+        assert_eq!(previous(Path::new("a/.downbeat/store")), Path::new("a/.downbeat/store.previous"));
+    }
+}

@@ -1,0 +1,95 @@
+//! `downbeat status`: what is going on, at a glance.
+
+use downbeat_core::goal::Counts;
+use downbeat_runtime::status::{self, Status};
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::style::{self, CARE, FAINT, GOOD, PLAIN, STRONG, paint};
+use crate::output::table::{Cell, Table};
+use crate::output::text::{clean, thousands};
+use crate::output::time;
+
+/// Shows goals, agents and who orchestrates.
+pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let status = status::status(cache.as_ref(), context.now()).await?;
+    if context.out.is_json() {
+        return context.out.value(&status);
+    }
+    if status.goals.is_empty() {
+        return context.out.line("No goal is planned yet.");
+    }
+    context.out.text(&goals(&status).render(0, context.out.width()))?;
+    for goal in &status.goals {
+        if let Some(reason) = &goal.reason {
+            let (mark, colour) = style::of_goal(goal.status);
+            context.out.line(format!("{} {}: {}", paint(colour, mark), goal.id, clean(reason)))?;
+        }
+    }
+    if !status.agents.is_empty() {
+        context.out.line("")?;
+        context.out.text(&agents(&status, context).render(0, context.out.width()))?;
+    }
+    context.out.line("")?;
+    context.out.line(paint(FAINT, orchestrator(&status, context)))
+}
+
+fn goals(status: &Status) -> Table {
+    let head = ["", "GOAL", "STATUS", "DONE", "RUNNING", "READY", "BLOCKED", "FAILED", "CANCELLED", "TOKENS", "COST", "TITLE"];
+    let mut table = Table::new(&head).right(&[3, 4, 5, 6, 7, 8, 9, 10]).shrink(&[11, 1]);
+    let number = |number: u64, colour| Cell::new(colour, if number == 0 { String::new() } else { thousands(number) });
+    for goal in &status.goals {
+        let (mark, colour) = style::of_goal(goal.status);
+        let Counts { blocked, ready, running, done, failed, cancelled } = goal.counts;
+        let cost = if goal.cost_usd > 0.0 { format!("${:.4}", goal.cost_usd) } else { String::new() };
+        table.row(vec![
+            Cell::new(colour, mark),
+            Cell::new(STRONG, goal.id.as_str()),
+            Cell::new(colour, goal.status.as_str()),
+            Cell::new(GOOD, format!("{}/{}", thousands(done), thousands(goal.counts.total()))),
+            number(running, style::BUSY),
+            number(ready, PLAIN),
+            number(blocked, FAINT),
+            number(failed, style::BAD),
+            number(cancelled, style::GONE),
+            number(goal.tokens, FAINT),
+            Cell::new(FAINT, cost),
+            Cell::plain(clean(&goal.title)),
+        ]);
+    }
+    table
+}
+
+fn agents(status: &Status, context: &Context) -> Table {
+    let now = context.now();
+    let mut table = Table::new(&["AGENT", "PHASE", "LIVES", "TASK", "LEASE", "HEARD"]).shrink(&[3, 0]);
+    for agent in &status.agents {
+        let phase = if agent.paused { format!("{} (paused)", agent.phase) } else { agent.phase.to_string() };
+        let lease = agent.lease_expires_at.map(|until| match until.since(now) {
+            left if left.is_zero() => "expired".to_owned(),
+            left => format!("{} left", time::span(left)),
+        });
+        table.row(vec![
+            Cell::new(STRONG, agent.name.as_str()),
+            Cell::new(if agent.paused { CARE } else { style::of_phase(agent.phase) }, phase),
+            Cell::new(style::of_liveness(agent.liveness), agent.liveness.to_string()),
+            Cell::plain(agent.task.as_ref().map_or("", |task| task.as_str())),
+            Cell::plain(lease.unwrap_or_default()),
+            Cell::new(FAINT, format!("{} ago", time::span(now.since(agent.last_beat_at)))),
+        ]);
+    }
+    table
+}
+
+fn orchestrator(status: &Status, context: &Context) -> String {
+    let line = &status.orchestrator;
+    let name = line.name.as_deref().map(clean).unwrap_or_default();
+    match (line.present, line.last_seen_at) {
+        (true, _) => format!("Orchestrator {name} is at work."),
+        (false, Some(seen)) => {
+            format!("Nobody orchestrates; {name} was last seen {} ago.", time::span(context.now().since(seen)))
+        }
+        (false, None) => "Nobody orchestrates.".to_owned(),
+    }
+}

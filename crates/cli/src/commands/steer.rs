@@ -1,0 +1,91 @@
+//! What a person wants done about a task, a goal or an agent.
+
+use downbeat_core::cache::{Cache, Directive, Steer};
+use downbeat_runtime::entropy;
+
+use crate::context::Context;
+use crate::error::{CliError, Kind};
+use crate::output::style::{GOOD, paint};
+use crate::output::text::clean;
+
+/// Tries a task again.
+pub(crate) async fn retry(task: &str, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let task = context.task(cache.as_ref(), task).await?;
+    steer(cache.as_ref(), Directive::Retry { task }, context).await?;
+    carry_on(context)
+}
+
+/// Calls a task off.
+pub(crate) async fn cancel(task: &str, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let task = context.task(cache.as_ref(), task).await?;
+    steer(cache.as_ref(), Directive::Cancel { task }, context).await
+}
+
+/// Calls every unfinished task of a goal off.
+pub(crate) async fn cancel_goal(goal: &str, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let goal = context.goal(cache.as_ref(), goal).await?;
+    steer(cache.as_ref(), Directive::CancelGoal { goal }, context).await
+}
+
+/// Lets an agent take no more tasks.
+pub(crate) async fn pause(agent: &str, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let agent = context.agent(cache.as_ref(), agent).await?;
+    steer(cache.as_ref(), Directive::Pause { agent }, context).await
+}
+
+/// Lets an agent take tasks again.
+pub(crate) async fn resume(agent: &str, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let agent = context.agent(cache.as_ref(), agent).await?;
+    steer(cache.as_ref(), Directive::Resume { agent }, context).await
+}
+
+/// Takes a task from its agent.
+pub(crate) async fn drop_task(task: &str, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let task = context.task(cache.as_ref(), task).await?;
+    steer(cache.as_ref(), Directive::DropTask { task }, context).await
+}
+
+/// Changes a task's priority.
+pub(crate) async fn elevate(task: &str, priority: u32, context: &Context) -> Result<(), CliError> {
+    let cache = context.open()?;
+    let task = context.task(cache.as_ref(), task).await?;
+    steer(cache.as_ref(), Directive::Elevate { task, priority }, context).await
+}
+
+async fn steer(cache: &dyn Cache, directive: Directive, context: &Context) -> Result<(), CliError> {
+    let steered = cache.steer(&Steer { directive, by: giver(), request: entropy::request_id() }).await?;
+    let detail = clean(&steered.detail);
+    if !steered.applied {
+        return Err(CliError::new(Kind::Refused, detail));
+    }
+    if context.out.is_json() {
+        return context.out.value(&steered);
+    }
+    if context.out.is_quiet() {
+        return Ok(());
+    }
+    context.out.line(format!("{} {detail}", paint(GOOD, "✓")))
+}
+
+/// After a retry nothing happens by itself.
+fn carry_on(context: &Context) -> Result<(), CliError> {
+    if !context.out.is_json() {
+        context.out.note(format!("`{}` carries on.", context.command("run")));
+    }
+    Ok(())
+}
+
+/// `cli:<user>`.
+fn giver() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    match user {
+        Some(user) => format!("cli:{}", clean(&user.name)),
+        None => format!("cli:{}", nix::unistd::getuid()),
+    }
+}

@@ -1,0 +1,295 @@
+//! One value after the other, each from the nearest place that says something.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use downbeat_core::diagnostic::{Diagnostic, Report, Source};
+use downbeat_core::span::HumanDuration;
+
+use super::file::{self, Entry, Raw};
+use super::{Origin, Shown, Sources, parse};
+use crate::error::{CliError, Kind};
+use crate::output::text;
+
+/// Variables that Downbeat gives to commands, and those that are read elsewhere: no settings.
+const OTHERS: [&str; 11] = [
+    "DOWNBEAT_GOAL",
+    "DOWNBEAT_TASK",
+    "DOWNBEAT_AGENT",
+    "DOWNBEAT_ATTEMPT",
+    "DOWNBEAT_MAX_ATTEMPTS",
+    "DOWNBEAT_TOKEN",
+    "DOWNBEAT_WORKSPACE",
+    "DOWNBEAT_LAST_ERROR",
+    "DOWNBEAT_PROJECT",
+    "DOWNBEAT_CONFIG",
+    "DOWNBEAT_LOG",
+];
+
+/// The places, while they are read.
+pub(super) struct Layers<'a> {
+    sources: &'a Sources,
+    file: Option<Source>,
+    entries: BTreeMap<String, (Range<usize>, Entry)>,
+    /// The environment that settings are read from.
+    environment: BTreeMap<&'a str, &'a str>,
+    known: BTreeSet<&'static str>,
+    shown: Vec<Shown>,
+    /// Faults of the file, with their places.
+    in_file: Vec<Diagnostic>,
+    /// Faults of other places, each in a line.
+    elsewhere: Vec<String>,
+}
+
+impl<'a> Layers<'a> {
+    pub(super) fn new(sources: &'a Sources) -> Self {
+        let file = sources.file.as_ref().map(|(path, text)| Source::new(path.display().to_string(), text.as_str()));
+        let (entries, in_file) = file.as_ref().map(file::parse).unwrap_or_default();
+        // Inside a task these say what the task may do, not what a run that it starts shall do.
+        let in_task = sources.environment.contains_key("DOWNBEAT_TOKEN");
+        let environment = sources
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, value)| !(value.is_empty() || in_task && *name == "DOWNBEAT_MAX_ATTEMPTS"))
+            .collect();
+        Self {
+            sources,
+            file,
+            entries,
+            environment,
+            known: BTreeSet::new(),
+            shown: Vec::new(),
+            in_file,
+            elsewhere: Vec::new(),
+        }
+    }
+
+    /// A value from the nearest place that says something, read by `read`; `None` when none does, or
+    /// when what it says is a fault.
+    fn nearest<T>(
+        &mut self,
+        key: &'static str,
+        aliases: &[&str],
+        read: impl Fn(&Raw) -> Result<T, String>,
+    ) -> Option<(T, Origin)> {
+        self.known.insert(key);
+        if let Some(text) = self.sources.flags.get(key) {
+            let flag = format!("--{}", key.replace('_', "-"));
+            return self.take(read(&Raw::One(text.clone())), Origin::Flag(flag));
+        }
+        let own = format!("DOWNBEAT_{}", key.to_ascii_uppercase());
+        for name in std::iter::once(own.as_str()).chain(aliases.iter().copied()) {
+            if let Some(text) = self.environment.get(name) {
+                let raw = Raw::One((*text).to_owned());
+                return self.take(read(&raw), Origin::Environment(name.to_owned()));
+            }
+        }
+        let (_, entry) = self.entries.get(key)?;
+        let source = self.file.as_ref()?;
+        let line = source.position(entry.span.start).line;
+        match read(&entry.value) {
+            Ok(value) => Some((value, Origin::File(source.name.clone(), line))),
+            Err(reason) => {
+                self.in_file.push(Diagnostic::error(entry.span.clone(), format!("`{key}` {reason}")));
+                None
+            }
+        }
+    }
+
+    fn take<T>(&mut self, read: Result<T, String>, origin: Origin) -> Option<(T, Origin)> {
+        match read {
+            Ok(value) => Some((value, origin)),
+            Err(reason) => {
+                self.elsewhere.push(format!("{origin} {reason}"));
+                None
+            }
+        }
+    }
+
+    fn show(&mut self, key: &'static str, value: impl Display, origin: Origin) {
+        self.shown.push(Shown { key, value: value.to_string(), origin });
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, aliases: &[&str], default: &str) -> Option<String> {
+        let found = self.nearest(key, aliases, |raw| match one(raw)?.trim() {
+            "" => Err("must not be empty".to_owned()),
+            text => Ok(text.to_owned()),
+        });
+        match found {
+            Some((text, origin)) => {
+                self.show(key, &text, origin);
+                Some(text)
+            }
+            None => {
+                self.show(key, default, Origin::Default);
+                None
+            }
+        }
+    }
+
+    pub(super) fn count<N>(&mut self, key: &'static str, aliases: &[&str], bounds: RangeInclusive<u64>, default: N) -> N
+    where
+        N: TryFrom<u64> + Display + Copy,
+    {
+        let found = self.nearest(key, aliases, |raw| parse::count(one(raw)?, &bounds));
+        let (number, origin) = found.map_or((None, Origin::Default), |(number, origin)| (Some(number), origin));
+        // The bounds fit the type.
+        let number = number.and_then(|number| N::try_from(number).ok()).unwrap_or(default);
+        self.show(key, number, origin);
+        number
+    }
+
+    /// A number of attempts; the alias says how many there are beside the first.
+    pub(super) fn attempts(&mut self, key: &'static str, retries: &str, default: u32) -> u32 {
+        let own = format!("DOWNBEAT_{}", key.to_ascii_uppercase());
+        let nearer = self.sources.flags.contains_key(key) || self.environment.contains_key(own.as_str());
+        match self.environment.get(retries).copied().filter(|_| !nearer) {
+            Some(text) => {
+                self.known.insert(key);
+                let read = parse::count(text, &(0..=999)).map(|number| u32::try_from(number + 1).unwrap_or(default));
+                let found = self.take(read, Origin::Environment(retries.to_owned()));
+                let (number, origin) = found.unwrap_or((default, Origin::Default));
+                self.show(key, number, origin);
+                number
+            }
+            None => self.count(key, &[], 1..=1_000, default),
+        }
+    }
+
+    pub(super) fn span(
+        &mut self,
+        key: &'static str,
+        aliases: &[&str],
+        bounds: RangeInclusive<Duration>,
+        default: Duration,
+    ) -> Duration {
+        let found = self.nearest(key, aliases, |raw| parse::span(one(raw)?, &bounds));
+        let (span, origin) = found.unwrap_or((default, Origin::Default));
+        let text = HumanDuration::new(span).map_or_else(|| "0s".to_owned(), |span| span.to_string());
+        self.show(key, text, origin);
+        span
+    }
+
+    pub(super) fn bytes(&mut self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64 {
+        let found = self.nearest(key, &[], |raw| parse::bytes(one(raw)?, &bounds));
+        let (size, origin) = found.unwrap_or((default, Origin::Default));
+        self.show(key, size, origin);
+        size
+    }
+
+    pub(super) fn switch(&mut self, key: &'static str) -> bool {
+        let found = self.nearest(key, &[], |raw| parse::switch(one(raw)?));
+        let (on, origin) = found.unwrap_or((false, Origin::Default));
+        self.show(key, on, origin);
+        on
+    }
+
+    pub(super) fn list(&mut self, key: &'static str) -> Vec<String> {
+        let found = self.nearest(key, &[], |raw| {
+            let parts = match raw {
+                Raw::One(text) => text.split(',').map(str::to_owned).collect(),
+                Raw::Many(texts) => texts.clone(),
+            };
+            let parts = parts.into_iter().map(|part: String| part.trim().to_owned());
+            Ok(parts.filter(|part| !part.is_empty()).collect::<Vec<_>>())
+        });
+        let (parts, origin) = found.unwrap_or((Vec::new(), Origin::Default));
+        self.show(key, parts.join(","), origin);
+        parts
+    }
+
+    /// One of `choices`; `default`, which is the first of them, when nobody says anything.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, choices: &[(&'static str, T)]) -> T {
+        self.chosen(key, choices).unwrap_or(default)
+    }
+
+    /// One of `choices`, if somebody chose; the first is shown when nobody did.
+    pub(super) fn chosen<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        let found = self.nearest(key, &[], |raw| {
+            let text = one(raw)?.trim().to_ascii_lowercase();
+            choices.iter().find(|(name, _)| *name == text).copied().ok_or_else(|| {
+                let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let near = text::nearest(&text, choices.iter().map(|(name, _)| *name));
+                let near = near.map(|name| format!("; is it `{name}`?")).unwrap_or_default();
+                format!("must be {}, and is `{text}`{near}", names.join(" or "))
+            })
+        });
+        match found {
+            Some(((name, value), origin)) => {
+                self.show(key, name, origin);
+                Some(value)
+            }
+            None => {
+                let first = choices.first().map_or("", |(name, _)| *name);
+                self.show(key, first, Origin::Default);
+                None
+            }
+        }
+    }
+
+    /// A fault of the value that `key` has, wherever that came from.
+    pub(super) fn fault(&mut self, key: &'static str, reason: &str) {
+        let origin = self.shown.iter().find(|shown| shown.key == key).map(|shown| shown.origin.clone());
+        match (origin, self.entries.get(key)) {
+            (Some(Origin::File(..)), Some((_, entry))) => {
+                self.in_file.push(Diagnostic::error(entry.span.clone(), format!("`{key}` {reason}")));
+            }
+            (Some(Origin::Default) | None, _) => self.elsewhere.push(format!("`{key}` {reason}")),
+            (Some(origin), _) => self.elsewhere.push(format!("{origin} {reason}")),
+        }
+    }
+
+    /// What was read and what is probably not intended, or all faults.
+    pub(super) fn finish(mut self) -> Result<(Vec<Shown>, Vec<String>), CliError> {
+        for (key, (span, _)) in &self.entries {
+            if self.known.contains(key.as_str()) {
+                continue;
+            }
+            let mut fault = Diagnostic::error(span.clone(), format!("`{key}` is not a setting"));
+            fault = match text::nearest(key, self.known.iter().copied()) {
+                Some(near) => fault.help(format!("is it `{near}`?")),
+                None => fault.help("`downbeat doctor` lists the settings"),
+            };
+            self.in_file.push(fault);
+        }
+        self.in_file.sort_by_key(|fault| fault.span.start);
+        let warnings = self.misspelled();
+        if self.in_file.is_empty() && self.elsewhere.is_empty() {
+            return Ok((self.shown, warnings));
+        }
+        let reports = match self.file {
+            Some(source) if !self.in_file.is_empty() => vec![Report { source, diagnostics: self.in_file }],
+            _ => Vec::new(),
+        };
+        if self.elsewhere.is_empty() {
+            return Err(CliError::faults(reports));
+        }
+        Err(CliError { reports, ..CliError::new(Kind::BadInput, self.elsewhere.join("\n")) }
+            .hint("`downbeat doctor` shows every setting and where it comes from"))
+    }
+
+    /// Variables that look like settings and are none.
+    fn misspelled(&self) -> Vec<String> {
+        let names: Vec<String> =
+            self.known.iter().map(|key| format!("DOWNBEAT_{}", key.to_ascii_uppercase())).collect();
+        let strange = self.environment.keys().filter(|name| {
+            name.starts_with("DOWNBEAT_") && !OTHERS.contains(name) && !names.iter().any(|known| known == *name)
+        });
+        strange
+            .map(|name| match text::nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("${name} is not a setting; is it ${near}?"),
+                None => format!("${name} is not a setting"),
+            })
+            .collect()
+    }
+}
+
+fn one(raw: &Raw) -> Result<&str, String> {
+    match raw {
+        Raw::One(text) => Ok(text),
+        Raw::Many(_) => Err("must be one value, not a list".to_owned()),
+    }
+}

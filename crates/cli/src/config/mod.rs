@@ -1,0 +1,188 @@
+//! Settings from four places: the command line, the environment, `downbeat.toml`, and a default.
+//!
+//! The nearest one wins. All faults of all places are reported at once, and every value remembers
+//! where it came from, for `downbeat doctor`.
+
+mod file;
+mod layers;
+mod parse;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use downbeat_core::backoff::Backoff;
+use downbeat_runtime::settings::{Selection, Settings};
+
+use crate::error::CliError;
+use layers::Layers;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// `downbeat.toml`, or another file: its name and the line.
+    File(String, usize),
+    /// A variable of the environment.
+    Environment(String),
+    /// An option of the command line.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(name, line) => write!(f, "{name}:{line}"),
+            Self::Environment(name) => write!(f, "${name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A setting as `doctor` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// Its key.
+    pub(crate) key: &'static str,
+    /// Its value, as it would be written.
+    pub(crate) value: String,
+    /// Where it came from.
+    pub(crate) origin: Origin,
+}
+
+/// When an acknowledged write is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// When the power fails.
+    Power,
+    /// When this process ends.
+    Process,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the places say, before it is known whether it is sound.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    /// From the command line: key and text.
+    pub(crate) flags: BTreeMap<&'static str, String>,
+    /// The environment.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// The file of settings: its path, and its text if it exists.
+    pub(crate) file: Option<(PathBuf, String)>,
+}
+
+/// All settings, each sound.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The model, if one was chosen.
+    pub(crate) llm: Option<String>,
+    /// Where the store lies, if not at its usual place.
+    pub(crate) store: Option<PathBuf>,
+    /// When an acknowledged write is safe.
+    pub(crate) durability: Durability,
+    /// The least level that is logged, if one was chosen.
+    pub(crate) log_level: Option<String>,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// `auto`, `always` or `never`.
+    pub(crate) color: String,
+    /// The limits and periods of a run.
+    pub(crate) settings: Settings,
+    /// Every setting with its origin.
+    pub(crate) shown: Vec<Shown>,
+    /// What is probably not intended.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Sources {
+    /// Reads the file at `path`; `needed` when somebody named it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub(crate) fn read_file(&mut self, path: &Path, needed: bool) -> Result<(), CliError> {
+        match file::read(path) {
+            Ok(Some(text)) => self.file = Some((path.to_path_buf(), text)),
+            Ok(None) if needed => {
+                return Err(CliError::bad_input(format!("no such file of settings: {}", path.display())));
+            }
+            Ok(None) => {}
+            Err(reason) => return Err(CliError::bad_input(reason)),
+        }
+        Ok(())
+    }
+
+    /// All settings.
+    ///
+    /// # Errors
+    ///
+    /// All faults of all places.
+    pub(crate) fn config(&self) -> Result<Config, CliError> {
+        let defaults = Settings::default();
+        let mut layers = Layers::new(self);
+        let llm = layers.text("llm", &[], "by the plan");
+        let store = layers.text("store", &[], ".downbeat/store").map(PathBuf::from);
+        let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
+        let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
+        let second = Duration::from_secs(1);
+        let tenth = Duration::from_millis(100);
+        let day = Duration::from_secs(86_400);
+        let lease_ttl = layers.span("lease_ttl", &[], tenth..=day, defaults.lease_ttl);
+        let agent_ttl = layers.span("agent_ttl", &[], tenth..=day, defaults.agent_ttl);
+        let task_timeout = layers.span(
+            "task_timeout",
+            &["AGENT_TIMEOUT_SECONDS"],
+            Duration::from_millis(1)..=day * 365,
+            defaults.task_timeout,
+        );
+        let base = layers.span("backoff_base", &[], Duration::from_millis(1)..=day, defaults.backoff.base);
+        let ceiling = layers.span("backoff_ceiling", &[], Duration::from_millis(1)..=day, defaults.backoff.ceiling);
+        if base > ceiling {
+            layers.fault("backoff_base", "is longer than `backoff_ceiling`");
+        }
+        let interruption_limit =
+            layers.count("interruption_limit", &[], 0..=1_000_000, defaults.interruption_limit);
+        let selection = layers.choice("selection", Selection::Priority, &[("priority", Selection::Priority), ("model", Selection::Model)]);
+        let max_output = layers.bytes("max_output", 1024..=1 << 40, defaults.max_output);
+        let kill_grace = layers.span("kill_grace", &[], tenth..=60 * second, defaults.kill_grace);
+        let pass_env = layers.list("pass_env");
+        let keep_running = layers.switch("keep_running");
+        let durability =
+            layers.choice("durability", Durability::Power, &[("power", Durability::Power), ("process", Durability::Process)]);
+        let levels: [(&str, &str); 6] = ["info", "trace", "debug", "warn", "error", "off"].map(|level| (level, level));
+        let log_level = layers.chosen("log_level", &levels).map(str::to_owned);
+        let log_format = layers.choice("log_format", LogFormat::Text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let color = layers.choice("color", "auto", &[("auto", "auto"), ("always", "always"), ("never", "never")]).to_owned();
+        let (shown, warnings) = layers.finish()?;
+        let settings = Settings {
+            lease_ttl,
+            agent_ttl,
+            task_timeout,
+            max_attempts,
+            backoff: Backoff { base, ceiling },
+            max_agents,
+            interruption_limit,
+            selection,
+            max_output,
+            kill_grace,
+            pass_env,
+            keep_running,
+            ..defaults
+        };
+        Ok(Config { llm, store, durability, log_level, log_format, color, settings, shown, warnings })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Values as people write them, whichever place they come from.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use downbeat_core::span::HumanDuration;
+
+/// A whole number within bounds.
+pub(super) fn count(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, String> {
+    text.trim().parse::<u64>().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+        format!("must be a whole number from {} to {}, and is `{text}`", bounds.start(), bounds.end())
+    })
+}
+
+/// A span of time within bounds.
+pub(super) fn span(text: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let span: HumanDuration = text.parse().map_err(|error| format!("{error}"))?;
+    if bounds.contains(&span.get()) {
+        return Ok(span.get());
+    }
+    let show = |span: &Duration| HumanDuration::new(*span).map_or_else(String::new, |span| span.to_string());
+    Err(format!("must be from {} to {}, and is `{text}`", show(bounds.start()), show(bounds.end())))
+}
+
+/// A size: a number of bytes, or with `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`.
+pub(super) fn bytes(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1_u64),
+        "kb" => Some(1_000),
+        "mb" => Some(1_000_000),
+        "gb" => Some(1_000_000_000),
+        "kib" => Some(1 << 10),
+        "mib" => Some(1 << 20),
+        "gib" => Some(1 << 30),
+        _ => None,
+    };
+    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit?));
+    size.filter(|size| bounds.contains(size)).ok_or_else(|| {
+        format!("must be a size such as `64KiB` or `10MiB`, from {} bytes on, and is `{text}`", bounds.start())
+    })
+}
+
+/// A truth value.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(format!("must be `true` or `false`, and is `{text}`")),
+    }
+}

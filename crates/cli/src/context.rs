@@ -1,0 +1,191 @@
+//! What every command begins with: where it is, how it is set, and where it writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anstream::ColorChoice;
+use downbeat_core::cache::Cache;
+use downbeat_core::ids::{AgentName, GoalId, TaskId};
+use downbeat_core::time::{Clock, Timestamp};
+use downbeat_runtime::clock::SystemClock;
+use downbeat_runtime::load;
+
+use crate::args::Global;
+use crate::config::{Config, Sources};
+use crate::error::{CliError, Kind};
+use crate::output::Out;
+use crate::output::text;
+use crate::place::{Place, tidy};
+use crate::store;
+
+/// What a command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The project.
+    pub(crate) place: Place,
+    /// All settings.
+    pub(crate) config: Config,
+    /// Where to write.
+    pub(crate) out: Out,
+    /// Where the store lies.
+    pub(crate) store: PathBuf,
+    /// The host's clock.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What a command sets by its own options: key and text.
+pub(crate) type Flags = Vec<(&'static str, Option<String>)>;
+
+impl Context {
+    /// Finds the project (which `positional` may name) and reads all settings.
+    ///
+    /// # Errors
+    ///
+    /// No project is found, or any setting is at fault.
+    pub(crate) fn new(global: &Global, positional: Option<&Path>, flags: Flags) -> Result<Self, CliError> {
+        let here = std::env::current_dir().map_err(|error| CliError::internal("no current directory", &error))?;
+        let mut sources = Sources {
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            ..Sources::default()
+        };
+        let named = |key: &str| sources.environment.get(key).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let said = positional.map(Path::to_path_buf).or_else(|| global.project.clone());
+        if let (Some(positional), Some(project)) = (positional, &global.project)
+            && positional != project
+        {
+            return Err(CliError::bad_input("the project is named twice, by --project and by its file"));
+        }
+        let said = said.or_else(|| named("DOWNBEAT_PROJECT"));
+        let place = Place::find(said.as_deref(), &here)?;
+        let file = global.config.clone().or_else(|| named("DOWNBEAT_CONFIG"));
+        sources.read_file(&file.clone().unwrap_or_else(|| place.config()), file.is_some())?;
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let own: Flags = vec![
+            ("store", path(&global.store)),
+            ("color", global.color.clone()),
+            ("log_level", global.log_level.clone()),
+            ("log_format", global.log_format.clone()),
+        ];
+        sources.flags.extend(own.into_iter().chain(flags).filter_map(|(key, text)| Some((key, text?))));
+        let config = sources.config()?;
+        let out = Out::new(global.json, global.quiet, colour(Some(&config.color)));
+        for warning in &config.warnings {
+            out.warning(warning);
+        }
+        // A file says paths from where it stands; a person, from where they stand.
+        let in_file = config.shown.iter().any(|shown| {
+            shown.key == "store" && matches!(shown.origin, crate::config::Origin::File(..))
+        });
+        let store = match &config.store {
+            Some(path) if in_file => tidy(&place.root.join(path)),
+            Some(path) => path.clone(),
+            None => place.own().join("store"),
+        };
+        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock) })
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A command to type for this project and store.
+    pub(crate) fn command(&self, words: &str) -> String {
+        let command = self.place.command(words);
+        let by_flag = self.config.shown.iter().any(|shown| {
+            shown.key == "store" && matches!(shown.origin, crate::config::Origin::Flag(_))
+        });
+        if by_flag { format!("{command} --store {}", self.store.display()) } else { command }
+    }
+
+    /// The store of earlier runs.
+    ///
+    /// # Errors
+    ///
+    /// There is none yet, or another process holds it.
+    pub(crate) fn open(&self) -> Result<Arc<dyn Cache>, CliError> {
+        if !self.store.exists() {
+            let error = CliError::new(Kind::NoStore, format!("no store at {}", self.store.display()));
+            return Err(error.hint(format!("run `{}` first", self.command("run"))));
+        }
+        store::open(&self.store, self.config.durability, &self.clock)
+    }
+
+    /// The task called `text`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// There is none; the error names the one that was probably meant.
+    pub(crate) async fn task(&self, cache: &dyn Cache, text: &str) -> Result<TaskId, CliError> {
+        if let Ok(id) = TaskId::new(text)
+            && cache.task(&id).await?.is_some()
+        {
+            return Ok(id);
+        }
+        let mut known: Vec<String> = Vec::new();
+        for goal in cache.goals().await? {
+            if let Some(dag) = cache.dag(&goal.id).await? {
+                known.extend(dag.nodes().map(|node| node.id.to_string()));
+            }
+        }
+        Err(self.unknown("task", text, &known, "task list"))
+    }
+
+    /// The goal called `text`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// There is none; the error names the one that was probably meant.
+    pub(crate) async fn goal(&self, cache: &dyn Cache, text: &str) -> Result<GoalId, CliError> {
+        let goals = cache.goals().await?;
+        if let Some(goal) = goals.iter().find(|goal| goal.id.as_str() == text) {
+            return Ok(goal.id.clone());
+        }
+        let known: Vec<String> = goals.iter().map(|goal| goal.id.to_string()).collect();
+        Err(self.unknown("goal", text, &known, "status"))
+    }
+
+    /// The agent called `text`, if one ever registered or is declared.
+    ///
+    /// # Errors
+    ///
+    /// There is none; the error names the one that was probably meant.
+    pub(crate) async fn agent(&self, cache: &dyn Cache, text: &str) -> Result<AgentName, CliError> {
+        let agents = cache.agents().await?;
+        if let Some(agent) = agents.iter().find(|agent| agent.registration.name.as_str() == text) {
+            return Ok(agent.registration.name.clone());
+        }
+        let mut known: Vec<String> = agents.iter().map(|agent| agent.registration.name.to_string()).collect();
+        // An agent may be paused before it first runs.
+        if let Ok(project) = load::load(&self.place.instructions) {
+            let declared = project.agents.into_iter().map(|agent| agent.spec.name.value);
+            for name in declared {
+                if name.as_str() == text {
+                    return Ok(name);
+                }
+                known.push(name.to_string());
+            }
+        }
+        Err(self.unknown("agent", text, &known, "status"))
+    }
+
+    fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
+        let shown = text::cut(&text::clean(text), 80);
+        let error = CliError::new(Kind::NotFound, format!("no {kind} is called `{shown}`"));
+        match text::nearest(text, known.iter().map(String::as_str)) {
+            Some(near) => error.hint(format!("is it `{near}`?")),
+            None => error.hint(format!("`{}` lists them", self.command(list))),
+        }
+    }
+}
+
+/// What is asked for, before the settings are read: `auto` for anything that they would refuse.
+pub(crate) fn colour(text: Option<&str>) -> ColorChoice {
+    match text {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}
