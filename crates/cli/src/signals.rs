@@ -46,7 +46,9 @@ async fn pass_on(
         } else if gently && !stop.is_draining() {
             match running.load(Ordering::Relaxed) {
                 0 => say("stopping".to_owned()),
-                tasks => say(format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task"))),
+                tasks => {
+                    say(format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task")))
+                }
             }
             stop.drain();
         } else {

@@ -77,7 +77,9 @@ fn table(report: &GoalReport) -> Table {
         let (mark, colour) = style::of_task(state.status);
         let tries = match state.attempt {
             0 => String::new(),
-            tries if tries > 1 || state.status == TaskStatus::Failed => format!("{tries}/{}", state.max_attempts),
+            tries if tries > 1 || state.status == TaskStatus::Failed => {
+                format!("{tries}/{}", state.max_attempts)
+            }
             tries => tries.to_string(),
         };
         let took = state.started_at.zip(state.ended_at).map(|(from, to)| time::span(to.since(from)));
@@ -99,9 +101,11 @@ fn table(report: &GoalReport) -> Table {
 fn totals(report: &GoalReport) -> String {
     let counts = &report.goal.counts;
     let mut parts = vec![format!("{} of {} done", thousands(counts.done), count(counts.total(), "task"))];
-    for (number, what, colour) in
-        [(counts.failed, "failed", BAD), (counts.cancelled, "cancelled", style::GONE), (counts.blocked, "blocked", CARE)]
-    {
+    for (number, what, colour) in [
+        (counts.failed, "failed", BAD),
+        (counts.cancelled, "cancelled", style::GONE),
+        (counts.blocked, "blocked", CARE),
+    ] {
         if number > 0 {
             parts.push(paint(colour, format!("{} {what}", thousands(number))));
         }
@@ -136,10 +140,9 @@ fn explain(context: &Context, task: &Task) -> Result<(), CliError> {
     let said = failure.map(|failure| clean(&failure.message)).unwrap_or_default();
     context.out.line("")?;
     context.out.line(format!("{} {}  {}", paint(colour, mark), paint(STRONG, id), cut(&said, 400)))?;
-    let log = logs_directory(context).join(id.as_str()).join(format!(
-        "{}-{}.log",
-        task.state.attempt, task.state.token
-    ));
+    let log = logs_directory(context)
+        .join(id.as_str())
+        .join(format!("{}-{}.log", task.state.attempt, task.state.token));
     if log.is_file() {
         context.out.line(format!("    {}  {}", paint(FAINT, "output"), log.display()))?;
     }

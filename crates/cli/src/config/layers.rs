@@ -45,7 +45,8 @@ pub(super) struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     pub(super) fn new(sources: &'a Sources) -> Self {
-        let file = sources.file.as_ref().map(|(path, text)| Source::new(path.display().to_string(), text.as_str()));
+        let file =
+            sources.file.as_ref().map(|(path, text)| Source::new(path.display().to_string(), text.as_str()));
         let (entries, in_file) = file.as_ref().map(file::parse).unwrap_or_default();
         // Inside a task these say what the task may do, not what a run that it starts shall do.
         let in_task = sources.environment.contains_key("DOWNBEAT_TOKEN");
@@ -130,12 +131,19 @@ impl<'a> Layers<'a> {
         }
     }
 
-    pub(super) fn count<N>(&mut self, key: &'static str, aliases: &[&str], bounds: RangeInclusive<u64>, default: N) -> N
+    pub(super) fn count<N>(
+        &mut self,
+        key: &'static str,
+        aliases: &[&str],
+        bounds: RangeInclusive<u64>,
+        default: N,
+    ) -> N
     where
         N: TryFrom<u64> + Display + Copy,
     {
         let found = self.nearest(key, aliases, |raw| parse::count(one(raw)?, &bounds));
-        let (number, origin) = found.map_or((None, Origin::Default), |(number, origin)| (Some(number), origin));
+        let (number, origin) =
+            found.map_or((None, Origin::Default), |(number, origin)| (Some(number), origin));
         // The bounds fit the type.
         let number = number.and_then(|number| N::try_from(number).ok()).unwrap_or(default);
         self.show(key, number, origin);
@@ -149,7 +157,8 @@ impl<'a> Layers<'a> {
         match self.environment.get(retries).copied().filter(|_| !nearer) {
             Some(text) => {
                 self.known.insert(key);
-                let read = parse::count(text, &(0..=999)).map(|number| u32::try_from(number + 1).unwrap_or(default));
+                let read =
+                    parse::count(text, &(0..=999)).map(|number| u32::try_from(number + 1).unwrap_or(default));
                 let found = self.take(read, Origin::Environment(retries.to_owned()));
                 let (number, origin) = found.unwrap_or((default, Origin::Default));
                 self.show(key, number, origin);
@@ -202,7 +211,12 @@ impl<'a> Layers<'a> {
     }
 
     /// One of `choices`; `default`, which is the first of them, when nobody says anything.
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, choices: &[(&'static str, T)]) -> T {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        choices: &[(&'static str, T)],
+    ) -> T {
         self.chosen(key, choices).unwrap_or(default)
     }
 
@@ -276,7 +290,9 @@ impl<'a> Layers<'a> {
         let names: Vec<String> =
             self.known.iter().map(|key| format!("DOWNBEAT_{}", key.to_ascii_uppercase())).collect();
         let strange = self.environment.keys().filter(|name| {
-            name.starts_with("DOWNBEAT_") && !OTHERS.contains(name) && !names.iter().any(|known| known == *name)
+            name.starts_with("DOWNBEAT_")
+                && !OTHERS.contains(name)
+                && !names.iter().any(|known| known == *name)
         });
         strange
             .map(|name| match text::nearest(name, names.iter().map(String::as_str)) {

@@ -84,7 +84,8 @@ impl Live {
         let view = out.can_redraw().then(|| {
             let view = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(30));
             // The template has no fault: it is one key.
-            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style =
+                ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
             view.set_style(style);
             view
         });
@@ -162,8 +163,15 @@ impl Live {
         }
         let artifacts = match news {
             News::Ended { task, how: How::Done, .. } => {
-                let expects = self.board.node(task).is_some_and(|node| node.run.is_none() || !node.expected_artifacts.is_empty());
-                if expects { self.cache.task(task).await?.map(|detail| detail.task.state.artifacts) } else { None }
+                let expects = self
+                    .board
+                    .node(task)
+                    .is_some_and(|node| node.run.is_none() || !node.expected_artifacts.is_empty());
+                if expects {
+                    self.cache.task(task).await?.map(|detail| detail.task.state.artifacts)
+                } else {
+                    None
+                }
             }
             _ => None,
         };

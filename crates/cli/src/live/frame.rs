@@ -17,7 +17,13 @@ const BAR: usize = 32;
 const LINES: usize = 16;
 
 /// The view: a line for each running task, one for all idle agents, one with the bar.
-pub(crate) fn frame(board: &Board, now: Timestamp, began: Timestamp, turn: usize, screen: (usize, usize)) -> String {
+pub(crate) fn frame(
+    board: &Board,
+    now: Timestamp,
+    began: Timestamp,
+    turn: usize,
+    screen: (usize, usize),
+) -> String {
     let (columns, rows) = screen;
     let columns = columns.saturating_sub(1).max(20);
     let spinner = SPINNER.get(turn % SPINNER.len()).copied().unwrap_or("●");
@@ -25,7 +31,8 @@ pub(crate) fn frame(board: &Board, now: Timestamp, began: Timestamp, turn: usize
     let mut text = String::new();
     for ((since, task), running) in board.running.iter().take(room) {
         let title = running.progress.as_deref().or_else(|| board.node(task).map(|node| node.title.as_str()));
-        let again = if running.attempt > 1 { format!("  attempt {}", running.attempt) } else { String::new() };
+        let again =
+            if running.attempt > 1 { format!("  attempt {}", running.attempt) } else { String::new() };
         let agent = pad(&cut(running.agent.as_str(), 18), board.agent_width.min(18));
         let id = pad(&cut(task.as_str(), 28), board.id_width.min(28));
         let phase = pad(running.phase.as_str(), 10);

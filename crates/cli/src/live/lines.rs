@@ -17,7 +17,12 @@ const AGENT: usize = 18;
 ///   ✓ count          1.2s  shell_agent  Count the lines -> lines.csv
 ///   ↻ fetch          3.0s  shell_agent  attempt 1 failed: the command exited with 7; next in 1.0s
 /// ```
-pub(crate) fn line(board: &Board, news: &News, artifacts: &[Artifact], most: Option<usize>) -> Option<String> {
+pub(crate) fn line(
+    board: &Board,
+    news: &News,
+    artifacts: &[Artifact],
+    most: Option<usize>,
+) -> Option<String> {
     match news {
         News::Planned => None,
         News::Agent { agent, what } => {

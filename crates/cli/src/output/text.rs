@@ -26,7 +26,8 @@ pub(crate) fn clean_block(text: &str) -> String {
     let lines: Vec<String> = stripped
         .lines()
         .map(|line| {
-            let line: String = line.replace('\t', "    ").chars().filter(|letter| is_shown(*letter)).collect();
+            let line: String =
+                line.replace('\t', "    ").chars().filter(|letter| is_shown(*letter)).collect();
             line.trim_end().to_owned()
         })
         .collect();
