@@ -1,6 +1,7 @@
 //! The table of moves, printed: `docs/state-machine.md` says what `apply` does, or this fails.
 //!
 //! `UPDATE=1` writes the file anew.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -169,8 +170,8 @@ const HEAD: &str = "\
 
 Nothing but its holder changes a running task, except time (expire), the end of its holder's process
 (interrupt) and a person (drop, cancel). Whatever ends an attempt spends its token, all but expiry: that
-keeps the holder on record, and until another agent takes the task it may still write. A task that is ready and has a `not_before`
-waits for that moment; `due` ends the wait.
+keeps the holder on record, and until another agent takes the task it may still write. A task that is
+ready and has a `not_before` waits for that moment; `due` ends the wait.
 
 ";
 
