@@ -103,7 +103,7 @@ fn explain(error: &ValidationError<'_>, faults: &mut Vec<SchemaFault>) {
     let tags = if branches.is_empty() {
         Vec::new()
     } else {
-        tags(branches)
+        tags(branches, here)
     };
     let (pointer, message) = match tags.first() {
         Some((pointer, _)) => {
@@ -127,17 +127,21 @@ fn explain(error: &ValidationError<'_>, faults: &mut Vec<SchemaFault>) {
 /// of the value at `here` itself.
 fn is_other(fault: &ValidationError<'_>, here: &str) -> bool {
     match fault.kind() {
-        ValidationErrorKind::Constant { .. } | ValidationErrorKind::Enum { .. } => true,
-        ValidationErrorKind::Type { .. } => fault.instance_path().as_str() == here,
+        ValidationErrorKind::Constant { .. } => true,
+        // Deeper down these are slips under the right tag.
+        ValidationErrorKind::Enum { .. } | ValidationErrorKind::Type { .. } => {
+            fault.instance_path().as_str() == here
+        }
         _ => false,
     }
 }
 
 /// The tags that the branches ask for, and where.
-fn tags(branches: &[Vec<ValidationError<'_>>]) -> Vec<(String, Value)> {
-    branches
+fn tags(branches: &[Vec<ValidationError<'_>>], here: &str) -> Vec<(String, Value)> {
+    let mut tags: Vec<(String, Value)> = branches
         .iter()
         .flatten()
+        .filter(|fault| is_other(fault, here))
         .flat_map(|fault| {
             let values = match fault.kind() {
                 ValidationErrorKind::Constant { expected_value } => {
@@ -151,7 +155,11 @@ fn tags(branches: &[Vec<ValidationError<'_>>]) -> Vec<(String, Value)> {
             let at = fault.instance_path().as_str().to_owned();
             values.into_iter().map(move |value| (at.clone(), value))
         })
-        .collect()
+        .collect();
+    if let Some((at, _)) = tags.first().cloned() {
+        tags.retain(|(other, _)| *other == at);
+    }
+    tags
 }
 
 /// What the validator says, with the value if it is short.
@@ -162,19 +170,111 @@ fn message(error: &ValidationError<'_>) -> String {
         Value::Array(_) | Value::Object(_) => false,
         _ => true,
     };
-    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
-        let keys: Vec<String> = unexpected.iter().take(5).map(|key| cut(key, 40)).collect();
-        let more = unexpected.len().saturating_sub(keys.len());
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        return format!("unexpected key `{}`{more}", keys.join("`, `"));
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let keys: Vec<String> = unexpected.iter().take(5).map(|key| cut(key, 40)).collect();
+            let more = match unexpected.len().saturating_sub(keys.len()) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            return format!("unexpected key `{}`{more}", keys.join("`, `"));
+        }
+        ValidationErrorKind::Required { property } => {
+            let key = property.as_str().unwrap_or_default();
+            return format!("the key `{}` is missing", cut(key, 40));
+        }
+        _ => {}
     }
     if short {
         error.to_string()
     } else {
         error.masked_with("the value").to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Serialize, JsonSchema)]
+    #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its shape is of interest")]
+    enum Answer {
+        Run {
+            command: String,
+        },
+        Wait {
+            seconds: u32,
+            note: Option<Level>,
+            level: Level,
+        },
+    }
+
+    #[derive(Serialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[expect(dead_code, reason = "only its shape is of interest")]
+    enum Level {
+        Low,
+        High,
+    }
+
+    #[derive(Serialize, JsonSchema)]
+    struct Answers {
+        list: Vec<Answer>,
+    }
+
+    fn told(value: &Value) -> Vec<String> {
+        Validator::for_type::<Answers>()
+            .faults(value)
+            .into_iter()
+            .map(|fault| format!("{}: {}", fault.pointer, fault.message))
+            .collect()
+    }
+
+    #[test]
+    fn a_fault_under_a_tag_is_told_as_itself() {
+        assert!(told(&json!({"list": [{"kind": "run", "command": "make"}]})).is_empty());
+        for (answer, expected) in [
+            (
+                json!({"kind": "run"}),
+                vec!["/list/0: the key `command` is missing"],
+            ),
+            (
+                json!({"kind": "wait", "seconds": "soon", "level": "low"}),
+                vec![r#"/list/0/seconds: "soon" is not of type "integer""#],
+            ),
+            (
+                json!({"kind": "stop"}),
+                vec![r#"/list/0/kind: must be one of "run", "wait""#],
+            ),
+            (
+                json!({"kind": "wait", "seconds": 1, "note": "middle", "level": "low"}),
+                vec![r#"/list/0/note: must be one of "low", "high""#],
+            ),
+            (
+                json!({"kind": "wait", "seconds": 1, "level": "middle"}),
+                vec![r#"/list/0/level: "middle" is not one of "low" or "high""#],
+            ),
+        ] {
+            assert_eq!(told(&json!({ "list": [answer] })), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_message_never_repeats_a_huge_value() {
+        let huge = json!({"list": "x".repeat(1_000_000), "more": vec![0; 10_000]});
+        for message in told(&huge) {
+            assert!(message.len() < 300, "{message}");
+        }
+        let keys: serde_json::Map<_, _> = (0..1_000).map(|n| (format!("k{n}"), json!(n))).collect();
+        let mut answer = keys;
+        answer.insert("kind".into(), json!("run"));
+        answer.insert("command".into(), json!("make"));
+        for message in told(&json!({ "list": [answer] })) {
+            assert!(message.len() < 300, "{message}");
+        }
     }
 }

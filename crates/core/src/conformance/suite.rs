@@ -260,6 +260,10 @@ macro_rules! conformance_promises {
                 name_of_a_silent_agent_is_free_after_a_crash
                 work_goes_on_after_many_crashes
             }
+            model {
+                random_fleets_are_answered_as_by_the_reference
+                random_nonsense_is_answered_as_by_the_reference
+            }
         }
     };
 }

@@ -326,8 +326,8 @@ impl Faults {
     }
 }
 
-/// Where a pointer stands in the draft, for sorting: the part, then the number in it.
-fn place(pointer: &str) -> (u8, usize) {
+/// Where a pointer stands in the draft, for sorting: the part, the number in it, whether deeper.
+fn place(pointer: &str) -> (u8, usize, bool) {
     let mut steps = pointer.split('/').skip(1);
     let part = match steps.next() {
         None => 0,
@@ -341,7 +341,7 @@ fn place(pointer: &str) -> (u8, usize) {
         .next()
         .and_then(|step| step.parse().ok())
         .map_or(0, |number: usize| number + 1);
-    (part, number)
+    (part, number, steps.next().is_some())
 }
 
 #[cfg(test)]

@@ -100,7 +100,14 @@ fn explain(value: &Value, refusal: &serde_json::Error) -> DagError {
             if said.len() < MAX_FAULTS {
                 said.insert(fault.pointer.clone());
             }
-            faults.push_schema(fault.pointer, fault.message);
+            // Our own types say in words what a pattern says in letters.
+            let reason = faults.unreadable.get(&fault.pointer);
+            let message = reason
+                .filter(|reason| !reason.is_empty() && !reason.starts_with("invalid type"))
+                .filter(|reason| !reason.starts_with("invalid value"))
+                .cloned()
+                .unwrap_or(fault.message);
+            faults.push_schema(fault.pointer, message);
         }
     }
     // The schema lets some values pass that no type takes, such as 1.0 for a whole number.

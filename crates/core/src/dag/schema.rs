@@ -55,3 +55,44 @@ pub(super) fn draft_faults(value: &Value) -> impl Iterator<Item = SchemaFault> {
     });
     whole.chain(inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_says_what_a_planner_must_know() {
+        let schema = draft_schema();
+        let at = |pointer: &str| schema.pointer(pointer).cloned().unwrap_or_default();
+        assert_eq!(at("/title"), "Downbeat DAG");
+        assert_eq!(at("/required"), serde_json::json!(["goal_id", "nodes"]));
+        assert_eq!(at("/additionalProperties"), false);
+        assert_eq!(at("/properties/nodes/maxItems"), 100_000);
+        assert_eq!(at("/properties/edges/maxItems"), 1_000_000);
+        let node = "/$defs/DraftNode";
+        assert_eq!(
+            at(&format!("{node}/required")),
+            serde_json::json!(["id", "title"])
+        );
+        assert_eq!(at(&format!("{node}/additionalProperties")), false);
+        for (limit, expected) in [
+            ("id/pattern", Value::from(crate::ids::ID_PATTERN)),
+            ("title/maxLength", 500.into()),
+            ("title/minLength", 1.into()),
+            ("description/maxLength", 65_536.into()),
+            ("priority/maximum", 1_000_000.into()),
+            ("expected_artifacts/maxItems", 256.into()),
+            ("expected_artifacts/items/maxLength", 1_024.into()),
+            ("capabilities/maxItems", 32.into()),
+            ("checks/maxItems", 64.into()),
+            ("max_attempts/maximum", 1_000.into()),
+            ("metadata/maxProperties", 64.into()),
+        ] {
+            assert_eq!(
+                at(&format!("{node}/properties/{limit}")),
+                expected,
+                "{limit}"
+            );
+        }
+    }
+}

@@ -123,3 +123,14 @@ fn deep_nesting_is_refused_and_not_followed() {
         assert!(error.to_string().contains("recursion limit"), "{error}");
     });
 }
+
+#[test]
+fn all_edges_of_the_wrong_shape_are_told_and_counted() {
+    let edges = vec!["{}"; 50_000].join(",");
+    let text = format!(
+        r#"{{"goal_id": "g", "nodes": [{{"id": "a", "title": "A"}}], "edges": [{edges}]}}"#
+    );
+    let error = parse(&text).unwrap_err();
+    assert_eq!(error.faults.len(), 1_000);
+    assert_eq!(error.omitted, 99_000);
+}
