@@ -142,9 +142,7 @@ impl Writer {
             if broken.is_none() {
                 broken = self.write(writes.into_layer(), need).err();
             }
-            for answer in answers {
-                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
-            }
+            // Who is answered may look for the news at once.
             if broken.is_none() {
                 for (stream, last) in streams {
                     self.signals.stream_grew(&stream, last);
@@ -152,6 +150,9 @@ impl Writer {
                 if appeared > 0 {
                     self.signals.work_appeared(appeared);
                 }
+            }
+            for answer in answers {
+                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
             }
         }
         self.store.close();
