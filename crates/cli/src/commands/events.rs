@@ -21,7 +21,7 @@ const AGENT: usize = 18;
 
 /// Shows events, and waits for more if that is wanted.
 pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let mut seen = args.since.unwrap_or_default();
     // From the end without --since: all are read, and the newest kept.
     let newest = args.since.is_none();
