@@ -113,7 +113,7 @@ fn clock() -> Check {
 fn program(name: &'static str, get: &str) -> Check {
     match which(name) {
         Some(path) => Check::note(name, format!("{}; not built into this version yet", path.display())),
-        None => Check::note(name, "not installed; not built into this version yet").hint(get),
+        None => Check::note(name, format!("not installed (`{get}`); not built into this version yet")),
     }
 }
 

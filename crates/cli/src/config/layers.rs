@@ -176,7 +176,9 @@ impl<'a> Layers<'a> {
     pub(super) fn bytes(&mut self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64 {
         let found = self.nearest(key, &[], |raw| parse::bytes(one(raw)?, &bounds));
         let (size, origin) = found.unwrap_or((default, Origin::Default));
-        self.show(key, size, origin);
+        let mebibyte = 1 << 20;
+        let text = if size % mebibyte == 0 { format!("{}MiB", size / mebibyte) } else { size.to_string() };
+        self.show(key, text, origin);
         size
     }
 
