@@ -43,14 +43,16 @@ impl Context {
     ///
     /// No project is found, or any setting is at fault.
     pub(crate) fn new(global: &Global, positional: Option<&Path>, flags: Flags) -> Result<Self, CliError> {
-        let here = std::env::current_dir().map_err(|error| CliError::internal("no current directory", &error))?;
+        let here =
+            std::env::current_dir().map_err(|error| CliError::internal("no current directory", &error))?;
         let mut sources = Sources {
             environment: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
             ..Sources::default()
         };
-        let named = |key: &str| sources.environment.get(key).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let named =
+            |key: &str| sources.environment.get(key).filter(|text| !text.is_empty()).map(PathBuf::from);
         let said = positional.map(Path::to_path_buf).or_else(|| global.project.clone());
         if let (Some(positional), Some(project)) = (positional, &global.project)
             && positional != project
@@ -75,9 +77,10 @@ impl Context {
             out.warning(warning);
         }
         // A file says paths from where it stands; a person, from where they stand.
-        let in_file = config.shown.iter().any(|shown| {
-            shown.key == "store" && matches!(shown.origin, crate::config::Origin::File(..))
-        });
+        let in_file = config
+            .shown
+            .iter()
+            .any(|shown| shown.key == "store" && matches!(shown.origin, crate::config::Origin::File(..)));
         let store = match &config.store {
             Some(path) if in_file => tidy(&place.root.join(path)),
             Some(path) => path.clone(),
@@ -94,9 +97,11 @@ impl Context {
     /// A command to type for this project and store.
     pub(crate) fn command(&self, words: &str) -> String {
         let command = self.place.command(words);
-        let by_flag = self.config.shown.iter().any(|shown| {
-            shown.key == "store" && matches!(shown.origin, crate::config::Origin::Flag(_))
-        });
+        let by_flag = self
+            .config
+            .shown
+            .iter()
+            .any(|shown| shown.key == "store" && matches!(shown.origin, crate::config::Origin::Flag(_)));
         if by_flag { format!("{command} --store {}", self.store.display()) } else { command }
     }
 

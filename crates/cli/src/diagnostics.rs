@@ -89,14 +89,17 @@ mod tests {
     fn report() -> Report {
         let text = "# Title\n\n### workr\n- Goal: demo\n";
         let start = text.find("workr").unwrap();
-        let diagnostic = Diagnostic::error(start..start + 5, "no agent is called `workr`").help("is it `worker`?");
+        let diagnostic =
+            Diagnostic::error(start..start + 5, "no agent is called `workr`").help("is it `worker`?");
         Report { source: Source::new("INSTRUCTIONS.md", text), diagnostics: vec![diagnostic] }
     }
 
     #[test]
     fn a_person_sees_the_place_the_line_and_the_help() {
         let text = anstream::adapter::strip_str(&render(&[report()], 80)).to_string();
-        for part in ["error: no agent is called `workr`", "INSTRUCTIONS.md:3:5", "### workr", "^^^^^", "help: is it"] {
+        for part in
+            ["error: no agent is called `workr`", "INSTRUCTIONS.md:3:5", "### workr", "^^^^^", "help: is it"]
+        {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }

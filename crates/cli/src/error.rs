@@ -143,8 +143,12 @@ impl From<CacheError> for CliError {
     fn from(error: CacheError) -> Self {
         let message = chain(&error);
         match error {
-            CacheError::TaskNotFound { task } => Self::new(Kind::NotFound, format!("no task is called `{task}`")),
-            CacheError::GoalNotFound { goal } => Self::new(Kind::NotFound, format!("no goal is called `{goal}`")),
+            CacheError::TaskNotFound { task } => {
+                Self::new(Kind::NotFound, format!("no task is called `{task}`"))
+            }
+            CacheError::GoalNotFound { goal } => {
+                Self::new(Kind::NotFound, format!("no goal is called `{goal}`"))
+            }
             CacheError::AgentNotFound { agent } => {
                 Self::new(Kind::NotFound, format!("no agent is called `{agent}`"))
             }

@@ -186,7 +186,10 @@ mod tests {
             out: Out::new(false, false, ColorChoice::Never),
             format,
             level: LevelFilter::INFO,
-            agents: HashMap::from([("loud".to_owned(), LevelFilter::DEBUG), ("still".to_owned(), LevelFilter::ERROR)]),
+            agents: HashMap::from([
+                ("loud".to_owned(), LevelFilter::DEBUG),
+                ("still".to_owned(), LevelFilter::ERROR),
+            ]),
             beside_view: false,
         }
     }
@@ -201,9 +204,13 @@ mod tests {
         let said = line(Some("research_agent"), "Acquired lease for task \u{1b}[31mtask-001");
         let text = logs(LogFormat::Text).render(at, Level::INFO, short("runtime"), &said);
         let text = anstream::adapter::strip_str(&text).to_string();
-        assert!(text.ends_with(":24 INFO runtime: [research_agent] Acquired lease for task task-001 tries=2\n"), "{text}");
+        assert!(
+            text.ends_with(":24 INFO runtime: [research_agent] Acquired lease for task task-001 tries=2\n"),
+            "{text}"
+        );
         assert!(text.starts_with("2026-03-1"), "{text}");
-        let json = logs(LogFormat::Json).render(at, Level::WARN, short("downbeat_llm::open"), &line(None, "x"));
+        let json =
+            logs(LogFormat::Json).render(at, Level::WARN, short("downbeat_llm::open"), &line(None, "x"));
         assert_eq!(
             json,
             "{\"at\":\"2026-03-18T10:15:24.003Z\",\"level\":\"WARN\",\"target\":\"llm\",\"message\":\"x\",\"tries\":2}\n"

@@ -35,8 +35,9 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
     let mut by_agent = HashMap::new();
     for agent in &project.agents {
         if let Some(name) = &agent.spec.llm {
-            let model = open(name, &project.root).map_err(|error| {
-                CliError { message: format!("agent `{}`: {}", agent.spec.name.value, error.message), ..error }
+            let model = open(name, &project.root).map_err(|error| CliError {
+                message: format!("agent `{}`: {}", agent.spec.name.value, error.message),
+                ..error
             })?;
             by_agent.insert(agent.spec.name.value.clone(), model);
         }

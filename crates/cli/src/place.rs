@@ -35,7 +35,8 @@ impl Place {
             let mut place = Self::of(instructions);
             // Commands that are typed here find this project by themselves.
             let found = Self::above(here);
-            let same = found.is_some_and(|found| here.join(&found.instructions) == here.join(&place.instructions));
+            let same =
+                found.is_some_and(|found| here.join(&found.instructions) == here.join(&place.instructions));
             place.said = (!same).then(|| path.to_path_buf());
             return Ok(place);
         }

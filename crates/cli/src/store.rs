@@ -91,7 +91,8 @@ fn refused(error: &OpenError) -> CliError {
         OpenError::Busy { path, holder } => {
             let holder = holder.as_deref().unwrap_or("another process");
             let message = format!("the store {} is held by {holder}", path.display());
-            CliError::new(Kind::Busy, message).hint("wait for its end, or stop it with Ctrl-C: the next run carries on")
+            CliError::new(Kind::Busy, message)
+                .hint("wait for its end, or stop it with Ctrl-C: the next run carries on")
         }
         OpenError::TooNew { .. } => CliError::new(Kind::Internal, chain(error)).hint("update downbeat"),
         error => CliError::new(Kind::Internal, chain(error)),

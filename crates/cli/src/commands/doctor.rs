@@ -175,7 +175,8 @@ fn writable(context: &Context) -> Check {
     let own = context.place.own();
     let directory = if own.is_dir() { own } else { context.place.root.clone() };
     let name = "disk";
-    let readonly = nix::unistd::access(&directory, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK);
+    let readonly =
+        nix::unistd::access(&directory, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK);
     match readonly {
         Ok(()) => Check::good(name, format!("{} is writable", directory.display())),
         Err(error) => Check::bad(name, format!("{} is not writable: {}", directory.display(), error.desc())),
@@ -256,7 +257,9 @@ fn to_json(checks: &[Check], context: Option<&Context>, healthy: bool) -> Value 
         .map(|context| context.config.shown.as_slice())
         .unwrap_or_default()
         .iter()
-        .map(|shown| (shown.key.to_owned(), json!({ "value": shown.value, "origin": shown.origin.to_string() })))
+        .map(|shown| {
+            (shown.key.to_owned(), json!({ "value": shown.value, "origin": shown.origin.to_string() }))
+        })
         .collect();
     json!({ "healthy": healthy, "checks": checks, "settings": settings })
 }

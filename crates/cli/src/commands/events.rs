@@ -64,8 +64,8 @@ async fn follow(
     mut seen: u64,
     mut widths: (usize, usize),
 ) -> Result<(), CliError> {
-    let mut interrupt =
-        signal(SignalKind::interrupt()).map_err(|error| CliError::internal("cannot listen to signals", &error))?;
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|error| CliError::internal("cannot listen to signals", &error))?;
     loop {
         tokio::select! {
             changed = news(cache, seen) => changed?,

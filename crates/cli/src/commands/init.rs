@@ -11,8 +11,10 @@ use crate::output::style::{FAINT, GOOD, STRONG, paint};
 use crate::place::{CONFIG, INSTRUCTIONS, OWN, tidy};
 
 /// The files and what is in them.
-const FILES: [(&str, &str); 2] =
-    [(INSTRUCTIONS, include_str!("scaffold/INSTRUCTIONS.md")), (CONFIG, include_str!("scaffold/downbeat.toml"))];
+const FILES: [(&str, &str); 2] = [
+    (INSTRUCTIONS, include_str!("scaffold/INSTRUCTIONS.md")),
+    (CONFIG, include_str!("scaffold/downbeat.toml")),
+];
 
 /// Writes the example.
 pub(crate) fn init(args: &args::Init, out: &Out) -> Result<(), CliError> {
@@ -46,13 +48,15 @@ pub(crate) fn init(args: &args::Init, out: &Out) -> Result<(), CliError> {
         out.line(format!("{} {}", paint(GOOD, "✓"), path.display()))?;
     }
     out.line("")?;
-    let go = if directory == Path::new(".") { String::new() } else { format!("cd {} && ", directory.display()) };
+    let go =
+        if directory == Path::new(".") { String::new() } else { format!("cd {} && ", directory.display()) };
     out.line(format!("Next: {}", paint(STRONG, format!("{go}downbeat run"))))?;
     out.line(paint(FAINT, "`downbeat plan` shows what would run; `downbeat --help` shows the rest."))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    std::fs::write(path, text).map_err(|error| CliError::internal(format!("cannot write {}", path.display()), &error))
+    std::fs::write(path, text)
+        .map_err(|error| CliError::internal(format!("cannot write {}", path.display()), &error))
 }
 
 /// Adds Downbeat's own directory to .gitignore, unless it is there.
@@ -113,7 +117,12 @@ mod tests {
 
     #[test]
     fn every_setting_of_the_example_is_one_with_its_default() {
-        let text: String = FILES[1].1.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.contains(" = ")).fold(String::new(), |all, line| all + line + "\n");
+        let text: String = FILES[1]
+            .1
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.contains(" = "))
+            .fold(String::new(), |all, line| all + line + "\n");
         let file = Sources { file: Some((PathBuf::from(CONFIG), text)), ..Sources::default() };
         let config = file.config().unwrap_or_else(|error| panic!("{} {:?}", error.message, error.reports));
         let mut settings = config.settings;

@@ -113,4 +113,3 @@ fn start_logs(context: &Context) {
     }
     .start();
 }
-

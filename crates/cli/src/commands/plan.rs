@@ -58,9 +58,12 @@ async fn ask(context: &Context, project: &Project) -> Result<Vec<Arc<Dag>>, CliE
     let models = models::of(project, context.config.llm.as_deref())?;
     let cache = Arc::new(MemoryCache::new(Arc::clone(&context.clock)));
     let settings = context.config.settings.clone();
-    let orchestrator = Orchestrator::new(cache, models, Arc::clone(&context.clock), settings, project.clone());
+    let orchestrator =
+        Orchestrator::new(cache, models, Arc::clone(&context.clock), settings, project.clone());
     orchestrator.preview().await.map_err(|error| match error {
-        RunError::Planning { .. } | RunError::UnsoundPlan { .. } => CliError::new(Kind::Failed, chain(&error)),
+        RunError::Planning { .. } | RunError::UnsoundPlan { .. } => {
+            CliError::new(Kind::Failed, chain(&error))
+        }
         error => CliError::bad_input(chain(&error)),
     })
 }
@@ -68,7 +71,8 @@ async fn ask(context: &Context, project: &Project) -> Result<Vec<Arc<Dag>>, CliE
 fn show(context: &Context, project: &Project, goal: &ProjectGoal, dag: Option<&Dag>) -> Result<(), CliError> {
     context.out.line(format!("{}  {}", paint(STRONG, &goal.id), clean(&goal.title)))?;
     let Some(dag) = dag else {
-        let brief = goal.brief.lines().find(|line| !line.trim().is_empty()).unwrap_or("nothing is said about it");
+        let brief =
+            goal.brief.lines().find(|line| !line.trim().is_empty()).unwrap_or("nothing is said about it");
         context.out.line(paint(FAINT, "planned by a model when it runs"))?;
         return context.out.line(format!("  {}", cut(&clean(brief), 200)));
     };
@@ -147,8 +151,13 @@ fn runs(node: &Node) -> String {
     if lines.next().is_some() { format!("{first} …") } else { first }
 }
 
-fn to_json(project: &Project, goals: &[(&ProjectGoal, Option<Arc<Dag>>)], missing: Option<&CliError>) -> Value {
-    let goals: Vec<Value> = goals.iter().map(|(goal, dag)| goal_json(project, goal, dag.as_deref())).collect();
+fn to_json(
+    project: &Project,
+    goals: &[(&ProjectGoal, Option<Arc<Dag>>)],
+    missing: Option<&CliError>,
+) -> Value {
+    let goals: Vec<Value> =
+        goals.iter().map(|(goal, dag)| goal_json(project, goal, dag.as_deref())).collect();
     let agents: Vec<Value> = project
         .agents
         .iter()

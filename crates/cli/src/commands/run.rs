@@ -72,7 +72,8 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
         logs: Some(logs_directory(context)),
         ..context.config.settings.clone()
     };
-    let orchestrator = Orchestrator::new(Arc::clone(&cache), models, Arc::clone(&context.clock), settings, project);
+    let orchestrator =
+        Orchestrator::new(Arc::clone(&cache), models, Arc::clone(&context.clock), settings, project);
     let result = Box::pin(orchestrator.run(&stop)).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.
@@ -161,7 +162,8 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
     // Held for a moment: a run that goes on elsewhere keeps its store.
     drop(store::open(&context.how(HOLDER)).await?);
     let previous = previous(&context.store);
-    let failed = |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);
+    let failed =
+        |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);
     if previous.exists() {
         std::fs::remove_dir_all(&previous).map_err(failed)?;
     }
@@ -259,7 +261,9 @@ fn refused(error: RunError, context: &Context) -> CliError {
             CliError::bad_input(message).hint("take one of them out of `Depends On`")
         }
         RunError::Agent { .. } => CliError::new(Kind::Busy, message),
-        RunError::Planning { ref source, .. } if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) => {
+        RunError::Planning { ref source, .. }
+            if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) =>
+        {
             CliError::bad_input(message)
         }
         RunError::Planning { .. } => CliError::new(Kind::Failed, message)

@@ -62,7 +62,10 @@ mod tests {
                 "workspace": "out" }]
         });
         assert!(validator.is_valid(&full));
-        assert!(validator.is_valid(&json!({ "agents": [{ "name": "worker", "capabilities": "shell, research" }] })));
+        assert!(
+            validator
+                .is_valid(&json!({ "agents": [{ "name": "worker", "capabilities": "shell, research" }] }))
+        );
         for bad in [
             json!({}),
             json!({ "agents": [] }),

@@ -36,9 +36,23 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
 }
 
 fn goals(status: &Status) -> Table {
-    let head = ["", "GOAL", "STATUS", "DONE", "RUNNING", "READY", "BLOCKED", "FAILED", "CANCELLED", "TOKENS", "COST", "TITLE"];
+    let head = [
+        "",
+        "GOAL",
+        "STATUS",
+        "DONE",
+        "RUNNING",
+        "READY",
+        "BLOCKED",
+        "FAILED",
+        "CANCELLED",
+        "TOKENS",
+        "COST",
+        "TITLE",
+    ];
     let mut table = Table::new(&head).right(&[3, 4, 5, 6, 7, 8, 9, 10]).shrink(&[11, 1]);
-    let number = |number: u64, colour| Cell::new(colour, if number == 0 { String::new() } else { thousands(number) });
+    let number =
+        |number: u64, colour| Cell::new(colour, if number == 0 { String::new() } else { thousands(number) });
     for goal in &status.goals {
         let (mark, colour) = style::of_goal(goal.status);
         let Counts { blocked, ready, running, done, failed, cancelled } = goal.counts;
@@ -88,7 +102,10 @@ fn orchestrator(status: &Status, context: &Context) -> String {
     match (line.present, line.last_seen_at) {
         (true, _) => format!("Orchestrator {name} is at work."),
         (false, Some(seen)) => {
-            format!("Nobody orchestrates; {name} was last seen {} ago.", time::span(context.now().since(seen)))
+            format!(
+                "Nobody orchestrates; {name} was last seen {} ago.",
+                time::span(context.now().since(seen))
+            )
         }
         (false, None) => "Nobody orchestrates.".to_owned(),
     }

@@ -77,7 +77,9 @@ fn table(report: &GoalReport) -> Table {
         let (mark, colour) = style::of_task(state.status);
         let tries = match state.attempt {
             0 => String::new(),
-            tries if tries > 1 || state.status == TaskStatus::Failed => format!("{tries}/{}", state.max_attempts),
+            tries if tries > 1 || state.status == TaskStatus::Failed => {
+                format!("{tries}/{}", state.max_attempts)
+            }
             tries => tries.to_string(),
         };
         let took = state.started_at.zip(state.ended_at).map(|(from, to)| time::span(to.since(from)));
@@ -145,10 +147,9 @@ fn explain(context: &Context, task: &Task) -> Result<(), CliError> {
     let said = failure.map(|failure| clean(&failure.message)).unwrap_or_default();
     context.out.line("")?;
     context.out.line(format!("{} {}  {}", paint(colour, mark), paint(STRONG, id), cut(&said, 400)))?;
-    let log = logs_directory(context).join(id.as_str()).join(format!(
-        "{}-{}.log",
-        task.state.attempt, task.state.token
-    ));
+    let log = logs_directory(context)
+        .join(id.as_str())
+        .join(format!("{}-{}.log", task.state.attempt, task.state.token));
     if log.is_file() {
         context.out.line(format!("    {}  {}", paint(FAINT, "output"), log.display()))?;
     }

@@ -97,14 +97,17 @@ fn attempts(
         return Ok(());
     }
     let state = &detail.task.state;
-    let mut table =
-        Table::new(&["TRY", "OUTCOME", "TIME", "AGENT", "STARTED", "ERROR", "OUTPUT"]).right(&[0, 2]).shrink(&[5, 6]);
+    let mut table = Table::new(&["TRY", "OUTCOME", "TIME", "AGENT", "STARTED", "ERROR", "OUTPUT"])
+        .right(&[0, 2])
+        .shrink(&[5, 6]);
     let log = |attempt: u32, token: String| {
-        let log = logs_directory(context).join(detail.task.node.id.as_str()).join(format!("{attempt}-{token}.log"));
+        let log =
+            logs_directory(context).join(detail.task.node.id.as_str()).join(format!("{attempt}-{token}.log"));
         if log.is_file() { log.display().to_string() } else { String::new() }
     };
     for ended in &detail.ended {
-        let colour = if matches!(ended.outcome.as_str(), "retry" | "failed" | "expired") { BAD } else { CARE };
+        let colour =
+            if matches!(ended.outcome.as_str(), "retry" | "failed" | "expired") { BAD } else { CARE };
         table.row(vec![
             Cell::plain(ended.attempt.to_string()),
             Cell::new(colour, clean(&ended.outcome)),
@@ -143,7 +146,9 @@ pub(crate) async fn list(args: &args::TaskList, context: &Context) -> Result<(),
     let mut found = Vec::new();
     for goal in &goals {
         let tasks = all_tasks(cache.as_ref(), goal).await?.into_iter();
-        found.extend(tasks.filter(|task| args.status.as_deref().is_none_or(|it| it == task.state.status.as_str())));
+        found.extend(
+            tasks.filter(|task| args.status.as_deref().is_none_or(|it| it == task.state.status.as_str())),
+        );
     }
     if context.out.is_json() {
         let all: Vec<Value> = found.iter().map(|task| Value::Object(view::task(task))).collect();
@@ -152,8 +157,9 @@ pub(crate) async fn list(args: &args::TaskList, context: &Context) -> Result<(),
     if found.is_empty() {
         return context.out.line("No such task.");
     }
-    let mut table =
-        Table::new(&["", "TASK", "STATUS", "GOAL", "PRIO", "TRIES", "TIME", "AGENT", "TITLE"]).right(&[4, 5, 6]).shrink(&[8, 1]);
+    let mut table = Table::new(&["", "TASK", "STATUS", "GOAL", "PRIO", "TRIES", "TIME", "AGENT", "TITLE"])
+        .right(&[4, 5, 6])
+        .shrink(&[8, 1]);
     for task in &found {
         let state = &task.state;
         let (mark, colour) = style::of_task(state.status);

@@ -16,7 +16,12 @@ pub(crate) async fn why(text: &str, context: &Context) -> Result<(), CliError> {
         return context.out.value(&why);
     }
     let (mark, colour) = style::of_task(why.status);
-    context.out.line(format!("{} {} is {}", paint(colour, mark), paint(STRONG, &why.task), paint(colour, why.status)))?;
+    context.out.line(format!(
+        "{} {} is {}",
+        paint(colour, mark),
+        paint(STRONG, &why.task),
+        paint(colour, why.status)
+    ))?;
     for cause in &why.causes {
         context.out.line("")?;
         context.out.line(format!("  {}", clean(&cause.detail)))?;

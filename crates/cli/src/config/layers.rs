@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
@@ -32,7 +32,7 @@ const OTHERS: [&str; 11] = [
 pub(super) struct Layers<'a> {
     sources: &'a Sources,
     file: Option<Source>,
-    entries: BTreeMap<String, (Range<usize>, Entry)>,
+    entries: BTreeMap<String, Entry>,
     /// The environment that settings are read from.
     environment: BTreeMap<&'a str, &'a str>,
     known: BTreeSet<&'static str>,
@@ -45,7 +45,8 @@ pub(super) struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     pub(super) fn new(sources: &'a Sources) -> Self {
-        let file = sources.file.as_ref().map(|(path, text)| Source::new(path.display().to_string(), text.as_str()));
+        let file =
+            sources.file.as_ref().map(|(path, text)| Source::new(path.display().to_string(), text.as_str()));
         let (entries, in_file) = file.as_ref().map(file::parse).unwrap_or_default();
         // Inside a task these say what the task may do, not what a run that it starts shall do.
         let in_task = sources.environment.contains_key("DOWNBEAT_TOKEN");
@@ -87,7 +88,7 @@ impl<'a> Layers<'a> {
                 return self.take(read(&raw), Origin::Environment(name.to_owned()));
             }
         }
-        let (_, entry) = self.entries.get(key)?;
+        let entry = self.entries.get(key)?;
         let source = self.file.as_ref()?;
         let line = source.position(entry.span.start).line;
         match read(&entry.value) {
@@ -130,12 +131,19 @@ impl<'a> Layers<'a> {
         }
     }
 
-    pub(super) fn count<N>(&mut self, key: &'static str, aliases: &[&str], bounds: RangeInclusive<u64>, default: N) -> N
+    pub(super) fn count<N>(
+        &mut self,
+        key: &'static str,
+        aliases: &[&str],
+        bounds: RangeInclusive<u64>,
+        default: N,
+    ) -> N
     where
         N: TryFrom<u64> + Display + Copy,
     {
         let found = self.nearest(key, aliases, |raw| parse::count(one(raw)?, &bounds));
-        let (number, origin) = found.map_or((None, Origin::Default), |(number, origin)| (Some(number), origin));
+        let (number, origin) =
+            found.map_or((None, Origin::Default), |(number, origin)| (Some(number), origin));
         // The bounds fit the type.
         let number = number.and_then(|number| N::try_from(number).ok()).unwrap_or(default);
         self.show(key, number, origin);
@@ -149,7 +157,8 @@ impl<'a> Layers<'a> {
         match self.environment.get(retries).copied().filter(|_| !nearer) {
             Some(text) => {
                 self.known.insert(key);
-                let read = parse::count(text, &(0..=999)).map(|number| u32::try_from(number + 1).unwrap_or(default));
+                let read =
+                    parse::count(text, &(0..=999)).map(|number| u32::try_from(number + 1).unwrap_or(default));
                 let found = self.take(read, Origin::Environment(retries.to_owned()));
                 let (number, origin) = found.unwrap_or((default, Origin::Default));
                 self.show(key, number, origin);
@@ -204,7 +213,12 @@ impl<'a> Layers<'a> {
     }
 
     /// One of `choices`; `default`, which is the first of them, when nobody says anything.
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, choices: &[(&'static str, T)]) -> T {
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        choices: &[(&'static str, T)],
+    ) -> T {
         self.chosen(key, choices).unwrap_or(default)
     }
 
@@ -236,7 +250,7 @@ impl<'a> Layers<'a> {
     pub(super) fn fault(&mut self, key: &'static str, reason: &str) {
         let origin = self.shown.iter().find(|shown| shown.key == key).map(|shown| shown.origin.clone());
         match (origin, self.entries.get(key)) {
-            (Some(Origin::File(..)), Some((_, entry))) => {
+            (Some(Origin::File(..)), Some(entry)) => {
                 self.in_file.push(Diagnostic::error(entry.span.clone(), format!("`{key}` {reason}")));
             }
             (Some(Origin::Default) | None, _) => self.elsewhere.push(format!("`{key}` {reason}")),
@@ -246,11 +260,11 @@ impl<'a> Layers<'a> {
 
     /// What was read and what is probably not intended, or all faults.
     pub(super) fn finish(mut self) -> Result<(Vec<Shown>, Vec<String>), CliError> {
-        for (key, (span, _)) in &self.entries {
+        for (key, entry) in &self.entries {
             if self.known.contains(key.as_str()) {
                 continue;
             }
-            let mut fault = Diagnostic::error(span.clone(), format!("`{key}` is not a setting"));
+            let mut fault = Diagnostic::error(entry.key.clone(), format!("`{key}` is not a setting"));
             fault = match text::nearest(key, self.known.iter().copied()) {
                 Some(near) => fault.help(format!("is it `{near}`?")),
                 None => fault.help("`downbeat doctor` lists the settings"),
@@ -278,7 +292,9 @@ impl<'a> Layers<'a> {
         let names: Vec<String> =
             self.known.iter().map(|key| format!("DOWNBEAT_{}", key.to_ascii_uppercase())).collect();
         let strange = self.environment.keys().filter(|name| {
-            name.starts_with("DOWNBEAT_") && !OTHERS.contains(name) && !names.iter().any(|known| known == *name)
+            name.starts_with("DOWNBEAT_")
+                && !OTHERS.contains(name)
+                && !names.iter().any(|known| known == *name)
         });
         strange
             .map(|name| match text::nearest(name, names.iter().map(String::as_str)) {

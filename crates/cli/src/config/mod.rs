@@ -147,23 +147,38 @@ impl Sources {
             defaults.task_timeout,
         );
         let base = layers.span("backoff_base", &[], Duration::from_millis(1)..=day, defaults.backoff.base);
-        let ceiling = layers.span("backoff_ceiling", &[], Duration::from_millis(1)..=day, defaults.backoff.ceiling);
+        let ceiling =
+            layers.span("backoff_ceiling", &[], Duration::from_millis(1)..=day, defaults.backoff.ceiling);
         if base > ceiling {
             layers.fault("backoff_base", "is longer than `backoff_ceiling`");
         }
         let interruption_limit =
             layers.count("interruption_limit", &[], 0..=1_000_000, defaults.interruption_limit);
-        let selection = layers.choice("selection", Selection::Priority, &[("priority", Selection::Priority), ("model", Selection::Model)]);
+        let selection = layers.choice(
+            "selection",
+            Selection::Priority,
+            &[("priority", Selection::Priority), ("model", Selection::Model)],
+        );
         let max_output = layers.bytes("max_output", 1024..=1 << 40, defaults.max_output);
         let kill_grace = layers.span("kill_grace", &[], tenth..=60 * second, defaults.kill_grace);
         let pass_env = layers.list("pass_env");
         let keep_running = layers.switch("keep_running");
-        let durability =
-            layers.choice("durability", Durability::Power, &[("power", Durability::Power), ("process", Durability::Process)]);
-        let levels: [(&str, &str); 6] = ["info", "trace", "debug", "warn", "error", "off"].map(|level| (level, level));
+        let durability = layers.choice(
+            "durability",
+            Durability::Power,
+            &[("power", Durability::Power), ("process", Durability::Process)],
+        );
+        let levels: [(&str, &str); 6] =
+            ["info", "trace", "debug", "warn", "error", "off"].map(|level| (level, level));
         let log_level = layers.chosen("log_level", &levels).map(str::to_owned);
-        let log_format = layers.choice("log_format", LogFormat::Text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-        let color = layers.choice("color", "auto", &[("auto", "auto"), ("always", "always"), ("never", "never")]).to_owned();
+        let log_format = layers.choice(
+            "log_format",
+            LogFormat::Text,
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        );
+        let color = layers
+            .choice("color", "auto", &[("auto", "auto"), ("always", "always"), ("never", "never")])
+            .to_owned();
         let (shown, warnings) = layers.finish()?;
         let settings = Settings {
             lease_ttl,

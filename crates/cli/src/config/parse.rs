@@ -39,7 +39,10 @@ pub(super) fn bytes(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, Str
     };
     let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit?));
     size.filter(|size| bounds.contains(size)).ok_or_else(|| {
-        format!("must be a size such as `64KiB` or `10MiB`, from {} bytes on, and is `{text}`", bounds.start())
+        format!(
+            "must be a size such as `64KiB` or `10MiB`, from {} bytes on, and is `{text}`",
+            bounds.start()
+        )
     })
 }
 

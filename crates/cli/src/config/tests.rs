@@ -3,7 +3,10 @@ use super::*;
 fn sources(flags: &[(&'static str, &str)], environment: &[(&str, &str)], file: Option<&str>) -> Sources {
     Sources {
         flags: flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
-        environment: environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        environment: environment
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
         file: file.map(|text| (PathBuf::from("downbeat.toml"), text.to_owned())),
     }
 }
@@ -25,12 +28,18 @@ fn without_a_word_the_defaults_hold() {
 fn the_nearest_place_wins_and_is_remembered() {
     let file = "lease_ttl = \"20s\"\nmax_agents = 3\nllm = \"offline\"\n";
     let config = sources(&[], &[], Some(file)).config().unwrap();
-    assert_eq!((config.settings.max_agents, origin(&config, "max_agents")), (3, "downbeat.toml:2".to_owned()));
+    assert_eq!(
+        (config.settings.max_agents, origin(&config, "max_agents")),
+        (3, "downbeat.toml:2".to_owned())
+    );
     assert_eq!(config.settings.lease_ttl, Duration::from_secs(20));
 
     let environment = [("DOWNBEAT_MAX_AGENTS", "4"), ("MAX_AGENTS", "9")];
     let config = sources(&[], &environment, Some(file)).config().unwrap();
-    assert_eq!((config.settings.max_agents, origin(&config, "max_agents")), (4, "$DOWNBEAT_MAX_AGENTS".to_owned()));
+    assert_eq!(
+        (config.settings.max_agents, origin(&config, "max_agents")),
+        (4, "$DOWNBEAT_MAX_AGENTS".to_owned())
+    );
 
     let config = sources(&[("max_agents", "5")], &environment, Some(file)).config().unwrap();
     assert_eq!((config.settings.max_agents, origin(&config, "max_agents")), (5, "--max-agents".to_owned()));
@@ -64,13 +73,18 @@ fn all_faults_are_told_at_once_with_their_places() {
     let elsewhere: Vec<&str> = error.message.lines().collect();
     assert_eq!(elsewhere.len(), 3, "{}", error.message);
     assert!(elsewhere[0].starts_with("--max-agents must be a whole number from 1 to 10000"), "{elsewhere:?}");
-    assert!(error.message.contains("$MAX_RETRIES must") && error.message.contains("$DOWNBEAT_KEEP_RUNNING must"));
+    assert!(
+        error.message.contains("$MAX_RETRIES must") && error.message.contains("$DOWNBEAT_KEEP_RUNNING must")
+    );
     let text = error.reports[0].to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
     assert!(lines[0].starts_with("downbeat.toml:1:1: error: `max_agent` is not a setting"), "{text}");
     assert!(lines[0].contains("is it `max_agents`?"), "{text}");
-    assert!(lines[1].starts_with("downbeat.toml:2:13: error: `lease_ttl` `soon` is not a time span"), "{text}");
+    assert!(
+        lines[1].starts_with("downbeat.toml:2:13: error: `lease_ttl` `soon` is not a time span"),
+        "{text}"
+    );
     assert_eq!(error.kind.exit(), 2);
 }
 
@@ -95,13 +109,15 @@ fn values_may_be_written_as_toml_or_as_text() {
 
 #[test]
 fn a_variable_that_is_nearly_a_setting_is_pointed_out() {
-    let config = sources(&[], &[("DOWNBEAT_LEASE_TTLS", "1s"), ("DOWNBEAT_TASK", "x")], None).config().unwrap();
+    let config =
+        sources(&[], &[("DOWNBEAT_LEASE_TTLS", "1s"), ("DOWNBEAT_TASK", "x")], None).config().unwrap();
     assert_eq!(config.warnings, ["$DOWNBEAT_LEASE_TTLS is not a setting; is it $DOWNBEAT_LEASE_TTL?"]);
 }
 
 #[test]
 fn the_waits_between_attempts_must_fit_each_other() {
-    let error = sources(&[("max_agents", "1")], &[], Some("backoff_base = \"20m\"\nbackoff_ceiling = \"1m\"\n"));
+    let error =
+        sources(&[("max_agents", "1")], &[], Some("backoff_base = \"20m\"\nbackoff_ceiling = \"1m\"\n"));
     let error = error.config().unwrap_err();
     assert!(error.reports[0].to_string().contains("downbeat.toml:1:16: error: `backoff_base` is longer"));
 }

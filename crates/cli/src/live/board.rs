@@ -52,6 +52,17 @@ pub(super) struct Idle {
     pub(super) tasks: usize,
 }
 
+impl Idle {
+    /// What it does, when it has no task.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self { silent: true, .. } => "silent",
+            Self { paused: true, .. } => "paused",
+            Self { .. } => "idle",
+        }
+    }
+}
+
 /// A task that runs.
 #[derive(Debug)]
 pub(super) struct Running {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, How, News};
 use super::{frame, lines};
 use crate::output::Out;
+use crate::output::terminal::NoEcho;
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
@@ -55,6 +56,8 @@ pub(crate) struct Live {
     out: Out,
     board: Board,
     view: Option<ProgressBar>,
+    /// Restores the terminal when the view ends.
+    _echo: Option<NoEcho>,
     running: Arc<AtomicUsize>,
     began: Timestamp,
     turn: usize,
@@ -84,17 +87,20 @@ impl Live {
         let view = out.can_redraw().then(|| {
             let view = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(30));
             // The template has no fault: it is one key.
-            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style =
+                ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
             view.set_style(style);
             view
         });
         out.draw_below(view.clone());
+        let echo = view.as_ref().and_then(|_| NoEcho::begin());
         Ok(Self {
             cache: Arc::clone(cache),
             clock: Arc::clone(clock),
             out: out.clone(),
             board,
             view,
+            _echo: echo,
             running: Arc::clone(running),
             began: clock.now(),
             turn: 0,
@@ -162,8 +168,15 @@ impl Live {
         }
         let artifacts = match news {
             News::Ended { task, how: How::Done, .. } => {
-                let expects = self.board.node(task).is_some_and(|node| node.run.is_none() || !node.expected_artifacts.is_empty());
-                if expects { self.cache.task(task).await?.map(|detail| detail.task.state.artifacts) } else { None }
+                let expects = self
+                    .board
+                    .node(task)
+                    .is_some_and(|node| node.run.is_none() || !node.expected_artifacts.is_empty());
+                if expects {
+                    self.cache.task(task).await?.map(|detail| detail.task.state.artifacts)
+                } else {
+                    None
+                }
             }
             _ => None,
         };

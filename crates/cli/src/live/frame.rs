@@ -17,7 +17,13 @@ const BAR: usize = 32;
 const LINES: usize = 16;
 
 /// The view: a line for each running task, one for all idle agents, one with the bar.
-pub(crate) fn frame(board: &Board, now: Timestamp, began: Timestamp, turn: usize, screen: (usize, usize)) -> String {
+pub(crate) fn frame(
+    board: &Board,
+    now: Timestamp,
+    began: Timestamp,
+    turn: usize,
+    screen: (usize, usize),
+) -> String {
     let (columns, rows) = screen;
     let columns = columns.saturating_sub(1).max(20);
     let spinner = SPINNER.get(turn % SPINNER.len()).copied().unwrap_or("●");
@@ -25,7 +31,8 @@ pub(crate) fn frame(board: &Board, now: Timestamp, began: Timestamp, turn: usize
     let mut text = String::new();
     for ((since, task), running) in board.running.iter().take(room) {
         let title = running.progress.as_deref().or_else(|| board.node(task).map(|node| node.title.as_str()));
-        let again = if running.attempt > 1 { format!("  attempt {}", running.attempt) } else { String::new() };
+        let again =
+            if running.attempt > 1 { format!("  attempt {}", running.attempt) } else { String::new() };
         let agent = pad(&cut(running.agent.as_str(), 18), board.agent_width.min(18));
         let id = pad(&cut(task.as_str(), 28), board.id_width.min(28));
         let phase = pad(running.phase.as_str(), 10);
@@ -58,13 +65,8 @@ pub(crate) fn frame(board: &Board, now: Timestamp, began: Timestamp, turn: usize
 /// `idle: a, b · paused: c`.
 fn idle(board: &Board) -> String {
     let mut parts = Vec::new();
-    let kinds: [(&str, fn(bool, bool) -> bool); 3] = [
-        ("idle", |paused, silent| !paused && !silent),
-        ("paused", |paused, silent| paused && !silent),
-        ("silent", |_, silent| silent),
-    ];
-    for (what, is) in kinds {
-        let of_kind = board.agents.iter().filter(|(_, row)| row.tasks == 0 && is(row.paused, row.silent));
+    for what in ["idle", "paused", "silent"] {
+        let of_kind = board.agents.iter().filter(|(_, row)| row.tasks == 0 && row.word() == what);
         let names: Vec<&str> = of_kind.map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {
             parts.push(format!("{what}: {}", names.join(", ")));

@@ -17,7 +17,12 @@ const AGENT: usize = 18;
 ///   ✓ count          1.2s  shell_agent  Count the lines -> lines.csv
 ///   ↻ fetch          3.0s  shell_agent  attempt 1 failed: the command exited with 7; next in 1.0s
 /// ```
-pub(crate) fn line(board: &Board, news: &News, artifacts: &[Artifact], most: Option<usize>) -> Option<String> {
+pub(crate) fn line(
+    board: &Board,
+    news: &News,
+    artifacts: &[Artifact],
+    most: Option<usize>,
+) -> Option<String> {
     match news {
         News::Planned => None,
         News::Agent { agent, what } => {
@@ -91,24 +96,24 @@ fn done(title: &str, artifacts: &[Artifact], room: usize) -> String {
 fn wrapped(text: &str, most: Option<usize>) -> String {
     const INDENT: &str = "    ";
     let most = most.unwrap_or(100).saturating_sub(INDENT.len()).max(20);
-    let mut lines: Vec<String> = vec![String::new()];
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
     for word in text.split(' ') {
         let word = cut(word, most);
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => *line = word,
-            Some(line) if width(line) + 1 + width(&word) <= most => {
-                line.push(' ');
-                line.push_str(&word);
-            }
-            _ if lines.len() == 3 => {
-                if let Some(line) = lines.last_mut() {
-                    *line = format!("{}…", cut(line, most - 1).trim_end_matches('…'));
-                }
+        if !line.is_empty() && width(&line) + 1 + width(&word) > most {
+            if lines.len() == 2 {
+                line = format!("{} …", cut(&line, most - 2).trim_end_matches('…'));
                 break;
             }
-            _ => lines.push(word),
+            lines.push(std::mem::take(&mut line));
         }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
     }
-    let lines: Vec<String> = lines.into_iter().map(|line| format!("{INDENT}{}", paint(FAINT, line))).collect();
+    lines.push(line);
+    let lines: Vec<String> =
+        lines.into_iter().map(|line| format!("{INDENT}{}", paint(FAINT, line))).collect();
     lines.join("\n")
 }
