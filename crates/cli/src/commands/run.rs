@@ -24,6 +24,9 @@ use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
 use crate::{exit, models, signals, store};
 
+/// What this process is, for others that want its store.
+const HOLDER: &str = "downbeat run";
+
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Run) -> Flags {
     vec![
@@ -47,9 +50,9 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     own_directory(context)?;
     if args.fresh {
-        start_over(context)?;
+        start_over(context).await?;
     }
-    let cache = store::open(&context.store, context.config.durability, &context.clock)?;
+    let cache = store::open(&context.how(HOLDER)).await?;
     if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
         return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
     }
@@ -152,12 +155,12 @@ fn own_directory(context: &Context) -> Result<(), CliError> {
 }
 
 /// Moves the store aside, once it is known that nobody holds it.
-fn start_over(context: &Context) -> Result<(), CliError> {
+async fn start_over(context: &Context) -> Result<(), CliError> {
     if !context.store.exists() {
         return Ok(());
     }
     // Held for a moment: a run that goes on elsewhere keeps its store.
-    drop(store::open(&context.store, context.config.durability, &context.clock)?);
+    drop(store::open(&context.how(HOLDER)).await?);
     let previous = previous(&context.store);
     let failed =
         |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);

@@ -12,7 +12,7 @@ use crate::output::time;
 
 /// Shows goals, agents and who orchestrates.
 pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let status = status::status(cache.as_ref(), context.now()).await?;
     if context.out.is_json() {
         return context.out.value(&status);

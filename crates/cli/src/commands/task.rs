@@ -16,7 +16,7 @@ use crate::output::{time, view};
 
 /// Shows what a task is, where it stands and every attempt.
 pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let id = context.task(cache.as_ref(), text).await?;
     let detail = cache.task(&id).await?;
     let detail = detail.ok_or(downbeat_core::cache::CacheError::TaskNotFound { task: id.clone() })?;
@@ -137,7 +137,7 @@ fn attempts(
 
 /// Lists tasks in the order of their plan.
 pub(crate) async fn list(args: &args::TaskList, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let goals = match &args.goal {
         Some(text) => vec![context.goal(cache.as_ref(), text).await?],
         None => cache.goals().await?.into_iter().map(|goal| goal.id).collect(),

@@ -13,6 +13,8 @@ const MAX_BYTES: u64 = 256 * 1024;
 /// A value as it stands in the file.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
+    /// Where its key stands.
+    pub(super) key: Range<usize>,
     /// The value as text: what the other places would say.
     pub(super) value: Raw,
     /// Where it stands.
@@ -43,7 +45,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
 }
 
 /// The keys of the file, and what cannot be one.
-pub(super) fn parse(source: &Source) -> (BTreeMap<String, (Range<usize>, Entry)>, Vec<Diagnostic>) {
+pub(super) fn parse(source: &Source) -> (BTreeMap<String, Entry>, Vec<Diagnostic>) {
     let mut entries = BTreeMap::new();
     let mut faults = Vec::new();
     let (table, errors) = DeTable::parse_recoverable(&source.text);
@@ -65,7 +67,7 @@ pub(super) fn parse(source: &Source) -> (BTreeMap<String, (Range<usize>, Entry)>
         };
         match value {
             Some(value) => {
-                entries.insert(key.get_ref().to_string(), (key.span(), Entry { value, span }));
+                entries.insert(key.get_ref().to_string(), Entry { key: key.span(), value, span });
             }
             None => faults.push(Diagnostic::error(
                 span,

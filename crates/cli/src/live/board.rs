@@ -52,6 +52,17 @@ pub(super) struct Idle {
     pub(super) tasks: usize,
 }
 
+impl Idle {
+    /// What it does, when it has no task.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self { silent: true, .. } => "silent",
+            Self { paused: true, .. } => "paused",
+            Self { .. } => "idle",
+        }
+    }
+}
+
 /// A task that runs.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -261,7 +272,13 @@ impl Board {
         self.agent_width = self.agent_width.max(text::width(agent.as_str()));
         self.agents.entry(agent.clone()).or_default().tasks += 1;
         let attempt = event.what.attempt.unwrap_or(1);
-        let running = Running { agent, phase: Phase::Assigned, attempt, progress: None };
+        // What an agent does first; it tells its later phases itself, though for one task at a time.
+        let phase = match self.node(task) {
+            Some(node) if node.run.is_some() => Phase::Executing,
+            Some(_) => Phase::Reasoning,
+            None => Phase::Assigned,
+        };
+        let running = Running { agent, phase, attempt, progress: None };
         self.running.insert((event.at, task.clone()), running);
     }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, How, News};
 use super::{frame, lines};
 use crate::output::Out;
+use crate::output::terminal::NoEcho;
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
@@ -55,6 +56,8 @@ pub(crate) struct Live {
     out: Out,
     board: Board,
     view: Option<ProgressBar>,
+    /// Restores the terminal when the view ends.
+    _echo: Option<NoEcho>,
     running: Arc<AtomicUsize>,
     began: Timestamp,
     turn: usize,
@@ -90,12 +93,14 @@ impl Live {
             view
         });
         out.draw_below(view.clone());
+        let echo = view.as_ref().and_then(|_| NoEcho::begin());
         Ok(Self {
             cache: Arc::clone(cache),
             clock: Arc::clone(clock),
             out: out.clone(),
             board,
             view,
+            _echo: echo,
             running: Arc::clone(running),
             began: clock.now(),
             turn: 0,
