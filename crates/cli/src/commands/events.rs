@@ -157,7 +157,7 @@ fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut S
     if let Some(attempt) = event.what.attempt.filter(|attempt| *attempt > 1) {
         said = format!("(attempt {attempt}) {said}");
     }
-    let before = 6 + 2 + 12 + 2 + 16 + 2 + widths.0 + 2 + widths.1 + 2;
+    let before = 6 + 2 + 12 + 2 + 17 + 2 + widths.0 + 2 + widths.1 + 2;
     if let Some(most) = most {
         said = cut(&said, most.saturating_sub(before).max(20));
     }
@@ -166,7 +166,7 @@ fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut S
     let cells = [
         (FAINT, format!("{:>6}", event.seq), 6),
         (FAINT, time::clock(event.at), 12),
-        (colour, kind.to_owned(), 16),
+        (colour, kind.to_owned(), 17),
         (STRONG, subject, widths.0),
         (FAINT, agent, widths.1),
         (PLAIN, said, 0),

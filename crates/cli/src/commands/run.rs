@@ -61,8 +61,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
     signals::listen(&stop, &context.out, &running)?;
-    let goals = project.goals.iter().map(|goal| goal.id.clone()).collect();
-    let live = Live::new(&cache, &context.clock, &context.out, goals, &running).await?;
+    let live = Live::new(&cache, &context.clock, &context.out, &project, &running).await?;
     let ended = CancellationToken::new();
     let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
 

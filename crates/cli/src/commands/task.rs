@@ -73,7 +73,9 @@ pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> 
     block(context, "summary", state.summary.as_deref())?;
     if let Some(failure) = state.last_error.as_ref().filter(|_| state.status != TaskStatus::Done) {
         block(context, "last error", Some(&failure.message))?;
-        block(context, "its output", failure.detail.as_deref())?;
+        // The message quotes the last line: one line of output is told already.
+        let detail = failure.detail.as_deref().filter(|detail| !failure.message.contains(detail.trim()));
+        block(context, "its output", detail)?;
     }
     attempts(context, &detail, &shown)
 }

@@ -131,6 +131,11 @@ impl Board {
         }
     }
 
+    /// Makes room for the name of an agent that will come.
+    pub(crate) fn expect(&mut self, agent: &AgentName) {
+        self.agent_width = self.agent_width.max(text::width(agent.as_str()));
+    }
+
     /// What a task is.
     pub(crate) fn node(&self, task: &TaskId) -> Option<&Arc<Node>> {
         self.tasks.get(task).map(|known| &known.node)
