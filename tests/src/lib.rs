@@ -285,7 +285,6 @@ impl Ran {
     /// # Panics
     ///
     /// It is another one.
-    #[must_use]
     #[track_caller]
     pub fn code(self, expected: i32) -> Self {
         let Self { status, stdout, stderr } = &self;
