@@ -16,7 +16,6 @@ mod json;
 pub mod limits;
 mod read;
 mod schema;
-mod suggest;
 mod validate;
 
 #[cfg(test)]
