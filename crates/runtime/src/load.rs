@@ -170,8 +170,13 @@ impl Loader<'_> {
         goals
     }
 
+    /// A path of the file as people write it: nobody wants to read `./`.
+    fn beside(&self, path: &str) -> PathBuf {
+        if self.root == Path::new(".") { PathBuf::from(path) } else { self.root.join(path) }
+    }
+
     fn text(&mut self, path: &Spanned<String>, what: &str, limit: u64) -> Option<String> {
-        match read_text(&self.root.join(&path.value), limit) {
+        match read_text(&self.beside(&path.value), limit) {
             Ok(text) => Some(text),
             Err(reason) => {
                 self.faults.push(Diagnostic::error(path.span.clone(), format!("{what}: {reason}")));
@@ -191,13 +196,13 @@ impl Loader<'_> {
                     dag.goal(),
                     spec.id.value
                 );
-                self.faults.push(Diagnostic::error(path.span.clone(), message));
+                let help = format!("write `\"goal_id\": \"{}\"` there", spec.id.value);
+                self.faults.push(Diagnostic::error(path.span.clone(), message).help(help));
                 None
             }
             Err(error) => {
-                let name = self.root.join(&path.value).display().to_string();
-                let diagnostics = error.faults.iter().map(|fault| Diagnostic::error(0..0, fault.to_string()));
-                let diagnostics = diagnostics.collect();
+                let name = self.beside(&path.value).display().to_string();
+                let diagnostics = error.diagnostics(&text);
                 self.reports.push(Report { source: Source::new(name, text), diagnostics });
                 None
             }
@@ -286,10 +291,10 @@ fn read_text(path: &Path, limit: u64) -> Result<String, String> {
         return Err(too_long());
     }
     String::from_utf8(bytes).map_err(|error| {
-        format!(
-            "{} is not UTF-8: the first fault is at byte {}",
-            path.display(),
-            error.utf8_error().valid_up_to()
-        )
+        let end = error.utf8_error().valid_up_to();
+        let sound = error.as_bytes().get(..end).unwrap_or_default();
+        let text = Source::new("", String::from_utf8_lossy(sound));
+        let at = text.position(end);
+        format!("{} is not UTF-8 from line {}, column {} on", path.display(), at.line, at.column)
     })
 }

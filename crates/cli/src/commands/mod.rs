@@ -31,6 +31,10 @@ pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if std::env::args_os().any(|word| word == "--json") && error.use_stderr() {
+                Out::new(true, false, colour(None)).error(&refused(&error));
+                return ExitCode::from(exit::BAD_INPUT);
+            }
             // Help and version are no errors; that nobody reads them is none either.
             let _ = error.print();
             let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -46,6 +50,15 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(error.kind.exit())
         }
     }
+}
+
+/// What is wrong with the command line, for programs.
+fn refused(error: &clap::Error) -> CliError {
+    let said = error.render().to_string();
+    let mut parts = said.split("\n\n").map(str::trim);
+    let message = parts.next().unwrap_or_default();
+    let refused = CliError::bad_input(message.strip_prefix("error: ").unwrap_or(message));
+    parts.filter_map(|part| part.strip_prefix("tip: ")).fold(refused, CliError::hint)
 }
 
 fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {

@@ -82,7 +82,7 @@ fn all_faults_are_told_at_once_with_their_places() {
     assert!(lines[0].starts_with("downbeat.toml:1:1: error: `max_agent` is not a setting"), "{text}");
     assert!(lines[0].contains("is it `max_agents`?"), "{text}");
     assert!(
-        lines[1].starts_with("downbeat.toml:2:13: error: `lease_ttl` `soon` is not a time span"),
+        lines[1].starts_with("downbeat.toml:2:13: error: `lease_ttl` must be a time span such as"),
         "{text}"
     );
     assert_eq!(error.kind.exit(), 2);

@@ -122,11 +122,19 @@ pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
         .filter_map(|candidate| {
             let other = candidate.to_lowercase();
             let begins = lower.len() >= 3 && other.starts_with(&lower);
-            let slips = if begins { 1 } else { distance(&lower, &other) };
+            let slips = if begins || swapped(&lower, &other) { 1 } else { distance(&lower, &other) };
             (slips <= most).then_some((slips, candidate))
         })
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether two letters changed places, and nothing else.
+fn swapped(from: &str, to: &str) -> bool {
+    let mut pairs = from.chars().zip(to.chars()).filter(|(a, b)| a != b);
+    let (first, second) = (pairs.next(), pairs.next());
+    let crossed = matches!((first, second), (Some((a, b)), Some((c, d))) if a == d && b == c);
+    crossed && pairs.next().is_none() && from.chars().count() == to.chars().count()
 }
 
 /// How many letters must be put in, left out or changed.

@@ -62,7 +62,7 @@ fn faults_of_agents() {
         (
             "## Agents\n### a\n- Goal: my goal\n",
             &[
-                "3:9: error: `my goal` cannot name a goal: ` ` at byte 2 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `my-goal`)",
+                "3:9: error: `my goal` cannot name a goal: ` ` at byte 2 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `my-goal`)",
             ],
         ),
         (
@@ -92,7 +92,7 @@ fn faults_of_agents() {
         (
             "## Agents\n### a\n- Capabilities: shell, re search, ,x\n",
             &[
-                "3:24: error: `re search` cannot name a capability: ` ` at byte 2 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `re-search`)",
+                "3:24: error: `re search` cannot name a capability: ` ` at byte 2 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `re-search`)",
                 "3:34: error: an entry of `Capabilities` is empty",
             ],
         ),
@@ -121,8 +121,8 @@ fn faults_of_agents() {
         (
             "## Agents\n### my agent\n- Role: x\n### -b\n",
             &[
-                "2:5: error: `my agent` cannot name an agent: ` ` at byte 2 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `my-agent`)",
-                "4:5: error: `-b` cannot name an agent: `-` at byte 0 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `b`)",
+                "2:5: error: `my agent` cannot name an agent: ` ` at byte 2 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `my-agent`)",
+                "4:5: error: `-b` cannot name an agent: `-` at byte 0 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `b`)",
             ],
         ),
         ("## Agents\n###\n- Role: x\n", &["2:4: error: the name of the agent is missing"]),
@@ -134,7 +134,7 @@ fn faults_of_agents() {
             "## Agents\n### a\n- Depends On:\n  - b\n  - c d\n",
             &[
                 "4:5: error: no agent is called `b` (help: write the name of another agent of this file)",
-                "5:5: error: `c d` cannot name an agent: ` ` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `c-d`)",
+                "5:5: error: `c d` cannot name an agent: ` ` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `c-d`)",
             ],
         ),
     ]);
@@ -167,7 +167,7 @@ fn faults_of_goals() {
         (
             "## Agents\n### a\n## Goals\n### Write the report\n",
             &[
-                "4:5: error: `Write the report` cannot name a goal: ` ` at byte 5 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `write-the-report`)",
+                "4:5: error: `Write the report` cannot name a goal: ` ` at byte 5 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `write-the-report`)",
             ],
         ),
         ("## Agents\n### a\n## Goals\n### : Title\n", &["4:5: error: the name of the goal is missing"]),
@@ -226,7 +226,7 @@ fn faults_of_tasks() {
         (
             "- [ ] One {#a:b}\n",
             &[
-                "5:13: error: `a:b` cannot name a task: `:` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `a-b`)",
+                "5:13: error: `a:b` cannot name a task: `:` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `a-b`)",
             ],
         ),
         ("- [ ] One {#}\n", &["5:13: error: the name of the task is missing"]),
@@ -361,7 +361,7 @@ fn faults_of_tasks() {
         (
             "- [ ] Zwölf Boxkämpfer {#ä}\n",
             &[
-                "5:26: error: `ä` cannot name a task: `\\u{e4}` at byte 0 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`",
+                "5:26: error: `ä` cannot name a task: `\\u{e4}` at byte 0 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`",
             ],
         ),
         (
@@ -458,7 +458,7 @@ fn faults_of_yaml() {
             "agents:\n  - name: a\n    capabilities: [a, [b]]\n    depends-on: [b c, d]\n",
             &[
                 "3:23: error: `capabilities` takes a list of texts",
-                "4:18: error: `b c` cannot name an agent: ` ` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `b-c`)",
+                "4:18: error: `b c` cannot name an agent: ` ` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `b-c`)",
                 "4:23: error: no agent is called `d` (help: write the name of another agent of this file)",
             ],
         ),
@@ -523,7 +523,7 @@ fn faults_of_yaml() {
         (
             "# Ünï\n\n```yaml\nagents:\n  - name: ä\n    gaol: x\n```\n",
             &[
-                "5:11: error: `ä` cannot name an agent: `\\u{e4}` at byte 0 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`",
+                "5:11: error: `ä` cannot name an agent: `\\u{e4}` at byte 0 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`",
                 "6:5: error: unknown key `gaol` (help: did you mean `goal`?)",
             ],
         ),
