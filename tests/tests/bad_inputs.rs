@@ -105,11 +105,8 @@ fn compare(case: &Path) -> Result<(), String> {
     copy(case, project.path());
     generate(name(case), project.path());
 
-    let printed = if name(case).starts_with("heartbeat-") {
-        steer(project.path())
-    } else {
-        run(command, &project)?
-    };
+    let printed =
+        if name(case).starts_with("heartbeat-") { steer(project.path()) } else { run(command, &project)? };
     let actual = format!("{command}\n{printed}");
     for never in ["panicked", "RUST_BACKTRACE", "Some(", "Err(", "Error {", "\u{1b}", "/tmp/"] {
         if actual.contains(never) {
@@ -215,7 +212,8 @@ fn generate(case: &str, project: &Path) {
                 let comma = if number == 0 { "" } else { "," };
                 let _ = write!(nodes, "{comma}\n    {{ \"id\": \"t{number}\", \"title\": \"T\" }}");
             }
-            fs::write(plan, format!("{{\n  \"goal_id\": \"demo\",\n  \"nodes\": [{nodes}\n  ]\n}}\n")).unwrap();
+            fs::write(plan, format!("{{\n  \"goal_id\": \"demo\",\n  \"nodes\": [{nodes}\n  ]\n}}\n"))
+                .unwrap();
         }
         "dag-deeply-nested" => {
             let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

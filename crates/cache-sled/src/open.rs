@@ -102,7 +102,7 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
     let epoch = txn.number(&Key::Epoch).map_err(failed)?.saturating_add(1);
     txn.set_number(&Key::Schema, SCHEMA);
     txn.set_number(&Key::Epoch, epoch);
-    let writes = txn.into_writes();
+    let writes = txn.into_writes().into_layer();
     store.write(writes).and_then(|()| store.flush()).and_then(|()| store.sync()).map_err(failed)?;
 
     let holder = HolderFile::own(&options.holder, options.clock.now());
@@ -142,7 +142,7 @@ mod tests {
         let nothing = Layer::new();
         let mut txn = Txn::new(&store, &nothing);
         txn.set_number(&Key::Schema, SCHEMA + 1);
-        let writes = txn.into_writes();
+        let writes = txn.into_writes().into_layer();
         store.write(writes).unwrap();
         store.close();
         for _ in 0..2 {

@@ -15,7 +15,7 @@ use downbeat_core::time::Timestamp;
 
 use crate::layout::{self, AgentDoc, GoalDoc, Head, Key, TaskDoc};
 use crate::store::{Store, corrupt};
-use crate::txn::{Layer, Txn};
+use crate::txn::{Layer, Txn, Writes};
 
 /// How many tasks the DAGs may have together that are kept in memory.
 const KEPT_TASKS: usize = 250_000;
@@ -65,7 +65,7 @@ struct Changes {
 /// What a step did.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    pub(crate) writes: Layer,
+    pub(crate) writes: Writes,
     /// Streams that got longer, with the number of the last entry.
     pub(crate) streams: Vec<(StreamName, u64)>,
     /// How often work appeared.
@@ -75,7 +75,7 @@ pub(crate) struct Effects {
 /// A place in a step to go back to.
 #[derive(Debug)]
 pub(crate) struct Mark {
-    writes: Layer,
+    writes: Writes,
     changes: Changes,
 }
 
@@ -243,7 +243,7 @@ impl<'a> Step<'a> {
             self.txn.delete(&entry.0);
         }
         for (key, value) in after.iter().filter(|entry| !before.contains(entry)) {
-            self.txn.put(key, value.as_slice());
+            self.txn.put_new(key, value.as_slice());
         }
         match new {
             Some(doc) => self.txn.write(&Key::Task(task.clone()), doc),

@@ -1,8 +1,8 @@
 //! What an operation reads and writes: the store, under what its group has decided, under what it has
 //! itself.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
 use downbeat_core::cache::CacheError;
@@ -16,31 +16,70 @@ use crate::store::{Store, corrupt, readable};
 /// Decided and not yet written: for each key its value, or `None` where it is removed.
 pub(crate) type Layer = BTreeMap<IVec, Option<IVec>>;
 
+/// A layer that knows which of its keys the layers below do not have: removing such a key leaves
+/// nothing to write. Index entries that come and go within a group are half of what a group decides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writes {
+    layer: Layer,
+    born: BTreeSet<IVec>,
+}
+
+impl Writes {
+    pub(crate) const fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    pub(crate) fn into_layer(self) -> Layer {
+        self.layer
+    }
+
+    fn remove(&mut self, key: IVec) {
+        if self.born.remove(&key) {
+            self.layer.remove(&key);
+        } else {
+            self.layer.insert(key, None);
+        }
+    }
+
+    /// Takes what was decided on top of this.
+    pub(crate) fn merge(&mut self, above: Self) {
+        for (key, value) in above.layer {
+            match value {
+                None => self.remove(key),
+                value => {
+                    self.layer.insert(key, value);
+                }
+            }
+        }
+        self.born.extend(above.born);
+    }
+}
+
 /// A view of the store that reads its own writes. Dropping it forgets them.
 #[derive(Debug)]
 pub(crate) struct Txn<'a> {
     store: &'a Store,
     group: &'a Layer,
-    own: Layer,
+    own: Writes,
 }
 
 impl<'a> Txn<'a> {
     pub(crate) fn new(store: &'a Store, group: &'a Layer) -> Self {
-        Self { store, group, own: Layer::new() }
+        Self { store, group, own: Writes::default() }
     }
 
     /// What it wrote.
-    pub(crate) fn into_writes(self) -> Layer {
+    pub(crate) fn into_writes(self) -> Writes {
         self.own
     }
 
     /// What it wrote so far, to go back to.
-    pub(crate) fn mark(&self) -> Layer {
+    pub(crate) fn mark(&self) -> Writes {
         self.own.clone()
     }
 
     /// Forgets what it wrote since `mark`.
-    pub(crate) fn back_to(&mut self, mark: Layer) {
+    pub(crate) fn back_to(&mut self, mark: Writes) {
         self.own = mark;
     }
 
@@ -49,7 +88,7 @@ impl<'a> Txn<'a> {
     }
 
     fn get_raw(&self, key: &[u8]) -> Result<Option<IVec>, CacheError> {
-        match self.own.get(key).or_else(|| self.group.get(key)) {
+        match self.own.layer.get(key).or_else(|| self.group.get(key)) {
             Some(value) => Ok(value.clone()),
             None => self.store.get(key),
         }
@@ -60,11 +99,21 @@ impl<'a> Txn<'a> {
     }
 
     pub(crate) fn put(&mut self, key: &Key, value: impl Into<IVec>) {
-        self.own.insert(key.encode().into(), Some(value.into()));
+        self.own.layer.insert(key.encode().into(), Some(value.into()));
+    }
+
+    /// Writes under a key that the caller knows not to be there.
+    pub(crate) fn put_new(&mut self, key: &Key, value: impl Into<IVec>) {
+        let key = IVec::from(key.encode());
+        // What is removed below is still in the store.
+        if !self.own.layer.contains_key(&key) && !self.group.contains_key(&key) {
+            self.own.born.insert(key.clone());
+        }
+        self.own.layer.insert(key, Some(value.into()));
     }
 
     pub(crate) fn delete(&mut self, key: &Key) {
-        self.own.insert(key.encode().into(), None);
+        self.own.remove(key.encode().into());
     }
 
     /// A value that is JSON.
@@ -109,7 +158,7 @@ impl<'a> Txn<'a> {
         let none = || Layer::range::<[u8], _>(&EMPTY, (Included(&[][..]), Included(&[][..])));
         let within = |layer: &'a Layer| layer.range::<[u8], _>(bounds);
         Scan {
-            own: if from == until { none() } else { self.own.range::<[u8], _>(bounds) }.peekable(),
+            own: if from == until { none() } else { self.own.layer.range::<[u8], _>(bounds) }.peekable(),
             group: if from == until { none() } else { within(self.group) }.peekable(),
             stored: self.store.range(from, until).peekable(),
             store: self.store,
@@ -200,8 +249,12 @@ mod tests {
         for (name, value) in writes {
             let key = Key::Record(name.clone());
             match value {
-                Some(value) => {
+                Some(value) if model.contains_key(name) => {
                     txn.put(&key, value.as_slice());
+                    model.insert(name.clone(), value.clone());
+                }
+                Some(value) => {
+                    txn.put_new(&key, value.as_slice());
                     model.insert(name.clone(), value.clone());
                 }
                 None => {
@@ -248,19 +301,19 @@ mod tests {
             let store = Store::open(directory.path()).unwrap();
             let mut model = Model::new();
             for (first, forgotten, last) in groups {
-                let mut group = Layer::new();
+                let mut group = Writes::default();
                 for (writes, stands) in [(first, true), (forgotten, false), (last, true)] {
                     let mut view = model.clone();
-                    let mut txn = Txn::new(&store, &group);
+                    let mut txn = Txn::new(&store, group.layer());
                     write(&mut txn, &mut view, &writes);
                     check(&txn, &view);
                     if stands {
                         let writes = txn.into_writes();
-                        group.extend(writes);
+                        group.merge(writes);
                         model = view;
                     }
                 }
-                store.write(group).unwrap();
+                store.write(group.into_layer()).unwrap();
                 check(&Txn::new(&store, &Layer::new()), &model);
             }
             let keys = store.range(b"", &[u8::MAX]).count();

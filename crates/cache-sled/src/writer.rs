@@ -19,7 +19,7 @@ use crate::signals::Signals;
 use crate::stats::Counters;
 use crate::step::{Dags, Effects, Step};
 use crate::store::{Store, panic_text};
-use crate::txn::Layer;
+use crate::txn::{Layer, Writes};
 
 /// The most operations of one group.
 const GROUP: usize = 4_096;
@@ -113,7 +113,7 @@ pub(crate) struct Writer {
 /// What a group has decided so far.
 #[derive(Default)]
 struct Group {
-    writes: Layer,
+    writes: Writes,
     need: Option<Need>,
     answers: Vec<Answer>,
     streams: BTreeMap<StreamName, u64>,
@@ -137,14 +137,14 @@ impl Writer {
                     broken = Some(reason);
                     break;
                 }
-                let full = group.answers.len() >= GROUP || group.writes.len() >= GROUP_KEYS;
+                let full = group.answers.len() >= GROUP || group.writes.layer().len() >= GROUP_KEYS;
                 waiting = if full { None } else { jobs.try_recv().ok() };
             }
             let Group { writes, need, answers, streams, work: appeared } = group;
             if broken.is_none() {
-                broken = self.write(writes, need).err();
+                broken = self.write(writes.into_layer(), need).err();
             }
-            // Those who wait for work are woken before the caller goes on: it may be the one to ask.
+            // Who is answered may look for the news at once.
             if broken.is_none() {
                 for (stream, last) in streams {
                     self.signals.stream_grew(&stream, last);
@@ -163,7 +163,7 @@ impl Writer {
     /// Decides one operation on top of its group. An error says why the store can be used no more.
     fn decide(&self, job: Job, group: &mut Group, dags: &mut Dags) -> Result<(), String> {
         let Job { need, decide, give_up } = job;
-        let step = Step::new(&self.store, &group.writes, dags, self.clock.now(), self.epoch);
+        let step = Step::new(&self.store, group.writes.layer(), dags, self.clock.now(), self.epoch);
         let (effects, answer) = catch_unwind(AssertUnwindSafe(|| decide(step))).map_err(|panic| {
             let reason = panic_text(&*panic);
             tracing::error!(reason, "deciding an operation panicked");
@@ -171,9 +171,11 @@ impl Writer {
             reason
         })?;
         group.answers.push(answer);
-        if let Some(effects) = effects.filter(|effects| !effects.writes.is_empty() || effects.work > 0) {
+        if let Some(effects) =
+            effects.filter(|effects| !effects.writes.layer().is_empty() || effects.work > 0)
+        {
             group.need = group.need.max(Some(need));
-            group.writes.extend(effects.writes);
+            group.writes.merge(effects.writes);
             group.streams.extend(effects.streams);
             group.work = group.work.saturating_add(effects.work);
         }

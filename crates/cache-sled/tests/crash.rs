@@ -360,6 +360,8 @@ fn what_was_acknowledged_outlives_kills_and_nothing_is_half_there() {
             told.into_iter().for_each(|ack| known.learn(ack));
             let cache = open(directory.path(), 2 * run + 1);
             runtime.block_on(known.check(&cache));
+            let spilled = std::fs::read_dir(directory.path().join("sled/blobs")).unwrap().count();
+            assert_eq!(spilled, 0, "files that are never synced");
         }
     }
     println!("{run} kills, {acks} acknowledgements");

@@ -50,7 +50,7 @@ pub(crate) struct Global {
     /// Say only what went wrong
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) quiet: bool,
-    /// When to use colours; NO_COLOR is heeded
+    /// When to use colours; without it `NO_COLOR` is heeded
     #[arg(long, global = true, value_name = "WHEN", value_parser = ["auto", "always", "never"], help_heading = GLOBAL)]
     pub(crate) color: Option<String>,
     /// The least level that is logged on the standard error

@@ -110,12 +110,17 @@ impl Context {
     /// # Errors
     ///
     /// There is none yet, or another process holds it.
-    pub(crate) fn open(&self) -> Result<Arc<dyn Cache>, CliError> {
+    pub(crate) async fn open(&self) -> Result<Arc<dyn Cache>, CliError> {
         if !self.store.exists() {
             let error = CliError::new(Kind::NoStore, format!("no store at {}", self.store.display()));
             return Err(error.hint(format!("run `{}` first", self.command("run"))));
         }
-        store::open(&self.store, self.config.durability, &self.clock)
+        store::open(&self.how("downbeat")).await
+    }
+
+    /// How to open the store; `holder` is what this process is.
+    pub(crate) fn how<'a>(&'a self, holder: &'a str) -> store::How<'a> {
+        store::How { path: &self.store, durability: self.config.durability, clock: &self.clock, holder }
     }
 
     /// The task called `text`, if there is one.

@@ -11,9 +11,6 @@ use downbeat_runtime::orchestrator::Models;
 
 use crate::error::{CliError, Kind};
 
-/// What needs no model.
-pub(crate) const OFFLINE: &str = "offline";
-
 /// Programs that could be models, and how to get them.
 pub(crate) const PROGRAMS: [(&str, &str); 3] = [
     ("claude", "npm install -g @anthropic-ai/claude-code"),
@@ -59,11 +56,6 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
         },
     };
     Ok(Models { default, by_agent, scribe: Arc::new(Offline) })
-}
-
-/// Without any model: for looking at plans.
-pub(crate) fn none() -> Models {
-    Models { default: Arc::new(Offline), by_agent: HashMap::new(), scribe: Arc::new(Offline) }
 }
 
 /// The first thing for which the default model would be asked.

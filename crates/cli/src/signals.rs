@@ -42,12 +42,13 @@ async fn pass_on(
         let say = |text: String| out.log(&format!("{}\n", paint(CARE, text)));
         if stop.is_now() {
             say("leaving at once: the next run frees what is left".to_owned());
+            crate::output::terminal::restore();
             std::process::exit(i32::from(exit::INTERRUPTED));
         } else if gently && !stop.is_draining() {
             match running.load(Ordering::Relaxed) {
                 0 => say("stopping".to_owned()),
                 tasks => {
-                    say(format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task")))
+                    say(format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task")));
                 }
             }
             stop.drain();

@@ -10,8 +10,11 @@
 //! - [`cache`]: the shared state, as traits.
 //! - [`rules`]: what every cache decides and says alike.
 //! - [`llm`]: the model, as a trait.
-//! - [`memory`]: the cache as it should behave, in plain collections.
+//! - [`memory`], [`faulty`]: the cache as it should behave, and one that fails on demand.
 //! - `conformance` (a feature): the kit that proves an implementation of a cache.
+
+#[macro_use]
+mod verbs;
 
 pub mod backoff;
 pub mod cache;
@@ -20,6 +23,7 @@ pub mod conformance;
 pub mod dag;
 pub mod diagnostic;
 pub mod event;
+pub mod faulty;
 pub mod goal;
 pub mod heartbeat;
 pub mod ids;

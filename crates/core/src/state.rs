@@ -605,8 +605,17 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
                 next.max_attempts = state.attempt.saturating_add((*more).max(1));
                 next.interruptions = 0;
             }
-            let reason = "a person asked for another try".to_owned();
-            Ok(told(next, Some((EventKind::TASK_READY, Some(reason)))))
+            // What still waits for a dependency is told to be tried again, not to be ready.
+            let (kind, reason) = if next.status == Ready {
+                (EventKind::TASK_READY, "a person asked for another try".to_owned())
+            } else {
+                let open = next.open;
+                (
+                    EventKind::TASK_RETRY,
+                    format!("a person asked for another try; {open} dependencies are open"),
+                )
+            };
+            Ok(told(next, Some((kind, Some(reason)))))
         }
 
         Move::Cancel { reason } => {

@@ -268,9 +268,56 @@ impl Output {
             log.flush().await?;
         }
         let bytes: Vec<u8> = self.tail.into();
-        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut text = without_escapes(&String::from_utf8_lossy(&bytes));
         // Text goes to terminals, stores and prompts: no escape sequences, no NUL.
         text.retain(|c| c == '\n' || c == '\t' || !c.is_control());
         Ok((text, self.written))
+    }
+}
+
+/// Text without the escape sequences of terminals, whole: without their first character alone, the
+/// colours of a tool would stand as `[31m` in every message.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter != '\u{1b}' {
+            plain.push(letter);
+            continue;
+        }
+        match letters.next_if(|next| matches!(next, ' '..='~')) {
+            // CSI: parameters, then one final byte.
+            Some('[') => {
+                while letters.next_if(|next| matches!(next, ' '..='?')).is_some() {}
+                letters.next_if(|next| matches!(next, '@'..='~'));
+            }
+            // OSC and its kin: up to BEL or ESC \, on one line.
+            Some(']' | 'P' | '^' | '_' | 'X') => {
+                while letters.next_if(|next| !matches!(next, '\u{7}' | '\u{1b}' | '\n')).is_some() {}
+                letters.next_if_eq(&'\u{7}');
+            }
+            _ => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod escapes {
+    use super::without_escapes;
+
+    #[test]
+    fn escape_sequences_go_whole_and_text_stays() {
+        for (written, plain) in [
+            ("\u{1b}[1;31mred\u{1b}[0m and [31m", "red and [31m"),
+            ("\u{1b}]0;title\u{7}text", "text"),
+            ("\u{1b}]8;;http://x\u{1b}\\link\u{1b}]8;;\u{1b}\\", "link"),
+            ("\u{1b}(Btext", "Btext"),
+            ("end\u{1b}", "end"),
+            ("\u{1b}]open\nnext", "\nnext"),
+            ("\u{1b}äöü", "äöü"),
+        ] {
+            assert_eq!(without_escapes(written), plain, "{written:?}");
+        }
     }
 }

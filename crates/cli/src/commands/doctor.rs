@@ -113,7 +113,7 @@ fn clock() -> Check {
 fn program(name: &'static str, get: &str) -> Check {
     match which(name) {
         Some(path) => Check::note(name, format!("{}; not built into this version yet", path.display())),
-        None => Check::note(name, "not installed; not built into this version yet").hint(get),
+        None => Check::note(name, format!("not installed (`{get}`); not built into this version yet")),
     }
 }
 
@@ -154,10 +154,17 @@ async fn store_check(context: &Context) -> Check {
         return Check::note(name, format!("{path}: nothing was run yet"));
     }
     let size = bytes(size_of(&context.store));
-    match store::open(&context.store, context.config.durability, &context.clock) {
-        Ok(cache) => match cache.goals().await {
-            Ok(goals) => Check::good(name, format!("{path}: {}, {size}", counted(goals.len(), "goal"))),
-            Err(error) => Check::failed(name, &CliError::from(error)),
+    match store::examine(&context.how("downbeat doctor")).await {
+        Ok(health) => match health.faults.first() {
+            None => {
+                let goals = counted(health.goals, "goal");
+                Check::good(name, format!("{path}: {goals}, {size}, sound, opened {} times", health.openings))
+            }
+            Some(first) => {
+                let faults = counted(health.faults.len(), "contradiction");
+                Check::bad(name, format!("{path}: {faults}, the first: {first}"))
+                    .hint("`downbeat run --fresh` starts over and keeps this store beside the new one")
+            }
         },
         Err(error) if error.kind == Kind::Busy => Check::note(name, format!("{} ({size})", error.message)),
         Err(error) => Check::failed(name, &error),

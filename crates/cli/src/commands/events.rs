@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::live::follow::{is_last, news, page};
 use crate::output::style::{BAD, BUSY, CARE, FAINT, GONE, GOOD, PLAIN, STRONG, paint};
-use crate::output::text::{clean, cut, pad, width};
+use crate::output::text::{clean, cut, width};
 use crate::output::time;
 
 /// Columns wider than this would push the rest off the screen.
@@ -21,7 +21,7 @@ const AGENT: usize = 18;
 
 /// Shows events, and waits for more if that is wanted.
 pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let mut seen = args.since.unwrap_or_default();
     // From the end without --since: all are read, and the newest kept.
     let newest = args.since.is_none();
@@ -157,19 +157,29 @@ fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut S
     if let Some(attempt) = event.what.attempt.filter(|attempt| *attempt > 1) {
         said = format!("(attempt {attempt}) {said}");
     }
-    let before = 6 + 2 + 12 + 2 + 16 + 2 + widths.0 + 2 + widths.1 + 2;
+    let before = 6 + 2 + 12 + 2 + 17 + 2 + widths.0 + 2 + widths.1 + 2;
     if let Some(most) = most {
         said = cut(&said, most.saturating_sub(before).max(20));
     }
-    let shown = format!(
-        "{}  {}  {}  {}  {}  {said}",
-        paint(FAINT, format!("{:>6}", event.seq)),
-        paint(FAINT, time::clock(event.at)),
-        paint(colour, pad(kind, 16)),
-        paint(STRONG, pad(&cut(&subject(event), TASK), widths.0)),
-        paint(FAINT, pad(&cut(&agent(event), AGENT), widths.1)),
-    );
-    text.push_str(shown.trim_end());
+    let subject = cut(&subject(event), TASK);
+    let agent = cut(&agent(event), AGENT);
+    let cells = [
+        (FAINT, format!("{:>6}", event.seq), 6),
+        (FAINT, time::clock(event.at), 12),
+        (colour, kind.to_owned(), 17),
+        (STRONG, subject, widths.0),
+        (FAINT, agent, widths.1),
+        (PLAIN, said, 0),
+    ];
+    // Blanks wait for what follows them, so that no line ends in any.
+    let mut blanks = String::new();
+    for (style, cell, least) in cells {
+        if !cell.is_empty() {
+            text.push_str(&std::mem::take(&mut blanks));
+            text.push_str(&paint(style, &cell));
+        }
+        blanks.push_str(&" ".repeat(least.saturating_sub(width(&cell)) + 2));
+    }
     text.push('\n');
 }
 

@@ -43,7 +43,7 @@ async fn stored(context: &Context) -> Result<Vec<(Arc<Dag>, Statuses)>, CliError
     if !context.store.exists() {
         return Ok(Vec::new());
     }
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let mut known = Vec::new();
     for goal in cache.goals().await? {
         let Some(dag) = cache.dag(&goal.id).await? else { continue };

@@ -21,24 +21,28 @@ use clap::error::ErrorKind;
 
 use crate::args::{Cli, Command, GoalCommand, TaskCommand};
 use crate::context::{Context, Flags, colour};
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::exit;
 use crate::logs::{self, Logs};
 use crate::output::Out;
+use crate::output::text::clean_block;
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            if std::env::args_os().any(|word| word == "--json") && error.use_stderr() {
-                Out::new(true, false, colour(None)).error(&refused(&error));
-                return ExitCode::from(exit::BAD_INPUT);
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                // That nobody reads the help is no error.
+                let _ = error.print();
+                return ExitCode::from(exit::COMPLETE);
             }
-            // Help and version are no errors; that nobody reads them is none either.
-            let _ = error.print();
-            let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return ExitCode::from(if is_answer { exit::COMPLETE } else { exit::BAD_INPUT });
+            if std::env::args_os().any(|word| word == "--json") {
+                Out::new(true, false, colour(None)).error(&usage(&error));
+            } else {
+                let _ = error.print();
+            }
+            return ExitCode::from(exit::BAD_INPUT);
         }
     };
     let color = cli.global.color.as_deref();
@@ -53,12 +57,13 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// What is wrong with the command line, for programs.
-fn refused(error: &clap::Error) -> CliError {
-    let said = error.render().to_string();
-    let mut parts = said.split("\n\n").map(str::trim);
-    let message = parts.next().unwrap_or_default();
-    let refused = CliError::bad_input(message.strip_prefix("error: ").unwrap_or(message));
-    parts.filter_map(|part| part.strip_prefix("tip: ")).fold(refused, CliError::hint)
+fn usage(error: &clap::Error) -> CliError {
+    let text = clean_block(&error.render().to_string());
+    let mut paragraphs = text.split("\n\n");
+    let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let hints = paragraphs.map(str::trim).filter(|hint| !hint.is_empty() && !hint.starts_with("For more"));
+    CliError { hints: hints.map(str::to_owned).collect(), ..CliError::new(Kind::BadInput, message) }
 }
 
 fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {

@@ -24,6 +24,9 @@ use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
 use crate::{exit, models, signals, store};
 
+/// What this process is, for others that want its store.
+const HOLDER: &str = "downbeat run";
+
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Run) -> Flags {
     vec![
@@ -51,9 +54,9 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     own_directory(context)?;
     if args.fresh {
-        start_over(context)?;
+        start_over(context).await?;
     }
-    let cache = store::open(&context.store, context.config.durability, &context.clock)?;
+    let cache = store::open(&context.how(HOLDER)).await?;
     if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
         return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
     }
@@ -62,8 +65,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
     signals::listen(&stop, &context.out, &running)?;
-    let goals = project.goals.iter().map(|goal| goal.id.clone()).collect();
-    let live = Live::new(&cache, &context.clock, &context.out, goals, &running).await?;
+    let live = Live::new(&cache, &context.clock, &context.out, &project, &running).await?;
     let ended = CancellationToken::new();
     let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
 
@@ -159,12 +161,12 @@ fn own_directory(context: &Context) -> Result<(), CliError> {
 }
 
 /// Moves the store aside, once it is known that nobody holds it.
-fn start_over(context: &Context) -> Result<(), CliError> {
+async fn start_over(context: &Context) -> Result<(), CliError> {
     if !context.store.exists() {
         return Ok(());
     }
     // Held for a moment: a run that goes on elsewhere keeps its store.
-    drop(store::open(&context.store, context.config.durability, &context.clock)?);
+    drop(store::open(&context.how(HOLDER)).await?);
     let previous = previous(&context.store);
     let failed =
         |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);

@@ -1,5 +1,6 @@
 //! `downbeat status`: what is going on, at a glance.
 
+use downbeat_core::cache::Liveness;
 use downbeat_core::goal::Counts;
 use downbeat_runtime::status::{self, Status};
 
@@ -12,8 +13,14 @@ use crate::output::time;
 
 /// Shows goals, agents and who orchestrates.
 pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
-    let status = status::status(cache.as_ref(), context.now()).await?;
+    let cache = context.open().await?;
+    let mut status = status::status(cache.as_ref(), context.now()).await?;
+    // One process at a time has this store, and now it is this one: whoever had it is gone, however
+    // lately it was heard.
+    status.orchestrator.present = false;
+    for agent in &mut status.agents {
+        agent.liveness = Liveness::Dead;
+    }
     if context.out.is_json() {
         return context.out.value(&status);
     }

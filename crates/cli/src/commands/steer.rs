@@ -10,7 +10,7 @@ use crate::output::text::clean;
 
 /// Tries a task again.
 pub(crate) async fn retry(task: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let task = context.task(cache.as_ref(), task).await?;
     steer(cache.as_ref(), Directive::Retry { task }, context).await?;
     carry_on(context)
@@ -18,42 +18,42 @@ pub(crate) async fn retry(task: &str, context: &Context) -> Result<(), CliError>
 
 /// Calls a task off.
 pub(crate) async fn cancel(task: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let task = context.task(cache.as_ref(), task).await?;
     steer(cache.as_ref(), Directive::Cancel { task }, context).await
 }
 
 /// Calls every unfinished task of a goal off.
 pub(crate) async fn cancel_goal(goal: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let goal = context.goal(cache.as_ref(), goal).await?;
     steer(cache.as_ref(), Directive::CancelGoal { goal }, context).await
 }
 
 /// Lets an agent take no more tasks.
 pub(crate) async fn pause(agent: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let agent = context.agent(cache.as_ref(), agent).await?;
     steer(cache.as_ref(), Directive::Pause { agent }, context).await
 }
 
 /// Lets an agent take tasks again.
 pub(crate) async fn resume(agent: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let agent = context.agent(cache.as_ref(), agent).await?;
     steer(cache.as_ref(), Directive::Resume { agent }, context).await
 }
 
 /// Takes a task from its agent.
 pub(crate) async fn drop_task(task: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let task = context.task(cache.as_ref(), task).await?;
     steer(cache.as_ref(), Directive::DropTask { task }, context).await
 }
 
 /// Changes a task's priority.
 pub(crate) async fn elevate(task: &str, priority: u32, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let task = context.task(cache.as_ref(), task).await?;
     steer(cache.as_ref(), Directive::Elevate { task, priority }, context).await
 }

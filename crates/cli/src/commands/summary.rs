@@ -51,7 +51,7 @@ fn print_goal(context: &Context, report: &GoalReport) -> Result<(), CliError> {
         paint(colour, report.goal.status)
     ))?;
     context.out.text(&table(report).render(2, context.out.width()))?;
-    context.out.line(totals(report))?;
+    context.out.text(&totals(report))?;
     let bad: Vec<&Task> = report
         .tasks
         .iter()
@@ -97,39 +97,46 @@ fn table(report: &GoalReport) -> Table {
     table
 }
 
-/// `7 of 8 tasks done, 1 failed · 3.1s, 9.2s of work · 3.0x by working in parallel · 12 model calls …`.
+/// ```text
+/// 7 of 8 tasks done · 1 failed
+/// 9.2s of work in 3.1s · 3.0× in parallel · 2 retries · 12 model calls · 3,400 tokens · $0.0200
+/// ```
 fn totals(report: &GoalReport) -> String {
     let counts = &report.goal.counts;
     let mut parts = vec![format!("{} of {} done", thousands(counts.done), count(counts.total(), "task"))];
     for (number, what, colour) in [
         (counts.failed, "failed", BAD),
         (counts.cancelled, "cancelled", style::GONE),
+        (counts.running, "running", style::BUSY),
+        (counts.ready, "ready", PLAIN),
         (counts.blocked, "blocked", CARE),
     ] {
         if number > 0 {
             parts.push(paint(colour, format!("{} {what}", thousands(number))));
         }
     }
+    let mut more = Vec::new();
     if !report.worked.is_zero() {
-        parts.push(format!("{} of work in {}", time::span(report.worked), time::span(report.span)));
+        more.push(format!("{} of work in {}", time::span(report.worked), time::span(report.span)));
         let speed = report.worked.as_secs_f64() / report.span.as_secs_f64().max(0.001);
         if speed >= 1.15 {
-            parts.push(paint(GOOD, format!("{speed:.1}× in parallel")));
+            more.push(paint(GOOD, format!("{speed:.1}× in parallel")));
         }
     }
-    let extra = report.attempts.saturating_sub(counts.done + counts.failed);
-    if extra > 0 {
-        parts.push(paint(CARE, count(extra, "extra attempt")));
+    let retries: u64 = report.tasks.iter().map(|task| u64::from(task.state.attempt.saturating_sub(1))).sum();
+    if retries > 0 {
+        more.push(paint(CARE, count(retries, "retry").replace("retrys", "retries")));
     }
     let usage = report.goal.usage;
     if usage.calls > 0 {
-        parts.push(count(usage.calls, "model call"));
-        parts.push(format!("{} tokens", thousands(usage.tokens())));
+        more.push(count(usage.calls, "model call"));
+        more.push(format!("{} tokens", thousands(usage.tokens())));
         if usage.cost_micros > 0 {
-            parts.push(format!("${:.4}", usage.cost_usd()));
+            more.push(format!("${:.4}", usage.cost_usd()));
         }
     }
-    format!("  {}", parts.join(&paint(FAINT, " · ")))
+    let joined = |parts: &[String]| format!("  {}\n", parts.join(&paint(FAINT, " · ")));
+    if more.is_empty() { joined(&parts) } else { joined(&parts) + &joined(&more) }
 }
 
 /// Why a task is not done, and what to type next.

@@ -16,7 +16,7 @@ use crate::output::{time, view};
 
 /// Shows what a task is, where it stands and every attempt.
 pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let id = context.task(cache.as_ref(), text).await?;
     let detail = cache.task(&id).await?;
     let detail = detail.ok_or(downbeat_core::cache::CacheError::TaskNotFound { task: id.clone() })?;
@@ -73,7 +73,9 @@ pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> 
     block(context, "summary", state.summary.as_deref())?;
     if let Some(failure) = state.last_error.as_ref().filter(|_| state.status != TaskStatus::Done) {
         block(context, "last error", Some(&failure.message))?;
-        block(context, "its output", failure.detail.as_deref())?;
+        // The message quotes the last line: one line of output is told already.
+        let detail = failure.detail.as_deref().filter(|detail| !failure.message.contains(detail.trim()));
+        block(context, "its output", detail)?;
     }
     attempts(context, &detail, &shown)
 }
@@ -137,7 +139,7 @@ fn attempts(
 
 /// Lists tasks in the order of their plan.
 pub(crate) async fn list(args: &args::TaskList, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let goals = match &args.goal {
         Some(text) => vec![context.goal(cache.as_ref(), text).await?],
         None => cache.goals().await?.into_iter().map(|goal| goal.id).collect(),

@@ -9,7 +9,7 @@ use crate::output::text::clean;
 
 /// Shows why a task stands where it does.
 pub(crate) async fn why(text: &str, context: &Context) -> Result<(), CliError> {
-    let cache = context.open()?;
+    let cache = context.open().await?;
     let id = context.task(cache.as_ref(), text).await?;
     let why = why::why(cache.as_ref(), &id, context.now()).await?;
     if context.out.is_json() {

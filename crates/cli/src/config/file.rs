@@ -13,6 +13,8 @@ const MAX_BYTES: u64 = 256 * 1024;
 /// A value as it stands in the file.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
+    /// Where its key stands.
+    pub(super) key: Range<usize>,
     /// The value as text: what the other places would say.
     pub(super) value: Raw,
     /// Where it stands.
@@ -46,7 +48,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
 }
 
 /// The keys of the file, and what cannot be one.
-pub(super) fn parse(source: &Source) -> (BTreeMap<String, (Range<usize>, Entry)>, Vec<Diagnostic>) {
+pub(super) fn parse(source: &Source) -> (BTreeMap<String, Entry>, Vec<Diagnostic>) {
     let mut entries = BTreeMap::new();
     let mut faults = Vec::new();
     let (table, errors) = DeTable::parse_recoverable(&source.text);
@@ -63,7 +65,10 @@ pub(super) fn parse(source: &Source) -> (BTreeMap<String, (Range<usize>, Entry)>
                 let other = values.iter().find(|value| value.get_ref().as_str().is_none());
                 match other {
                     None => Ok(Raw::Many(
-                        values.iter().filter_map(|value| value.get_ref().as_str().map(str::to_owned)).collect(),
+                        values
+                            .iter()
+                            .filter_map(|value| value.get_ref().as_str().map(str::to_owned))
+                            .collect(),
                     )),
                     Some(other) => Err(Diagnostic::error(
                         other.span(),
@@ -71,16 +76,20 @@ pub(super) fn parse(source: &Source) -> (BTreeMap<String, (Range<usize>, Entry)>
                     )),
                 }
             }
-            DeValue::Table(_) => Err(Diagnostic::error(span.clone(), format!("`{}` is a table", key.get_ref()))
-                .help("settings are keys with values, and stand in no table")),
+            DeValue::Table(_) => {
+                Err(Diagnostic::error(span.clone(), format!("`{}` is a table", key.get_ref()))
+                    .help("settings are keys with values, and stand in no table"))
+            }
             DeValue::String(text) => Ok(Raw::One(text.to_string())),
-            DeValue::Integer(number) if number.radix() == 10 => Ok(Raw::One(number.as_str().replace('_', ""))),
+            DeValue::Integer(number) if number.radix() == 10 => {
+                Ok(Raw::One(number.as_str().replace('_', "")))
+            }
             // What it is not good for is said as it is written.
             _ => Ok(Raw::One(source.text.get(span.clone()).unwrap_or_default().to_owned())),
         };
         match read {
             Ok(value) => {
-                entries.insert(key.get_ref().to_string(), (key.span(), Entry { value, span }));
+                entries.insert(key.get_ref().to_string(), Entry { key: key.span(), value, span });
             }
             Err(fault) => faults.push(fault),
         }
@@ -96,7 +105,8 @@ fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
     if said == "duplicate key" {
         return Diagnostic::error(span, format!("`{written}` is given twice"));
     }
-    let missing = text.get(span.start..).is_some_and(|rest| rest.starts_with(['\n', '\r']) || rest.is_empty());
+    let missing =
+        text.get(span.start..).is_some_and(|rest| rest.starts_with(['\n', '\r']) || rest.is_empty());
     if said.starts_with("string values must be quoted") {
         return if missing {
             Diagnostic::error(span, "a value is missing")

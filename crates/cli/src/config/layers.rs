@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
@@ -32,7 +32,7 @@ const OTHERS: [&str; 11] = [
 pub(super) struct Layers<'a> {
     sources: &'a Sources,
     file: Option<Source>,
-    entries: BTreeMap<String, (Range<usize>, Entry)>,
+    entries: BTreeMap<String, Entry>,
     /// The environment that settings are read from.
     environment: BTreeMap<&'a str, &'a str>,
     known: BTreeSet<&'static str>,
@@ -91,7 +91,7 @@ impl<'a> Layers<'a> {
                 return self.take(read(&raw), Origin::Environment(name.to_owned()));
             }
         }
-        let (_, entry) = self.entries.get(key)?;
+        let entry = self.entries.get(key)?;
         let source = self.file.as_ref()?;
         let line = source.position(entry.span.start).line;
         match read(&entry.value) {
@@ -188,7 +188,9 @@ impl<'a> Layers<'a> {
     pub(super) fn bytes(&mut self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64 {
         let found = self.nearest(key, &[], |raw| parse::bytes(one(raw)?, &bounds));
         let (size, origin) = found.unwrap_or((default, Origin::Default));
-        self.show(key, size, origin);
+        let mebibyte = 1 << 20;
+        let text = if size % mebibyte == 0 { format!("{}MiB", size / mebibyte) } else { size.to_string() };
+        self.show(key, text, origin);
         size
     }
 
@@ -255,7 +257,7 @@ impl<'a> Layers<'a> {
     pub(super) fn fault(&mut self, key: &'static str, reason: &str) {
         let origin = self.shown.iter().find(|shown| shown.key == key).map(|shown| shown.origin.clone());
         match (origin, self.entries.get(key)) {
-            (Some(Origin::File(..)), Some((_, entry))) => {
+            (Some(Origin::File(..)), Some(entry)) => {
                 self.in_file.push(Diagnostic::error(entry.span.clone(), format!("`{key}` {reason}")));
             }
             (Some(Origin::Default) | None, _) => self.elsewhere.push(format!("`{key}` {reason}")),
@@ -265,11 +267,11 @@ impl<'a> Layers<'a> {
 
     /// What was read and what is probably not intended, or all faults.
     pub(super) fn finish(mut self) -> Result<(Vec<Shown>, Vec<String>), CliError> {
-        for (key, (span, _)) in &self.entries {
+        for (key, entry) in &self.entries {
             if self.known.contains(key.as_str()) {
                 continue;
             }
-            let mut fault = Diagnostic::error(span.clone(), format!("`{key}` is not a setting"));
+            let mut fault = Diagnostic::error(entry.key.clone(), format!("`{key}` is not a setting"));
             fault = match text::nearest(key, self.known.iter().copied()) {
                 Some(near) => fault.help(format!("is it `{near}`?")),
                 None => fault.help("`downbeat doctor` lists the settings"),

@@ -71,8 +71,12 @@ fn all_faults_are_told_at_once_with_their_places() {
     let environment = [("MAX_RETRIES", "-1"), ("DOWNBEAT_KEEP_RUNNING", "maybe")];
     let error = sources(&[("max_agents", "0")], &environment, Some(file)).config().unwrap_err();
     let elsewhere: Vec<&str> = error.message.lines().collect();
-    assert_eq!(elsewhere.len(), 3, "{}", error.message);
-    assert!(elsewhere[0].starts_with("--max-agents must be a whole number from 1 to 10000"), "{elsewhere:?}");
+    assert_eq!(elsewhere.len(), 4, "{}", error.message);
+    assert_eq!(elsewhere[0], "3 settings are wrong:");
+    assert!(
+        elsewhere[1].starts_with("  --max-agents must be a whole number from 1 to 10000"),
+        "{elsewhere:?}"
+    );
     assert!(
         error.message.contains("$MAX_RETRIES must") && error.message.contains("$DOWNBEAT_KEEP_RUNNING must")
     );

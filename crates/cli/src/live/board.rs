@@ -52,6 +52,17 @@ pub(super) struct Idle {
     pub(super) tasks: usize,
 }
 
+impl Idle {
+    /// What it does, when it has no task.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self { silent: true, .. } => "silent",
+            Self { paused: true, .. } => "paused",
+            Self { .. } => "idle",
+        }
+    }
+}
+
 /// A task that runs.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -118,6 +129,11 @@ impl Board {
             self.count(before.map(|known| known.status), Some(task.state.status));
             self.total = self.tasks.len();
         }
+    }
+
+    /// Makes room for the name of an agent that will come.
+    pub(crate) fn expect(&mut self, agent: &AgentName) {
+        self.agent_width = self.agent_width.max(text::width(agent.as_str()));
     }
 
     /// What a task is.
@@ -261,7 +277,13 @@ impl Board {
         self.agent_width = self.agent_width.max(text::width(agent.as_str()));
         self.agents.entry(agent.clone()).or_default().tasks += 1;
         let attempt = event.what.attempt.unwrap_or(1);
-        let running = Running { agent, phase: Phase::Assigned, attempt, progress: None };
+        // What an agent does first; it tells its later phases itself, though for one task at a time.
+        let phase = match self.node(task) {
+            Some(node) if node.run.is_some() => Phase::Executing,
+            Some(_) => Phase::Reasoning,
+            None => Phase::Assigned,
+        };
+        let running = Running { agent, phase, attempt, progress: None };
         self.running.insert((event.at, task.clone()), running);
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, Read, Topic, events_stream};
 use downbeat_core::event::Event;
-use downbeat_core::ids::GoalId;
 use downbeat_core::time::{Clock, Timestamp};
+use downbeat_runtime::load::Project;
 use downbeat_runtime::report::all_tasks;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, How, News};
 use super::{frame, lines};
 use crate::output::Out;
+use crate::output::terminal::NoEcho;
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
@@ -55,6 +56,8 @@ pub(crate) struct Live {
     out: Out,
     board: Board,
     view: Option<ProgressBar>,
+    /// Restores the terminal when the view ends.
+    _echo: Option<NoEcho>,
     running: Arc<AtomicUsize>,
     began: Timestamp,
     turn: usize,
@@ -71,14 +74,17 @@ impl Live {
         cache: &Arc<dyn Cache>,
         clock: &Arc<dyn Clock>,
         out: &Out,
-        goals: Vec<GoalId>,
+        project: &Project,
         running: &Arc<AtomicUsize>,
     ) -> Result<Self, CacheError> {
         let seen = newest(cache.as_ref()).await?;
         let mut board = Board::default();
-        for goal in goals {
-            if cache.goal(&goal).await?.is_some() {
-                board.know(&all_tasks(cache.as_ref(), &goal).await?);
+        for agent in &project.agents {
+            board.expect(&agent.spec.name.value);
+        }
+        for goal in &project.goals {
+            if cache.goal(&goal.id).await?.is_some() {
+                board.know(&all_tasks(cache.as_ref(), &goal.id).await?);
             }
         }
         let view = out.can_redraw().then(|| {
@@ -90,12 +96,14 @@ impl Live {
             view
         });
         out.draw_below(view.clone());
+        let echo = view.as_ref().and_then(|_| NoEcho::begin());
         Ok(Self {
             cache: Arc::clone(cache),
             clock: Arc::clone(clock),
             out: out.clone(),
             board,
             view,
+            _echo: echo,
             running: Arc::clone(running),
             began: clock.now(),
             turn: 0,

@@ -65,13 +65,8 @@ pub(crate) fn frame(
 /// `idle: a, b · paused: c`.
 fn idle(board: &Board) -> String {
     let mut parts = Vec::new();
-    let kinds: [(&str, fn(bool, bool) -> bool); 3] = [
-        ("idle", |paused, silent| !paused && !silent),
-        ("paused", |paused, silent| paused && !silent),
-        ("silent", |_, silent| silent),
-    ];
-    for (what, is) in kinds {
-        let of_kind = board.agents.iter().filter(|(_, row)| row.tasks == 0 && is(row.paused, row.silent));
+    for what in ["idle", "paused", "silent"] {
+        let of_kind = board.agents.iter().filter(|(_, row)| row.tasks == 0 && row.word() == what);
         let names: Vec<&str> = of_kind.map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {
             parts.push(format!("{what}: {}", names.join(", ")));

@@ -44,23 +44,34 @@ pub(crate) fn line(
             let room = most.map_or(usize::MAX, |most| most.saturating_sub(before).max(20));
             let title = board.node(task).map(|node| clean(&node.title)).unwrap_or_default();
             let reason = clean(reason);
+            let mut below = String::new();
             let said = match how {
                 How::Done => done(&title, artifacts, room),
                 How::Retry { wait } => {
                     let attempt = attempt.map_or_else(String::new, |attempt| format!("attempt {attempt} "));
                     let next = match wait {
-                        Some(wait) => format!("; next in {}", time::span(*wait)),
-                        None => "; next at once".to_owned(),
+                        Some(wait) => format!("next in {}", time::span(*wait)),
+                        None => "next at once".to_owned(),
                     };
-                    let head = format!("{attempt}failed: ");
-                    let most = room.saturating_sub(width(&head) + width(&next));
-                    format!("{head}{}{}", cut(&reason, most.max(16)), paint(CARE, next))
+                    let whole = format!("{attempt}failed: {reason}; ");
+                    if width(&whole) + width(&next) <= room {
+                        format!("{whole}{}", paint(CARE, next))
+                    } else {
+                        below = reason;
+                        format!("{attempt}failed; {}", paint(CARE, next))
+                    }
                 }
-                How::Failed => paint(BAD, cut(&reason, room)),
+                How::Failed if width(&reason) > room => {
+                    below = reason;
+                    paint(BAD, "failed")
+                }
+                How::Failed => paint(BAD, reason),
                 How::Cancelled | How::Back => paint(style, cut(&reason, room)),
             };
+            // Why something failed is worth more than one line.
+            let below = if below.is_empty() { below } else { format!("\n{}", wrapped(&below, most)) };
             Some(format!(
-                "  {} {}  {}  {}  {said}",
+                "  {} {}  {}  {}  {said}{below}",
                 paint(style, mark),
                 paint(STRONG, id),
                 paint(PLAIN, format!("{took:>7}")),
@@ -79,4 +90,30 @@ fn done(title: &str, artifacts: &[Artifact], room: usize) -> String {
     let files = cut(&files, (room / 2).max(16));
     let title = cut(title, room.saturating_sub(width(&files)).max(8));
     if files.is_empty() { title } else { format!("{title}{}", paint(FAINT, files)) }
+}
+
+/// A text below a task's line, in at most three lines.
+fn wrapped(text: &str, most: Option<usize>) -> String {
+    const INDENT: &str = "    ";
+    let most = most.unwrap_or(100).saturating_sub(INDENT.len()).max(20);
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let word = cut(word, most);
+        if !line.is_empty() && width(&line) + 1 + width(&word) > most {
+            if lines.len() == 2 {
+                line = format!("{} …", cut(&line, most - 2).trim_end_matches('…'));
+                break;
+            }
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    let lines: Vec<String> =
+        lines.into_iter().map(|line| format!("{INDENT}{}", paint(FAINT, line))).collect();
+    lines.join("\n")
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod view;

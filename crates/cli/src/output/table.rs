@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_cuts_what_may_be_cut() {
         let text = anstream::adapter::strip_str(&table().render(0, Some(30))).to_string();
-        assert!(text.contains("a title that ta…\n"), "{text}");
+        assert!(text.contains("a title that take…\n"), "{text}");
         assert!(text.lines().all(|line| width(line) <= 30), "{text}");
         let text = table().render(0, Some(5));
         assert!(text.contains("a title tha…\n"), "{text}");

@@ -85,10 +85,10 @@ pub fn release() -> Outcome {
     Outcome::Release { reason: "not now".to_owned() }
 }
 
-/// A DAG as it is drawn: tasks between `;`, each `id: dependencies… !priority @capability xattempts`.
+/// A DAG as it is drawn: tasks between `;`, each `id: dependencies… !priority @capability *attempts`.
 ///
 /// ```text
-/// a; b: a; c: a !5; d: b c @shell x3
+/// a; b: a; c: a !5; d: b c @shell *3
 /// ```
 pub fn draw(goal: &str, drawing: &str) -> Arc<Dag> {
     let mut draft = Draft { goal_id: goal.to_owned(), ..Draft::default() };
@@ -358,12 +358,10 @@ pub fn note(text: &str) {
 }
 
 /// Asserts that a call was refused, and how.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! conformance_refused {
+macro_rules! refused {
     ($result:expr, $pattern:pat $(if $guard:expr)?) => {{
         let result = $result;
         assert!(matches!(&result, Err($pattern) $(if $guard)?), "{result:?}");
     }};
 }
-pub(crate) use conformance_refused as refused;
+pub(crate) use refused;

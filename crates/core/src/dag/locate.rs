@@ -36,7 +36,9 @@ impl DagError {
         let mut all: Vec<Diagnostic> = Vec::with_capacity(self.faults.len());
         for ((fault, target), first) in self.faults.iter().zip(&targets).zip(&firsts) {
             let span = match &fault.kind {
-                FaultKind::Syntax { line, column, .. } => character(json, *line, *column),
+                FaultKind::Syntax { line, column, message } => {
+                    repeated(json, message, character(json, *line, *column))
+                }
                 kind => span(kind, target, &places).unwrap_or(0..0),
             };
             let message = match &fault.kind {
@@ -88,6 +90,15 @@ fn ancestors(pointer: &str) -> impl Iterator<Item = &str> {
 /// A key as it stands in a pointer.
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// The key that comes twice, if that is the slip: the parser stops behind its value.
+fn repeated(json: &str, message: &str, slip: Range<usize>) -> Range<usize> {
+    let key = message.strip_prefix("duplicate key `").and_then(|rest| rest.strip_suffix('`'));
+    let quoted = key.map(|key| format!("\"{key}\""));
+    let before = json.get(..slip.start).unwrap_or_default();
+    let at = quoted.and_then(|quoted| before.rfind(&quoted).map(|at| at..at + quoted.len()));
+    at.unwrap_or(slip)
 }
 
 /// The character at a line and a column in bytes, both from 1; the last that is no blank at the end.
@@ -271,11 +282,14 @@ mod tests {
 
     #[test]
     fn a_broken_text_is_read_as_far_as_it_goes() {
-        for json in ["{\"a\": [1, 2", "{\"a\": [1, 2}", "{\"a\": [1, 2,,", "{\"a\": [1, 2, \"", "{\"a\": [1, 2 :"] {
+        for json in
+            ["{\"a\": [1, 2", "{\"a\": [1, 2}", "{\"a\": [1, 2,,", "{\"a\": [1, 2, \"", "{\"a\": [1, 2 :"]
+        {
             assert_eq!(at(json, "/a/1").map(|(_, value)| value), Some("2"), "{json}");
         }
         assert_eq!(at("{\"a\": [1, {\"b\"", "/a/1"), Some(("", "{\"b\"")));
-        for json in ["", "   ", "{", "}", "[", ",", ":", "\"", "{\"a\"", "{a:1}", "{\"\\q\": 1}", "\u{feff}"] {
+        for json in ["", "   ", "{", "}", "[", ",", ":", "\"", "{\"a\"", "{a:1}", "{\"\\q\": 1}", "\u{feff}"]
+        {
             assert_eq!(at(json, "/a"), None, "{json}");
         }
     }
@@ -294,7 +308,10 @@ mod tests {
     #[test]
     fn depth_and_length_are_no_danger() {
         let deep = format!("{}1{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
-        assert_eq!(at(&deep, &"/0".repeat(MAX_DEPTH - 1)).map(|(_, value)| value.len()), Some(deep.len() - 127));
+        assert_eq!(
+            at(&deep, &"/0".repeat(MAX_DEPTH - 1)).map(|(_, value)| value.len()),
+            Some(deep.len() - 127)
+        );
         assert_eq!(at(&deep, &"/0".repeat(MAX_DEPTH)), None);
         let long = format!("[{}7]", "{\"a\": [1, 2, 3]}, ".repeat(100_000));
         assert_eq!(at(&long, "/100000"), Some(("", "7")));
@@ -317,15 +334,21 @@ mod tests {
             ("\"\"", "the title must not be empty "),
             ("\"b\"", "no task is called `b` "),
         ];
-        let shown: Vec<(&str, &str)> = shown.iter().map(|(text, message)| (*text, message.as_str())).collect();
+        let shown: Vec<(&str, &str)> =
+            shown.iter().map(|(text, message)| (*text, message.as_str())).collect();
         assert_eq!(shown, expected);
     }
 
     #[test]
     fn a_slip_of_syntax_has_a_character() {
-        for (json, character) in
-            [("[1 2]", "2"), ("{\"a\": 1,\n", ","), ("", ""), ("[1,\n\n  é]", "é"), ("{\"a\": \"b", "b")]
-        {
+        for (json, character) in [
+            ("[1 2]", "2"),
+            ("{\"a\": 1,\n", ","),
+            ("", ""),
+            ("[1,\n\n  é]", "é"),
+            ("{\"a\": \"b", "b"),
+            ("{\"a\": 1, \"a\": 2}", "\"a\""),
+        ] {
             let error = super::super::parse(json).unwrap_err();
             let all = error.diagnostics(json);
             assert_eq!(&json[all[0].span.clone()], character, "{json} {all:?}");
