@@ -78,7 +78,10 @@ impl<'a> Layers<'a> {
     ) -> Option<(T, Origin)> {
         self.known.insert(key);
         if let Some(text) = self.sources.flags.get(key) {
-            let flag = format!("--{}", key.replace('_', "-"));
+            let flag = match key {
+                "task_timeout" => "--timeout".to_owned(),
+                key => format!("--{}", key.replace('_', "-")),
+            };
             return self.take(read(&Raw::One(text.clone())), Origin::Flag(flag));
         }
         let own = format!("DOWNBEAT_{}", key.to_ascii_uppercase());
@@ -230,7 +233,11 @@ impl<'a> Layers<'a> {
                 let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
                 let near = nearest(&text, choices.iter().map(|(name, _)| *name));
                 let near = near.map(|name| format!("; is it `{name}`?")).unwrap_or_default();
-                format!("must be {}, and is `{text}`{near}", names.join(" or "))
+                let names = match names.split_last() {
+                    Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+                    _ => names.join(""),
+                };
+                format!("must be {names}, and is `{text}`{near}")
             })
         });
         match found {
@@ -280,11 +287,20 @@ impl<'a> Layers<'a> {
             Some(source) if !self.in_file.is_empty() => vec![Report { source, diagnostics: self.in_file }],
             _ => Vec::new(),
         };
-        if self.elsewhere.is_empty() {
-            return Err(CliError::faults(reports));
+        let mut error = match self.elsewhere.as_slice() {
+            [] => CliError::faults(reports),
+            [fault] => CliError { reports, ..CliError::new(Kind::BadInput, fault) },
+            faults => {
+                let message = format!("{} settings are wrong:\n  {}", faults.len(), faults.join("\n  "));
+                CliError { reports, ..CliError::new(Kind::BadInput, message) }
+            }
+        };
+        // A variable that nobody reads may be the reason for all of it.
+        error.hints.extend(warnings);
+        if !self.elsewhere.is_empty() {
+            error = error.hint("`downbeat doctor` shows every setting and where it comes from");
         }
-        Err(CliError { reports, ..CliError::new(Kind::BadInput, self.elsewhere.join("\n")) }
-            .hint("`downbeat doctor` shows every setting and where it comes from"))
+        Err(error)
     }
 
     /// Variables that look like settings and are none.

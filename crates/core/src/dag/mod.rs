@@ -14,6 +14,7 @@ pub mod export;
 mod fault;
 mod json;
 pub mod limits;
+mod locate;
 mod read;
 mod schema;
 mod validate;
