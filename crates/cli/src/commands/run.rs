@@ -47,6 +47,10 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let beside_view = context.out.can_redraw() && context.config.log_level.is_none();
     start_logs(context, &project, beside_view);
     let models = models::of(&project, context.config.llm.as_deref())?;
+    let (declared, limit) = (project.agents.len(), context.config.settings.max_agents);
+    if declared > limit {
+        return Err(refused(RunError::TooManyAgents { declared, limit }, context));
+    }
 
     own_directory(context)?;
     if args.fresh {
@@ -108,6 +112,9 @@ fn code_of(report: &RunReport) -> u8 {
 pub(crate) fn load(context: &Context) -> Result<Project, CliError> {
     let path = &context.place.instructions;
     if !path.exists() {
+        if path.is_symlink() {
+            return Err(CliError::bad_input(format!("{} is a link to nothing", path.display())));
+        }
         let error = CliError::bad_input(format!("no such file: {}", path.display()));
         return Err(error.hint("`downbeat init` writes an example that runs without any model"));
     }
