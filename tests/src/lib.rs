@@ -184,7 +184,7 @@ impl Project {
     /// The events cannot be read.
     pub fn events(&self) -> Vec<Event> {
         let ran = self.downbeat(&["events", "--json"]).code(0);
-        ran.stdout.lines().map(|line| Event::read(line)).collect()
+        ran.stdout.lines().map(Event::read).collect()
     }
 
     /// `downbeat task show`.

@@ -1,5 +1,5 @@
 //! What a run does with each kind of project, task and failure.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

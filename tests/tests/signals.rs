@@ -1,5 +1,5 @@
 //! How a run is stopped: gently, at once, and by force.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use std::io::Write as _;
 use std::time::Duration;
