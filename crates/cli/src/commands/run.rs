@@ -173,8 +173,13 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
     if !context.store.exists() {
         return Ok(());
     }
-    // Held for a moment: a run that goes on elsewhere keeps its store.
-    drop(store::open(&context.how(HOLDER)).await?);
+    // Held for a moment: a run that goes on elsewhere keeps its store. One that nobody can open is moved
+    // all the same: there is no other way on from it.
+    match store::open(&context.how(HOLDER)).await {
+        Ok(held) => drop(held),
+        Err(error) if error.kind == Kind::Busy => return Err(error),
+        Err(error) => context.out.warning(&error.message),
+    }
     let previous = previous(&context.store);
     let failed =
         |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);
