@@ -138,7 +138,8 @@ fn a_signal_while_nothing_runs_stops_at_once() {
     let mut run = Running::start(command);
     run.wait_for("next in");
     run.signal(Signal::SIGINT);
-    run.wait_within(SOON).code(4).says(&["stopping"]);
+    // What it says depends on whether the view has heard of the failure yet.
+    run.wait_within(SOON).code(4);
     let why = project.json(&["why", "a"]);
     assert_eq!(why["causes"][0]["kind"], "backoff");
 }
