@@ -50,7 +50,7 @@ fn dag_files() {
 
 #[test]
 fn command_line() {
-    check("cli", 35);
+    check("cli", 34);
 }
 
 #[test]
