@@ -1,5 +1,7 @@
 //! One measured figure, as programs and people read it.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -30,6 +32,10 @@ pub(crate) struct Line {
     pub bytes_per_task: Option<f64>,
     /// Flushes to the disk.
     pub flushes: Option<u64>,
+    /// Share of one core, where a process is watched.
+    pub cpu_share: Option<f64>,
+    /// Resident memory in bytes, where a process is watched.
+    pub resident_bytes: Option<f64>,
 }
 
 impl Line {
@@ -50,7 +56,17 @@ pub(crate) fn print_json(line: &Line) -> Result<()> {
 
 #[expect(clippy::print_stderr, reason = "this is where the program prints")]
 pub(crate) fn print_progress(line: &Line) {
-    eprintln!("{} on {}, {} tasks: {}/s", line.case, line.cache, line.tasks, figure(Some(line.per_second)));
+    let mut said = format!("{} on {}, {} tasks:", line.case, line.cache, line.tasks);
+    if line.per_second > 0.0 {
+        let _ = write!(said, " {}/s", figure(Some(line.per_second)));
+    }
+    if let Some(p50) = line.p50_us {
+        let _ = write!(said, " p50 {} µs", figure(Some(p50)));
+    }
+    if let (Some(cpu), Some(bytes)) = (line.cpu_share, line.resident_bytes) {
+        let _ = write!(said, " {:.2} % of a core, {:.1} MB", cpu * 100.0, bytes / 1e6);
+    }
+    eprintln!("{said}");
 }
 
 #[expect(clippy::print_stdout, reason = "this is where the program prints")]

@@ -3,6 +3,7 @@
 mod chain;
 mod drain;
 mod layered;
+mod program;
 
 use std::path::Path;
 
@@ -20,10 +21,12 @@ pub(crate) enum Case {
     Chain,
     /// Ten layers of a hundred tasks.
     Layered,
+    /// The `downbeat` command beside this one: its start, and what it costs while it waits.
+    Program,
 }
 
 impl Case {
-    pub(crate) const ALL: &'static [Self] = &[Self::Drain, Self::Chain, Self::Layered];
+    pub(crate) const ALL: &'static [Self] = &[Self::Drain, Self::Chain, Self::Layered, Self::Program];
 
     pub(crate) async fn run(
         self,
@@ -36,6 +39,7 @@ impl Case {
             Self::Drain => drain::run(directory, sizes, agents).await,
             Self::Chain => chain::run(directory, if quick { 300 } else { 1_000 }).await,
             Self::Layered => layered::run(directory, agents).await,
+            Self::Program => program::run(directory, if quick { 5 } else { 20 }),
         }
     }
 }

@@ -10,6 +10,7 @@ mod cache;
 mod holder;
 mod layout;
 mod open;
+mod redo;
 mod signals;
 mod stats;
 mod step;

@@ -103,7 +103,7 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
     txn.set_number(&Key::Schema, SCHEMA);
     txn.set_number(&Key::Epoch, epoch);
     let writes = txn.into_writes().into_layer();
-    store.write(writes).and_then(|()| store.flush()).and_then(|()| store.sync()).map_err(failed)?;
+    store.write(&writes).and_then(|()| store.flush()).and_then(|()| store.sync()).map_err(failed)?;
 
     let holder = HolderFile::own(&options.holder, options.clock.now());
     if let Err(error) = holder.write(&options.path) {
@@ -143,7 +143,7 @@ mod tests {
         let mut txn = Txn::new(&store, &nothing);
         txn.set_number(&Key::Schema, SCHEMA + 1);
         let writes = txn.into_writes().into_layer();
-        store.write(writes).unwrap();
+        store.write(&writes).unwrap();
         store.close();
         for _ in 0..2 {
             let error = open(&options(directory.path())).unwrap_err();

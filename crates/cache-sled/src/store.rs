@@ -16,10 +16,17 @@ use downbeat_core::cache::CacheError;
 use sled::IVec;
 
 use crate::layout::{Key, may_be_large};
+use crate::redo::Redo;
 use crate::txn::Layer;
 
 /// The most bytes of a value under one key.
 pub(crate) const PIECE: usize = 5 * 1024;
+
+/// How many bytes of the store are kept in memory at most, as sled counts them.
+const CACHE: u64 = 256 * 1024 * 1024;
+
+/// The most keys of one batch.
+pub(crate) const STEP: usize = 4_096;
 
 /// The tag of keys that hold the pieces of a value: the whole key, then the piece's number.
 const PIECES: u8 = b'~';
@@ -59,7 +66,7 @@ impl Store {
         std::fs::create_dir_all(path).map_err(io)?;
         let config = sled::Config::new()
             .path(path)
-            .cache_capacity(64 * 1024 * 1024)
+            .cache_capacity(CACHE)
             // Bounds nothing (every answer waits for a flush of its own); it collects garbage.
             .flush_every_ms(Some(500));
         // A damaged file makes sled panic as often as fail.
@@ -80,6 +87,10 @@ impl Store {
         let log = File::open(path.join("db")).map_err(io)?;
         let store = Self { db, log, path: path.to_owned() };
         store.sync_directories().map_err(io)?;
+        if let Some((redo, layer)) = Redo::read(path).map_err(io)? {
+            tracing::info!(keys = layer.len(), "finishing a large write of an earlier process");
+            store.finish(redo, &layer).map_err(NotOpened::Failed)?;
+        }
         Ok(store)
     }
 
@@ -124,19 +135,44 @@ impl Store {
     }
 
     /// Writes `layer`, all of it or nothing. Not durable before [`flush`](Self::flush).
-    pub(crate) fn write(&self, layer: Layer) -> Result<(), CacheError> {
+    ///
+    /// sled keeps all that a batch replaces until its end, some kilobytes a key. So a large layer is
+    /// not one batch: it is made durable in a file of its own first, and then applied in steps that
+    /// the next opening finishes if this process does not.
+    pub(crate) fn write(&self, layer: &Layer) -> Result<(), CacheError> {
+        if layer.len() <= STEP {
+            return self.apply(layer.iter());
+        }
+        let redo =
+            Redo::write(&self.path, layer).map_err(|error| unavailable("preparing a large write", error))?;
+        self.finish(redo, layer)
+    }
+
+    /// Applies a large layer in steps, and then forgets how.
+    fn finish(&self, redo: Redo, layer: &Layer) -> Result<(), CacheError> {
+        let mut pairs = layer.iter().peekable();
+        while pairs.peek().is_some() {
+            self.apply(pairs.by_ref().take(STEP))?;
+        }
+        self.flush()?;
+        self.sync()?;
+        redo.remove().map_err(|error| unavailable("finishing a large write", error))
+    }
+
+    /// Writes pairs, all of them or none.
+    fn apply<'a>(&self, pairs: impl Iterator<Item = (&'a IVec, &'a Option<IVec>)>) -> Result<(), CacheError> {
         let mut batch = sled::Batch::default();
-        for (key, value) in layer {
-            let had = if may_be_large(&key) { self.pieces(&key)? } else { 0 };
+        for (key, value) in pairs {
+            let had = if may_be_large(key) { self.pieces(key)? } else { 0 };
             let has = match value {
                 None => {
-                    batch.remove(&key);
+                    batch.remove(key);
                     0
                 }
-                Some(value) => put(&mut batch, &key, &value)?,
+                Some(value) => put(&mut batch, key, value)?,
             };
             for number in has..had {
-                batch.remove(piece_key(&key, number));
+                batch.remove(piece_key(key, number));
             }
         }
         self.db.apply_batch(batch).map_err(failed)
@@ -269,10 +305,10 @@ mod tests {
                     key.push(number);
                     (key.into(), Some(vec![round; value].into()))
                 });
-                store.write(layer.collect()).unwrap();
+                store.write(&layer.collect()).unwrap();
             }
         }
-        store.write([(IVec::from(b"c"), Some(vec![7; 4 * 1024 * 1024].into()))].into()).unwrap();
+        store.write(&[(IVec::from(b"c"), Some(vec![7; 4 * 1024 * 1024].into()))].into()).unwrap();
         store.flush().unwrap();
         assert_eq!(std::fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
         assert_eq!(store.get(b"c").unwrap().unwrap().len(), 4 * 1024 * 1024);

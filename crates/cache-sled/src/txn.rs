@@ -313,7 +313,7 @@ mod tests {
                         model = view;
                     }
                 }
-                store.write(group.into_layer()).unwrap();
+                store.write(&group.into_layer()).unwrap();
                 check(&Txn::new(&store, &Layer::new()), &model);
             }
             let keys = store.range(b"", &[u8::MAX]).count();

@@ -18,14 +18,15 @@ use tokio::sync::oneshot;
 use crate::signals::Signals;
 use crate::stats::Counters;
 use crate::step::{Dags, Effects, Step};
-use crate::store::{Store, panic_text};
+use crate::store::{STEP, Store, panic_text};
 use crate::txn::{Layer, Writes};
 
 /// The most operations of one group.
 const GROUP: usize = 4_096;
 
-/// The most keys that a group writes, unless one operation alone does.
-const GROUP_KEYS: usize = 65_536;
+/// The most keys that a group writes before it takes no more operations: so only an operation that is
+/// large by itself is written in steps.
+const GROUP_KEYS: usize = STEP / 2;
 
 /// What an operation's answer needs to be preceded by, if it wrote anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,7 +143,7 @@ impl Writer {
             }
             let Group { writes, need, answers, streams, work: appeared } = group;
             if broken.is_none() {
-                broken = self.write(writes.into_layer(), need).err();
+                broken = self.write(writes.layer(), need).err();
             }
             // Who is answered may look for the news at once.
             if broken.is_none() {
@@ -184,11 +185,11 @@ impl Writer {
 
     /// Makes what a group decided as durable as it needs. An error says why the store can be used no
     /// more: what is on the disk is then unknown until it is opened again.
-    fn write(&self, writes: Layer, need: Option<Need>) -> Result<(), String> {
+    fn write(&self, writes: &Layer, need: Option<Need>) -> Result<(), String> {
         let need = need.map(|need| need.min(self.strongest));
         let written = catch_unwind(AssertUnwindSafe(|| -> Result<(), CacheError> {
             if !writes.is_empty() {
-                self.counters.wrote(&writes);
+                self.counters.wrote(writes);
                 self.store.write(writes)?;
             }
             if need >= Some(Need::Process) {

@@ -81,19 +81,21 @@ fn killed_process() {
 
 fn random_dag(goal: &str, random: &mut fastrand::Rng) -> Arc<Dag> {
     let id = |number: usize| format!("{goal}.t{number}");
-    let size = random.usize(1..12);
+    // Now and then one that is too large for one batch.
+    let large = random.u8(..) < 6;
+    let size = if large { 1_500 } else { random.usize(1..12) };
     let nodes = (0..size)
         .map(|number| DraftNode {
             id: id(number),
-            title: "x".repeat(random.usize(1..400)),
-            description: random.bool().then(|| "y".repeat(random.usize(1..20_000))),
+            title: "x".repeat(random.usize(1..if large { 20 } else { 400 })),
+            description: (!large && random.bool()).then(|| "y".repeat(random.usize(1..20_000))),
             priority: random.u32(0..3),
             capabilities: (0..random.usize(0..2)).map(|_| "shell".to_owned()).collect(),
             ..DraftNode::default()
         })
         .collect();
     let mut edges = Vec::new();
-    for target in 1..size {
+    for target in 1..if large { 0 } else { size } {
         for source in 0..target {
             if random.u8(..) < 60 {
                 edges.push(DraftEdge { source: id(source), target: id(target) });

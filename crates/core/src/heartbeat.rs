@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::dag::MAX_PRIORITY;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::ids::TaskId;
-use crate::instructions::suggest::nearest;
+use crate::suggest::nearest;
 
 /// A longer line is no directive; it is passed over.
 const MAX_LINE: usize = 4_096;

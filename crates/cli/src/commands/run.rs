@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
         return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
     }
-    preview(context, &project)?;
+    unless_closed(preview(context, &project))?;
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
@@ -85,8 +85,16 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let report = result.map_err(|error| refused(error, context))?;
     let code = code_of(&report);
-    summary::print(context, &report, code)?;
+    unless_closed(summary::print(context, &report, code))?;
     Ok(code)
+}
+
+/// That nobody reads what is printed neither ends a run nor changes what came of it.
+fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
+    match printed {
+        Err(error) if error.kind == Kind::Closed => Ok(()),
+        printed => printed,
+    }
 }
 
 /// What a run's report means to a shell.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
 use downbeat_core::span::HumanDuration;
+use downbeat_core::suggest::nearest;
 
 use super::file::{self, Entry, Raw};
 use super::{Origin, Shown, Sources, parse};
 use crate::error::{CliError, Kind};
-use crate::output::text;
 
 /// Variables that Downbeat gives to commands, and those that are read elsewhere: no settings.
 const OTHERS: [&str; 11] = [
@@ -231,7 +231,7 @@ impl<'a> Layers<'a> {
             let text = one(raw)?.trim().to_ascii_lowercase();
             choices.iter().find(|(name, _)| *name == text).copied().ok_or_else(|| {
                 let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
-                let near = text::nearest(&text, choices.iter().map(|(name, _)| *name));
+                let near = nearest(&text, choices.iter().map(|(name, _)| *name));
                 let near = near.map(|name| format!("; is it `{name}`?")).unwrap_or_default();
                 let names = match names.split_last() {
                     Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
@@ -272,7 +272,7 @@ impl<'a> Layers<'a> {
                 continue;
             }
             let mut fault = Diagnostic::error(entry.key.clone(), format!("`{key}` is not a setting"));
-            fault = match text::nearest(key, self.known.iter().copied()) {
+            fault = match nearest(key, self.known.iter().copied()) {
                 Some(near) => fault.help(format!("is it `{near}`?")),
                 None => fault.help("`downbeat doctor` lists the settings"),
             };
@@ -313,7 +313,7 @@ impl<'a> Layers<'a> {
                 && !names.iter().any(|known| known == *name)
         });
         strange
-            .map(|name| match text::nearest(name, names.iter().map(String::as_str)) {
+            .map(|name| match nearest(name, names.iter().map(String::as_str)) {
                 Some(near) => format!("${name} is not a setting; is it ${near}?"),
                 None => format!("${name} is not a setting"),
             })

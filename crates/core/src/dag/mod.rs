@@ -17,7 +17,6 @@ pub mod limits;
 mod locate;
 mod read;
 mod schema;
-mod suggest;
 mod validate;
 
 #[cfg(test)]
