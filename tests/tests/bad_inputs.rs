@@ -1,37 +1,19 @@
 //! What is said about bad input: every case lies in `fixtures/bad-inputs`, beside what it prints.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
-use std::time::Duration;
 
 use downbeat_core::diagnostic::Report;
 use downbeat_core::heartbeat;
+use downbeat_tests::PATIENCE;
 use tempfile::TempDir;
-use tokio::process;
-
-/// Longer than any answer may take, on a machine with much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The command as users have it, built once.
-static DOWNBEAT: LazyLock<PathBuf> = LazyLock::new(|| {
-    let this = std::env::current_exe().unwrap();
-    let profile = this.ancestors().nth(2).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "downbeat-cli", "--target-dir"]).arg(profile.parent().unwrap());
-    match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") => {}
-        other => {
-            build.arg("--profile").arg(other.unwrap());
-        }
-    }
-    assert!(build.status().unwrap().success(), "downbeat does not build");
-    profile.join("downbeat")
-});
+use tokio::process::Command;
 
 #[test]
 fn markdown() {
@@ -50,7 +32,7 @@ fn dag_files() {
 
 #[test]
 fn command_line() {
-    check("cli", 35);
+    check("cli", 34);
 }
 
 #[test]
@@ -127,7 +109,7 @@ fn compare(case: &Path) -> Result<(), String> {
 fn run(command: &str, project: &TempDir) -> Result<String, String> {
     let words: Vec<&str> = command.strip_prefix("$ ").unwrap_or_default().split(' ').collect();
     let at = words.iter().position(|word| *word == "downbeat").ok_or("the first line is no command\n")?;
-    let mut downbeat = process::Command::new(&*DOWNBEAT);
+    let mut downbeat = Command::new(downbeat_tests::binary());
     downbeat
         .args(&words[at + 1..])
         .current_dir(project.path())

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::fault::{DagError, DagFault, FaultKind};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, positions};
 
 /// How deep lists and objects are followed, as the parser does.
 const MAX_DEPTH: usize = 128;
@@ -32,7 +32,12 @@ impl DagError {
             wanted.extend(ancestors(pointer));
         }
         let places = locate(json, &wanted);
-        let source = Source::new("", json);
+        // All at once: the text may be long.
+        let mut starts: Vec<usize> =
+            firsts.iter().flatten().filter_map(|it| Some(places.get(it.as_str())?.value.start)).collect();
+        starts.sort_unstable();
+        let lines: HashMap<usize, usize> =
+            starts.iter().copied().zip(positions(json, starts.iter().copied()).map(|it| it.line)).collect();
         let mut all: Vec<Diagnostic> = Vec::with_capacity(self.faults.len());
         for ((fault, target), first) in self.faults.iter().zip(&targets).zip(&firsts) {
             let span = match &fault.kind {
@@ -47,8 +52,8 @@ impl DagError {
                 kind => kind.to_string(),
             };
             let mut diagnostic = Diagnostic::error(span, message);
-            if let Some(place) = first.as_ref().and_then(|first| places.get(first.as_str())) {
-                let line = source.position(place.value.start).line;
+            let place = first.as_ref().and_then(|first| places.get(first.as_str()));
+            if let Some(line) = place.and_then(|place| lines.get(&place.value.start)) {
                 diagnostic = diagnostic.help(format!("the first is on line {line}"));
             }
             all.push(diagnostic);
