@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use downbeat_tests::{Event, Project, processes_of, signal_of};
+use downbeat_tests::{Event, Project, processes_of, signal_of, task};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -99,10 +99,8 @@ impl Phase {
 
 #[test]
 fn killed_at_any_moment_a_run_carries_on_and_does_each_task_once() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("DOWNBEAT_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let seed = seed();
     let wanted = number("DOWNBEAT_KILLS").unwrap_or(200);
-    eprintln!("DOWNBEAT_SEED={seed} DOWNBEAT_KILLS={wanted}");
     let mut rng = Rng::with_seed(seed);
     let began = Instant::now();
     let mut phases: BTreeMap<Phase, u64> = BTreeMap::new();
@@ -139,15 +137,41 @@ fn killed_at_any_moment_a_run_carries_on_and_does_each_task_once() {
         let left = processes_of(project.root());
         assert!(left.is_empty(), "processes are left: {left:?}");
         attempts += verify(&project, &tasks);
-        eprintln!("project {projects}: complete after {here} kills, {:.1?}", began.elapsed());
+        println!("project {projects}: complete after {here} kills, {:.1?}", began.elapsed());
     }
-    eprintln!(
+    println!(
         "{kills} kills in {projects} projects, {attempts} attempts, {phases:?}, {:.1?}",
         began.elapsed()
     );
     if wanted >= 100 {
         assert_eq!(phases.len(), 4, "not every phase was hit: {phases:?}");
     }
+}
+
+/// The first moments of a project are its most delicate: its directory and its store are made.
+#[test]
+fn a_project_that_is_killed_when_it_begins_still_begins() {
+    let seed = seed();
+    let mut rng = Rng::with_seed(seed);
+    for _ in 0..40 {
+        let project = Project::of_tasks(&task("Works {#a}", "echo x > a"));
+        for _ in 0..3 {
+            let mut run = project.start(&["run"]);
+            run.listen(usize::MAX, Duration::from_micros(rng.u64(0..15_000)));
+            run.kill();
+        }
+        project.downbeat(&["run"]).code(0).says(&["demo is complete"]);
+    }
+}
+
+fn seed() -> u64 {
+    let seed = number("DOWNBEAT_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("DOWNBEAT_SEED={seed}");
+    seed
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok())
 }
 
 fn instructions() -> String {
