@@ -145,3 +145,19 @@ fn a_directory_of_somebody_else_is_said() {
     of(0o755);
     ran.code(70).says(&["cannot make"]);
 }
+
+#[test]
+fn a_full_disk_ends_a_run_soon_and_loses_nothing() {
+    let tasks: String =
+        (0..60).map(|number| task(&format!("Works {{#t{number}}}"), "echo x >> $DOWNBEAT_TASK")).collect();
+    let project = Project::of_tasks_and_agents(&tasks, 2);
+    // No file may grow beyond this: to a program it looks like a disk that is full.
+    let mut command = std::process::Command::new("sh");
+    let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" run";
+    command.args(["-c", script]).arg(downbeat_tests::binary()).current_dir(project.root());
+    let ran = Running::start(command).wait_within(std::time::Duration::from_secs(30)).code(70);
+    ran.says(&["error: the store"]);
+    project.downbeat(&["run"]).code(0).says(&["60 of 60 tasks done"]);
+    let done = project.events().into_iter().filter(|event| event.kind == "task.done").count();
+    assert_eq!(done, 60);
+}
