@@ -1,5 +1,5 @@
 //! What happens around a store: somebody else holds it, it is damaged, it cannot be written.
-#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
