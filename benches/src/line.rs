@@ -85,6 +85,8 @@ pub(crate) fn print_table(lines: &[Line]) {
         "reference/s",
         "ratio",
         "bytes/task",
+        "core",
+        "memory",
     ]);
     for line in lines {
         table.add_row([
@@ -92,13 +94,15 @@ pub(crate) fn print_table(lines: &[Line]) {
             line.cache.clone(),
             line.tasks.to_string(),
             line.agents.to_string(),
-            figure(Some(line.per_second)),
+            figure((line.per_second > 0.0).then_some(line.per_second)),
             figure(line.p50_us),
             figure(line.p99_us),
             line.reference.clone(),
             figure(line.reference_per_second),
             line.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
             figure(line.bytes_per_task),
+            line.cpu_share.map_or_else(String::new, |share| format!("{:.2} %", share * 100.0)),
+            line.resident_bytes.map_or_else(String::new, |bytes| format!("{:.1} MB", bytes / 1e6)),
         ]);
     }
     println!("{table}");
