@@ -165,7 +165,6 @@ fn a_project_that_is_killed_when_it_begins_still_begins() {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a failure is replayed with it")]
 fn seed() -> u64 {
     let seed = number("DOWNBEAT_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("DOWNBEAT_SEED={seed}");

@@ -161,3 +161,21 @@ fn a_full_disk_ends_a_run_soon_and_loses_nothing() {
     let done = project.events().into_iter().filter(|event| event.kind == "task.done").count();
     assert_eq!(done, 60);
 }
+
+#[rstest]
+#[case::garbage_behind_the_header(|bytes: &mut Vec<u8>| bytes.iter_mut().skip(64).for_each(|byte| *byte ^= 0x5a))]
+#[case::zeroes(|bytes: &mut Vec<u8>| bytes.fill(0))]
+#[case::empty(Vec::clear)]
+fn a_store_that_lost_its_log_is_not_taken_for_a_new_one(#[case] damage: fn(&mut Vec<u8>)) {
+    let project = finished();
+    let log = project.root().join(".downbeat/store/sled/db");
+    let mut bytes = std::fs::read(&log).unwrap();
+    damage(&mut bytes);
+    std::fs::write(&log, bytes).unwrap();
+    // sled may find a copy of what it lost; what must not be is work that is done again.
+    let ran = project.downbeat(&["run"]);
+    match ran.status.code() {
+        Some(70) => ran.says(&["lost what had been acknowledged"]),
+        _ => ran.code(0).says(&["othing to do"]),
+    };
+}
