@@ -1,6 +1,7 @@
 //! News: one connection of its own on which the server says that a stream grew or work appeared.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -174,11 +175,11 @@ async fn hear(
                     return std::future::pending().await;
                 };
                 let channel = channel(server, &topic);
-                if !channels.contains_key(&channel) {
-                    if sink.subscribe(&channel).await.is_err() {
+                if let Entry::Vacant(entry) = channels.entry(channel) {
+                    if sink.subscribe(entry.key()).await.is_err() {
                         return;
                     }
-                    channels.insert(channel, topic);
+                    entry.insert(topic);
                 }
                 let _ = granted.send(());
             }

@@ -72,7 +72,6 @@ pub(crate) static OPEN: LazyLock<Script> =
     LazyLock::new(|| Script::new("open", include_str!("../lua/open.lua").to_owned()));
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -1,13 +1,14 @@
 //! The connection: one for all verbs of a process, made anew when it breaks.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use downbeat_core::cache::CacheError;
 use downbeat_core::time::Clock;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::connect::{ConnectError, Info, Options};
 use crate::keys::Keys;
@@ -270,5 +271,5 @@ fn is_refused_unseen(error: &RedisError) -> bool {
         ErrorKind::Server(
             ServerErrorKind::BusyLoading | ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown
         )
-    )
+    ) || error.code() == Some("BUSY")
 }
