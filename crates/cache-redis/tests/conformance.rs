@@ -1,7 +1,6 @@
 //! Every promise of a cache, proved on this one, each on a server of its own.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "the fixture is test code")]
 
-#[expect(dead_code, reason = "other tests use more of it")]
 mod throwaway;
 
 use std::sync::Arc;
