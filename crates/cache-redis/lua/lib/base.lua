@@ -17,32 +17,24 @@ local LAST_MOMENT = 253402207200000
 -- The greatest number that Lua, JSON and JavaScript hold exactly.
 local EXACT = 9007199254740991
 
+-- A number as a part of a text. By itself a command takes it as it is, with all its digits.
 local function int(number)
   return string.format('%.0f', number)
-end
-
-local function text(value)
-  if type(value) == 'number' then
-    return int(value)
-  end
-  return value
 end
 
 local function later(moment, span)
   return math.min(moment + span, LAST_MOMENT)
 end
 
--- Keys of the first three are looked at often: fields that hold numbers.
-local NUMBERS = {}
-for _, name in ipairs({
-  'ordinal', 'priority', 'open', 'attempt', 'max_attempts', 'own_attempts', 'interruptions', 'token',
-  'lease_expires', 'claimed_at', 'not_before', 'created_at', 'started_at', 'ended_at',
-  'revision', 'blocked', 'ready', 'running', 'done', 'failed', 'cancelled',
-  'calls', 'input_tokens', 'output_tokens', 'cost_micros',
-  'started', 'last_beat', 'ttl', 'expires_at',
-}) do
-  NUMBERS[name] = true
-end
+-- Fields that hold numbers.
+local NUMBERS = {
+  ordinal = true, priority = true, open = true, attempt = true, max_attempts = true, own_attempts =
+  true, interruptions = true, token = true, lease_expires = true, claimed_at = true, not_before =
+  true, created_at = true, started_at = true, ended_at = true, revision = true, blocked = true,
+  ready = true, running = true, done = true, failed = true, cancelled = true, calls = true,
+  input_tokens = true, output_tokens = true, cost_micros = true, started = true, last_beat = true,
+  ttl = true, expires_at = true,
+}
 
 -- A hash as a table; nil when there is none.
 local function read(key)
@@ -64,7 +56,7 @@ local function write(key, old, new)
   for name, value in pairs(new) do
     if not old or old[name] ~= value then
       set[#set + 1] = name
-      set[#set + 1] = text(value)
+      set[#set + 1] = value
     end
   end
   for name in pairs(old or {}) do
@@ -93,7 +85,7 @@ local function flat(table)
   local list = {}
   for name, value in pairs(table) do
     list[#list + 1] = name
-    list[#list + 1] = text(value)
+    list[#list + 1] = value
   end
   return list
 end

@@ -13,9 +13,9 @@ local function append(stream, entries)
   local last = call('HINCRBY', P .. 'stream:' .. stream .. ':head', 'last', #entries)
   local key = P .. 'stream:' .. stream
   for at, entry in ipairs(entries) do
-    call('XADD', key, int(last - #entries + at) .. '-0', 'at', int(NOW), unpack(entry))
+    call('XADD', key, int(last - #entries + at) .. '-0', 'at', NOW, unpack(entry))
   end
-  call('PUBLISH', P .. 'news:' .. stream, int(last))
+  call('PUBLISH', P .. 'news:' .. stream, last)
   return last
 end
 
@@ -29,6 +29,6 @@ local function finish_events()
   end
   if work > 0 then
     local number = call('INCRBY', P .. 'index:work', work)
-    call('PUBLISH', P .. 'news', int(number))
+    call('PUBLISH', P .. 'news', number)
   end
 end

@@ -66,6 +66,10 @@ local function evaluate(id)
   goal.reason = reason
   if changed then
     goal.ended_at = status ~= 'active' and NOW or nil
+    if goal.ended_at then
+      -- Nothing of it is ready.
+      call('DEL', P .. 'index:needs:' .. id)
+    end
     say(GOAL_EVENTS[status], {
       goal = id,
       reason = reason,

@@ -12,36 +12,29 @@ local function claimable(task)
   return task.status == 'ready' and not task.not_before
 end
 
--- The place of a task in the indexes, as a text that differs when the place does.
-local function place(task)
-  if not task then
-    return ''
-  elseif claimable(task) then
-    return 'ready ' .. int(task.priority) .. ' ' .. task.needs
-  elseif task.status == 'ready' then
-    return 'waits ' .. int(task.not_before)
-  elseif task.status == 'running' then
-    return 'leased ' .. int(task.lease_expires) .. ' ' .. task.owner
+-- Whether a task lies in the indexes where it did.
+local function stays(old, new)
+  if not old or not new or old.status ~= new.status then
+    return false
+  elseif new.status == 'ready' then
+    return old.not_before == new.not_before and old.priority == new.priority and old.needs == new.needs
   end
-  return ''
+  return new.status ~= 'running' or old.lease_expires == new.lease_expires
 end
 
 local function leave(scope, id, needs)
-  local key = P .. 'index:ready:' .. scope .. ':' .. needs
-  call('ZREM', key, id)
-  if call('EXISTS', key) == 0 then
-    call('SREM', P .. 'index:needs:' .. scope, needs)
-  end
+  -- That a set of needs is empty is noticed when it is looked at.
+  call('ZREM', P .. 'index:ready:' .. scope .. ':' .. needs, id)
 end
 
 local function enter(scope, id, task)
-  local score = int(task.ordinal - task.priority * RANK)
+  local score = task.ordinal - task.priority * RANK
   call('ZADD', P .. 'index:ready:' .. scope .. ':' .. task.needs, score, id)
   call('SADD', P .. 'index:needs:' .. scope, task.needs)
 end
 
 local function index(id, old, new)
-  if place(old) == place(new) then
+  if stays(old, new) then
     return
   end
   if old then
@@ -60,9 +53,9 @@ local function index(id, old, new)
       enter('*', id, new)
       enter(new.goal, id, new)
     elseif new.status == 'ready' then
-      call('ZADD', P .. 'index:waits', int(new.not_before), id)
+      call('ZADD', P .. 'index:waits', new.not_before, id)
     elseif new.status == 'running' then
-      call('ZADD', P .. 'index:leases', int(new.lease_expires), id)
+      call('ZADD', P .. 'index:leases', new.lease_expires, id)
       call('ZADD', P .. 'index:held:' .. new.owner, 0, id)
     end
   end
@@ -73,7 +66,7 @@ local function lock(id, old, new)
   local key = P .. 'task:' .. id .. ':lock'
   if new and new.status == 'running' then
     if not old or old.lease_expires ~= new.lease_expires or old.token ~= new.token or old.status ~= 'running' then
-      call('SET', key, new.owner .. ':' .. int(new.token), 'PX', int(math.max(new.lease_expires - NOW, 1)))
+      call('SET', key, new.owner .. ':' .. int(new.token), 'PX', math.max(new.lease_expires - NOW, 1))
     end
   elseif old and old.status == 'running' then
     call('DEL', key)
@@ -98,8 +91,8 @@ local function tell(id, task, event, end_of)
   local what = { goal = task.goal, task = id, reason = event[2] }
   if end_of or IN_ATTEMPT[kind] then
     what.agent = task.owner
-    what.token = int(task.token)
-    what.attempt = end_of and end_of.attempt or int(task.attempt)
+    what.token = task.token
+    what.attempt = end_of and end_of.attempt or task.attempt
   end
   if kind == 'task.retry' and task.not_before then
     what.data = '{"not_before":"' .. iso(task.not_before) .. '"}'
