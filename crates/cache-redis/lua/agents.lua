@@ -1,0 +1,21 @@
+--[[
+agents: one agent, or all that ever registered, by name.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  name           of one; "" for all
+
+Returns  {"agents", now, {name, fields, paused}, …}
+]]
+local names = { ARGV[2] }
+if ARGV[2] == '' then
+  names = call('ZRANGE', P .. 'index:agents', 0, -1)
+end
+local reply = { 'agents', int(NOW) }
+for _, name in ipairs(names) do
+  local agent = agent_of(name)
+  if agent then
+    reply[#reply + 1] = told_agent(name, agent)
+  end
+end
+return reply

@@ -1,0 +1,105 @@
+--[[
+amend: a goal gets another DAG, and no task loses its state. The difference was found by the caller in
+the DAG of a revision that it read; if that is not the stored one, nothing is written.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  goal           its id
+ARGV[3]  revision       the one that the caller amends
+ARGV[4]  request        names the request
+ARGV[5]  max_attempts   for new nodes that say nothing about it
+ARGV[6]  digest         of the new DAG
+ARGV[7]  spent          JSON: calls, input_tokens, output_tokens, cost_micros
+ARGV[8]  seen           the revision that the difference starts from
+ARGV[9]  change         JSON: reason and data (of the event), removed, removed_reason, added (each: id,
+                        node, dependencies, dependants, needs, priority, waits_for, attempts?), rewired
+                        (each: id, waits_for), changed (each: id, node, needs, priority?), links (each: id,
+                        dependencies, dependants), order
+
+Returns  {"goal", fields}
+         {"missing"}                no such goal
+         {"conflict", revision}     the goal is at another revision; nothing was written
+         {"again"}                  the difference is of another revision: read again
+         {"taken", task, goal, …}   other goals hold these ids; nothing was written
+]]
+local id = ARGV[2]
+local goal = goal_of(id)
+if not goal then
+  return { 'missing' }
+end
+if goal.amended_by == ARGV[4] then
+  return { 'goal', flat(goal) }
+end
+if goal.revision ~= tonumber(ARGV[3]) then
+  return { 'conflict', int(goal.revision) }
+end
+if goal.revision ~= tonumber(ARGV[8]) then
+  return { 'again' }
+end
+local change = cjson.decode(ARGV[9])
+local held = taken(id, change.order)
+if #held > 0 then
+  return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
+end
+
+goal.amended_by = ARGV[4]
+goal.max_attempts = tonumber(ARGV[5])
+goal.called_off = nil
+goal.revision = goal.revision + 1
+goal.digest = ARGV[6]
+spend(goal, cjson.decode(ARGV[7]))
+say('goal.amended', { goal = id, reason = change.reason, data = change.data })
+
+local dag = P .. 'dag:' .. id
+for _, removed in ipairs(change.removed) do
+  local task = task_of(removed)
+  -- Finished ones have nothing to call off.
+  task = make(removed, task, 'cancel', { reason = change.removed_reason }) or task
+  put_task(removed, task, nil)
+  goal[task.status] = math.max(goal[task.status] - 1, 0)
+  call('DEL', P .. 'task:' .. removed .. ':errors')
+  call('HDEL', dag .. ':nodes', removed)
+  call('HDEL', dag .. ':deps', removed)
+  call('HDEL', dag .. ':dependants', removed)
+  call('ZREM', dag .. ':tasks', removed)
+end
+
+-- How many of these are not done. Those that are yet to be added are not.
+local function open(waits_for)
+  local number = 0
+  for _, dependency in ipairs(waits_for) do
+    if call('HGET', P .. 'task:' .. dependency, 'status') ~= 'done' then
+      number = number + 1
+    end
+  end
+  return number
+end
+
+for _, added in ipairs(change.added) do
+  added.open = open(added.waits_for)
+end
+for _, added in ipairs(change.added) do
+  add(id, goal, added.id, added)
+end
+for _, rewired in ipairs(change.rewired) do
+  make(rewired.id, task_of(rewired.id), 'rewire', open(rewired.waits_for))
+end
+for _, changed in ipairs(change.changed) do
+  local old = task_of(changed.id)
+  local new = copy(old)
+  -- A priority that a person gave stays, unless the plan itself gives another.
+  if changed.priority and not finished(old) then
+    new.priority = changed.priority
+  end
+  new.needs = changed.needs
+  new.own_attempts = changed.attempts
+  put_task(changed.id, old, new)
+  call('HSET', dag .. ':nodes', changed.id, changed.node)
+end
+for _, link in ipairs(change.links) do
+  put_links(id, link.id, link.dependencies, link.dependants)
+end
+reorder(id, change.order)
+evaluate(id)
+finish()
+return { 'goal', flat(goal) }

@@ -1,0 +1,26 @@
+--[[
+append: adds entries to a stream, together and in order.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  stream         its name
+ARGV[3]  request        names the request
+ARGV[4]  entries        the first of them: each is the number of the arguments that follow for it, then
+                        names and values of its fields by turns
+
+Returns  {"last", number}   of the last entry; of the first answer if the request is repeated
+]]
+local head = P .. 'stream:' .. ARGV[2] .. ':head'
+local newest = call('HMGET', head, 'request', 'request_last')
+if newest[1] == ARGV[3] then
+  return { 'last', newest[2] }
+end
+local entries, at = {}, 4
+while at <= #ARGV do
+  local number = tonumber(ARGV[at])
+  entries[#entries + 1] = { unpack(ARGV, at + 1, at + number) }
+  at = at + 1 + number
+end
+local last = int(append(ARGV[2], entries))
+call('HSET', head, 'request', ARGV[3], 'request_last', last)
+return { 'last', last }

@@ -1,0 +1,28 @@
+--[[
+deregister: an agent ends, and its leases are freed.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  name           of the agent
+ARGV[3]  incarnation    which life of it
+ARGV[4]  reason         why it ended, as it is kept
+ARGV[5]  told           the same, as its event says it
+ARGV[6]  moved          the same, as the moves of its tasks say it
+ARGV[7]  limit          of interruptions that cost no attempt; "" if it left by itself
+
+Returns  {"freed", tasks}   a list
+]]
+local name = ARGV[2]
+local old = agent_of(name)
+if not may_beat(old, ARGV[3]) then
+  return { 'freed', {} }
+end
+local limit = tonumber(ARGV[7])
+local freed = free(name, ARGV[3], limit and 'interrupt' or 'drop', { reason = ARGV[6], limit = limit })
+local agent = copy(old)
+agent.phase = 'stopped'
+agent.end_reason = ARGV[4]
+put_agent(name, old, agent)
+say('agent.terminated', { agent = name, reason = ARGV[5] })
+finish()
+return { 'freed', freed }

@@ -1,0 +1,21 @@
+--[[
+goals: one goal, or all by id.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  goal           the id of one; "" for all
+
+Returns  {"goals", fields, …}
+]]
+local ids = { ARGV[2] }
+if ARGV[2] == '' then
+  ids = call('ZRANGE', P .. 'index:goals', 0, -1)
+end
+local reply = { 'goals' }
+for _, id in ipairs(ids) do
+  local goal = goal_of(id)
+  if goal then
+    reply[#reply + 1] = flat(goal)
+  end
+end
+return reply

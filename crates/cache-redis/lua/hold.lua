@@ -1,0 +1,49 @@
+--[[
+hold: takes, renews or gives back a named lease.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  verb           acquire, renew or release
+ARGV[3]  name           of the lease
+ARGV[4]  holder         who has it or wants it
+ARGV[5]  token          of the holder; "" to acquire
+ARGV[6]  ttl            milliseconds; "" to release
+
+Returns  {"held", token, expires_at}
+         {"busy"}                somebody else has it
+         {"conflict", current}   the token is not the newest, or was given back
+         {"released"}            also when there was nothing to give back
+         {"tokens"}              fencing tokens are used up
+]]
+local verb, holder = ARGV[2], ARGV[4]
+local key = P .. 'hold:' .. ARGV[3]
+local old = read(key)
+local own = old and old.held == '1' and old.holder == holder and old.token == tonumber(ARGV[5])
+if verb == 'release' then
+  if own then
+    call('HSET', key, 'held', '0')
+  end
+  return { 'released' }
+end
+local expires_at = later(NOW, tonumber(ARGV[6]))
+if verb == 'renew' then
+  if not own then
+    return { 'conflict', old and int(old.token) or '0' }
+  end
+  call('HSET', key, 'expires_at', int(expires_at))
+  return { 'held', int(old.token), int(expires_at) }
+end
+local token = old and old.token or 0
+if old and old.held == '1' and old.expires_at > NOW then
+  if old.holder ~= holder then
+    return { 'busy' }
+  end
+else
+  local floor = EPOCH * 4294967296
+  if floor >= EXACT then
+    return { 'tokens' }
+  end
+  token = math.max(token, floor) + 1
+end
+call('HSET', key, 'holder', holder, 'token', int(token), 'expires_at', int(expires_at), 'held', '1')
+return { 'held', int(token), int(expires_at) }

@@ -1,0 +1,51 @@
+-- Agents: the registry and what follows from a registration.
+
+local function agent_of(name)
+  return read(P .. 'agent:' .. name .. ':registered')
+end
+
+local function silent_from(agent)
+  return later(agent.last_beat, agent.ttl)
+end
+
+local function put_agent(name, old, agent)
+  write(P .. 'agent:' .. name .. ':registered', old, agent)
+  local heartbeat = P .. 'agent:' .. name .. ':heartbeat'
+  if agent.end_reason then
+    call('DEL', heartbeat)
+  elseif not agent.silent then
+    call('SET', heartbeat, agent.last_beat, 'PX', agent.ttl)
+  end
+  if agent.end_reason or agent.silent then
+    call('ZREM', P .. 'index:silence', name)
+  else
+    call('ZADD', P .. 'index:silence', silent_from(agent), name)
+  end
+end
+
+local function paused(name)
+  return call('EXISTS', P .. 'agent:' .. name .. ':paused') == 1
+end
+
+-- Only the registered life, until it ends.
+local function may_beat(agent, incarnation)
+  return agent and not agent.end_reason and agent.incarnation == incarnation
+end
+
+-- Takes the running tasks from one life of a name. Another life under the same name, which never
+-- registered, keeps its own.
+local function free(name, incarnation, move, by)
+  local freed = {}
+  for _, id in ipairs(call('ZRANGE', P .. 'index:held:' .. name, 0, -1)) do
+    local task = task_of(id)
+    if task and task.incarnation == incarnation and make_alone(id, task, move, by) then
+      freed[#freed + 1] = id
+    end
+  end
+  return freed
+end
+
+-- An agent as Rust reads it.
+local function told_agent(name, agent)
+  return { name, flat(agent), paused(name) and 1 or 0 }
+end

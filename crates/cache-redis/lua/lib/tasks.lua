@@ -1,0 +1,160 @@
+-- Tasks: the one way in which one moves, and the indexes that follow from its state alone.
+
+local KEPT_ERRORS = 50
+-- A score orders by priority, then by age. Priorities stay below 2^20, ordinals below 2^33: exact.
+local RANK = 8589934592
+
+local function task_of(id)
+  return read(P .. 'task:' .. id)
+end
+
+local function claimable(task)
+  return task.status == 'ready' and not task.not_before
+end
+
+-- Whether a task lies in the indexes where it did.
+local function stays(old, new)
+  if not old or not new or old.status ~= new.status then
+    return false
+  elseif new.status == 'ready' then
+    return old.not_before == new.not_before and old.priority == new.priority and old.needs == new.needs
+  end
+  return new.status ~= 'running' or old.lease_expires == new.lease_expires
+end
+
+local function leave(scope, id, needs)
+  -- That a set of needs is empty is noticed when it is looked at.
+  call('ZREM', P .. 'index:ready:' .. scope .. ':' .. needs, id)
+end
+
+local function enter(scope, id, task)
+  local score = task.ordinal - task.priority * RANK
+  call('ZADD', P .. 'index:ready:' .. scope .. ':' .. task.needs, score, id)
+  call('SADD', P .. 'index:needs:' .. scope, task.needs)
+end
+
+local function index(id, old, new)
+  if stays(old, new) then
+    return
+  end
+  if old then
+    if claimable(old) then
+      leave('*', id, old.needs)
+      leave(old.goal, id, old.needs)
+    elseif old.status == 'ready' then
+      call('ZREM', P .. 'index:waits', id)
+    elseif old.status == 'running' and not (new and new.status == 'running') then
+      call('ZREM', P .. 'index:leases', id)
+      call('ZREM', P .. 'index:held:' .. old.owner, id)
+    end
+  end
+  if new then
+    if claimable(new) then
+      enter('*', id, new)
+      enter(new.goal, id, new)
+    elseif new.status == 'ready' then
+      call('ZADD', P .. 'index:waits', new.not_before, id)
+    elseif new.status == 'running' then
+      call('ZADD', P .. 'index:leases', new.lease_expires, id)
+      call('ZADD', P .. 'index:held:' .. new.owner, 0, id)
+    end
+  end
+end
+
+-- The lock is for people who look; the token in the hash decides.
+local function lock(id, old, new)
+  local key = P .. 'task:' .. id .. ':lock'
+  if new and new.status == 'running' then
+    if not old or old.lease_expires ~= new.lease_expires or old.token ~= new.token or old.status ~= 'running' then
+      call('SET', key, new.owner .. ':' .. int(new.token), 'PX', math.max(new.lease_expires - NOW, 1))
+    end
+  elseif old and old.status == 'running' then
+    call('DEL', key)
+  end
+end
+
+-- Writes a task; its indexes follow from the pair of states.
+local function put_task(id, old, new)
+  index(id, old, new)
+  lock(id, old, new)
+  if new then
+    write(P .. 'task:' .. id, old, new)
+  else
+    call('DEL', P .. 'task:' .. id)
+  end
+end
+
+local IN_ATTEMPT = { ['task.claimed'] = true, ['task.progress'] = true, ['task.done'] = true }
+
+local function tell(id, task, event, end_of)
+  local kind = event[1]
+  local what = { goal = task.goal, task = id, reason = event[2] }
+  if end_of or IN_ATTEMPT[kind] then
+    what.agent = task.owner
+    what.token = task.token
+    what.attempt = end_of and end_of.attempt or task.attempt
+  end
+  if kind == 'task.retry' and task.not_before then
+    what.data = '{"not_before":"' .. iso(task.not_before) .. '"}'
+  end
+  say(kind, what)
+end
+
+-- Makes a move: state, indexes, counts, history and event, all but the goal's status, which a verb
+-- settles with `evaluate` once it is through with the goal's tasks. Returns the task after it, or nil
+-- and a refusal.
+local function make(id, old, name, by)
+  local new, event, end_of = moves[name](old, copy(old), by)
+  if not new then
+    return nil, event
+  end
+  if end_of then
+    local key = P .. 'task:' .. id .. ':errors'
+    call('RPUSH', key, cjson.encode(end_of))
+    call('LTRIM', key, -KEPT_ERRORS, -1)
+  end
+  put_task(id, old, new)
+  if old.status ~= new.status then
+    local goal = goal_of(old.goal)
+    goal[old.status] = math.max(goal[old.status] - 1, 0)
+    goal[new.status] = goal[new.status] + 1
+  end
+  if claimable(new) and not claimable(old) then
+    work = work + 1
+  end
+  if event then
+    tell(id, new, event, end_of)
+  end
+  return new
+end
+
+-- Makes a move that stands alone, and settles the goal's status, which follows from the counts alone.
+local function make_alone(id, old, name, by)
+  local new, refusal = make(id, old, name, by)
+  if new and new.status ~= old.status then
+    evaluate(old.goal)
+  end
+  return new, refusal
+end
+
+local function node_of(id, task)
+  return call('HGET', P .. 'dag:' .. task.goal .. ':nodes', id)
+end
+
+-- A task as Rust reads it: id, fields, node.
+local function told_task(id, task)
+  return { id, flat(task), node_of(id, task) or '' }
+end
+
+-- Ids of this list that other goals hold, each followed by that goal.
+local function taken(goal, ids)
+  local found = {}
+  for _, id in ipairs(ids) do
+    local holder = call('HGET', P .. 'task:' .. id, 'goal')
+    if holder and holder ~= goal then
+      found[#found + 1] = id
+      found[#found + 1] = holder
+    end
+  end
+  return found
+end

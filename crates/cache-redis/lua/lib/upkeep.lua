@@ -1,0 +1,33 @@
+-- What time alone brings about.
+
+local function move_due(key, limit, name)
+  local moved = {}
+  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, limit)) do
+    local task = task_of(id)
+    if task and make_alone(id, task, name) then
+      moved[#moved + 1] = id
+    end
+  end
+  return moved
+end
+
+local function expire_leases(limit)
+  return move_due(P .. 'index:leases', limit, 'expire')
+end
+
+local function end_waits(limit)
+  return move_due(P .. 'index:waits', limit, 'due')
+end
+
+-- The least score of these sorted sets, as a text; empty for none.
+local function next_due(keys)
+  local least
+  for _, key in ipairs(keys) do
+    local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
+    local at = tonumber(first[2])
+    if at and (not least or at < least) then
+      least = at
+    end
+  end
+  return least and int(least) or ''
+end

@@ -1,0 +1,61 @@
+--[[
+plan: a goal gets its DAG, everything or nothing.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  goal           its id
+ARGV[3]  title          what it is called
+ARGV[4]  request        names the request
+ARGV[5]  max_attempts   for nodes that say nothing about it
+ARGV[6]  digest         of the DAG
+ARGV[7]  spent          JSON: calls, input_tokens, output_tokens, cost_micros
+ARGV[8]  tasks          the first of eight arguments for each task, in the order of the draft: id, node
+                        (JSON), dependencies (JSON), dependants (by spaces), needs (by commas), priority,
+                        open, its own attempts or ""
+
+Returns  {"goal", fields}
+         {"exists"}             the goal has a DAG from another request; nothing was written
+         {"taken", task, goal, …}   other goals hold these ids; nothing was written
+]]
+local TASKS = 8
+local id = ARGV[2]
+local goal = goal_of(id)
+if goal then
+  if goal.planned_by == ARGV[4] then
+    return { 'goal', flat(goal) }
+  end
+  return { 'exists' }
+end
+local ids = {}
+for at = TASKS, #ARGV, 8 do
+  ids[#ids + 1] = ARGV[at]
+end
+local held = taken(id, ids)
+if #held > 0 then
+  return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
+end
+
+goal = {
+  id = id, title = ARGV[3], status = 'active', revision = 1, digest = ARGV[6],
+  blocked = 0, ready = 0, running = 0, done = 0, failed = 0, cancelled = 0,
+  calls = 0, input_tokens = 0, output_tokens = 0, cost_micros = 0,
+  created_at = NOW, planned_by = ARGV[4], max_attempts = tonumber(ARGV[5]),
+}
+spend(goal, cjson.decode(ARGV[7]))
+goals[id] = goal
+call('ZADD', P .. 'index:goals', 0, id)
+for at = TASKS, #ARGV, 8 do
+  add(id, goal, ARGV[at], {
+    node = ARGV[at + 1], dependencies = ARGV[at + 2], dependants = ARGV[at + 3], needs = ARGV[at + 4],
+    priority = tonumber(ARGV[at + 5]), open = tonumber(ARGV[at + 6]), attempts = tonumber(ARGV[at + 7]),
+  })
+end
+reorder(id, ids)
+say('goal.planned', {
+  goal = id,
+  reason = string.format('%.0f tasks, %.0f ready', total(goal), goal.ready),
+  data = string.format('{"tasks":%.0f,"ready":%.0f,"digest":%s}', total(goal), goal.ready, cjson.encode(goal.digest)),
+})
+evaluate(id)
+finish()
+return { 'goal', flat(goal) }

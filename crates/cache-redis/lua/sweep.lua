@@ -1,0 +1,29 @@
+--[[
+sweep: one pass of upkeep: expired leases, waits that are over, agents that fell silent.
+
+KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
+ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[2]  limit          at most this many of each kind
+
+Returns  {"swept", expired, due, silent, next_due}   three lists; milliseconds or ""
+]]
+local limit = tonumber(ARGV[2])
+local expired = expire_leases(limit)
+local due = end_waits(limit)
+
+-- Agents are told of by name.
+local names = call('ZRANGEBYSCORE', P .. 'index:silence', '-inf', int(NOW))
+table.sort(names, before)
+local silent = {}
+for at = 1, math.min(#names, limit) do
+  local name = names[at]
+  local old = agent_of(name)
+  local agent = copy(old)
+  agent.silent = '1'
+  put_agent(name, old, agent)
+  say('agent.silent', { agent = name, reason = 'not heard since ' .. iso(agent.last_beat) })
+  silent[at] = name
+end
+local next_at = next_due({ 'index:leases', 'index:waits', 'index:silence' })
+finish()
+return { 'swept', expired, due, silent, next_at }

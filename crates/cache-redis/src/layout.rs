@@ -1,0 +1,230 @@
+//! What is stored, as the types of core.
+
+use std::time::Duration;
+
+use downbeat_core::cache::{Agent, CacheError, ClaimReply, Claimed, Lease, Record, Registration, Task};
+use downbeat_core::event::{Event, EventDraft, EventKind};
+use downbeat_core::goal::{Counts, Goal, Usage};
+use downbeat_core::ids::{AgentName, Incarnation, RequestId, TaskId, Token};
+use downbeat_core::rules;
+use downbeat_core::state::{EndedAttempt, Failure, Holder, TaskState};
+use downbeat_core::time::Timestamp;
+use redis::Value;
+use serde::Deserialize;
+
+use crate::reply::{Fields, corrupt, json, list, parse, text};
+
+pub(crate) fn goal(value: Value) -> Result<Goal, CacheError> {
+    let fields = Fields::new("goal", value);
+    Ok(Goal {
+        id: fields.parsed("id")?,
+        title: fields.text("title")?.to_owned(),
+        status: fields.word("status")?,
+        reason: fields.maybe("reason").map(str::to_owned),
+        revision: fields.parsed("revision")?,
+        digest: fields.text("digest")?.to_owned(),
+        counts: Counts {
+            blocked: fields.parsed("blocked")?,
+            ready: fields.parsed("ready")?,
+            running: fields.parsed("running")?,
+            done: fields.parsed("done")?,
+            failed: fields.parsed("failed")?,
+            cancelled: fields.parsed("cancelled")?,
+        },
+        usage: Usage {
+            calls: fields.parsed("calls")?,
+            input_tokens: fields.parsed("input_tokens")?,
+            output_tokens: fields.parsed("output_tokens")?,
+            cost_micros: fields.parsed("cost_micros")?,
+        },
+        created_at: fields.moment("created_at")?,
+        ended_at: fields.maybe_moment("ended_at")?,
+    })
+}
+
+/// A task: its id, its fields, its node.
+pub(crate) fn task(value: Value) -> Result<(TaskId, Task), CacheError> {
+    let mut parts = list(value).into_iter();
+    let (Some(id), Some(fields), Some(node)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(corrupt("task"));
+    };
+    let (id, node) = text(id).zip(text(node)).ok_or_else(|| corrupt("task"))?;
+    let fields = Fields::new(format!("task:{id}"), fields);
+    let task = Task {
+        goal: fields.parsed("goal")?,
+        ordinal: fields.parsed("ordinal")?,
+        node: json(&fields.of, &node)?,
+        state: state(&fields)?,
+    };
+    Ok((parse("task", &id)?, task))
+}
+
+fn token(fields: &Fields) -> Result<Token, CacheError> {
+    fields.parsed("token").map(Token::from_u64)
+}
+
+fn state(fields: &Fields) -> Result<TaskState, CacheError> {
+    let owner: Option<AgentName> = fields.maybe_parsed("owner")?;
+    let holder = match (fields.maybe_moment("lease_expires")?, &owner) {
+        (Some(expires_at), Some(agent)) => Some(Holder {
+            agent: agent.clone(),
+            incarnation: Incarnation(fields.text("incarnation")?.to_owned()),
+            request: RequestId(fields.text("request")?.to_owned()),
+            claimed_at: fields.moment("claimed_at")?,
+            expires_at,
+            expired: fields.maybe("expired").is_some(),
+        }),
+        _ => None,
+    };
+    Ok(TaskState {
+        status: fields.word("status")?,
+        priority: fields.parsed("priority")?,
+        open: fields.parsed("open")?,
+        attempt: fields.parsed("attempt")?,
+        max_attempts: fields.parsed("max_attempts")?,
+        interruptions: fields.parsed("interruptions")?,
+        token: token(fields)?,
+        holder,
+        owner,
+        not_before: fields.maybe_moment("not_before")?,
+        progress: fields.maybe("progress").map(str::to_owned),
+        summary: fields.maybe("summary").map(str::to_owned),
+        artifacts: fields
+            .maybe("artifacts")
+            .map(|artifacts| json(&fields.of, artifacts))
+            .transpose()?
+            .unwrap_or_default(),
+        last_error: fields.maybe("last_error").map(|message| Failure {
+            message: message.to_owned(),
+            detail: fields.maybe("last_error_detail").map(str::to_owned),
+        }),
+        settled_by: fields.maybe("settled_by").map(|request| RequestId(request.to_owned())),
+        created_at: fields.moment("created_at")?,
+        started_at: fields.maybe_moment("started_at")?,
+        ended_at: fields.maybe_moment("ended_at")?,
+    })
+}
+
+/// A task that was granted, as its holder is told of it.
+pub(crate) fn granted(value: Value) -> Result<ClaimReply, CacheError> {
+    let (id, task) = task(value)?;
+    let state = task.state;
+    let holder = state.holder.ok_or_else(|| corrupt(&format!("task:{id} lease_expires")))?;
+    Ok(ClaimReply::Granted(Box::new(Claimed {
+        lease: Lease {
+            goal: task.goal,
+            task: id,
+            agent: holder.agent,
+            token: state.token,
+            attempt: state.attempt,
+            max_attempts: state.max_attempts,
+            claimed_at: holder.claimed_at,
+            expires_at: holder.expires_at,
+        },
+        node: task.node,
+        last_error: state.last_error,
+    })))
+}
+
+/// An attempt that ended other than well, as it is stored: every value a text.
+#[derive(Debug, Deserialize)]
+struct EndedDoc {
+    attempt: String,
+    agent: AgentName,
+    token: String,
+    started_at: String,
+    ended_at: String,
+    outcome: String,
+    message: String,
+    #[serde(default)]
+    detail: Option<String>,
+}
+
+pub(crate) fn ended(value: Value) -> Result<EndedAttempt, CacheError> {
+    const WHAT: &str = "task errors";
+    let doc: EndedDoc = json(WHAT, &text(value).ok_or_else(|| corrupt(WHAT))?)?;
+    Ok(EndedAttempt {
+        attempt: parse(WHAT, &doc.attempt)?,
+        agent: doc.agent,
+        token: Token::from_u64(parse(WHAT, &doc.token)?),
+        started_at: Timestamp::from_millis(parse(WHAT, &doc.started_at)?),
+        ended_at: Timestamp::from_millis(parse(WHAT, &doc.ended_at)?),
+        outcome: doc.outcome,
+        error: Failure { message: doc.message, detail: doc.detail },
+    })
+}
+
+/// An agent: its name, its fields, whether it is paused.
+pub(crate) fn agent(value: Value, now: Timestamp) -> Result<Agent, CacheError> {
+    let mut parts = list(value).into_iter();
+    let (Some(name), Some(fields), Some(paused)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(corrupt("agent"));
+    };
+    let name: AgentName = parse("agent", &text(name).ok_or_else(|| corrupt("agent"))?)?;
+    let fields = Fields::new(format!("agent:{name}:registered"), fields);
+    let last_beat_at = fields.moment("last_beat")?;
+    let end_reason = fields.maybe("end_reason").map(str::to_owned);
+    let ttl = Duration::from_millis(fields.parsed("ttl")?);
+    Ok(Agent {
+        registration: Registration {
+            name,
+            incarnation: Incarnation(fields.text("incarnation")?.to_owned()),
+            host: fields.text("host")?.to_owned(),
+            pid: fields.parsed("pid")?,
+            goal: fields.maybe_parsed("goal")?,
+            role: fields.maybe("role").map(str::to_owned),
+            capabilities: json(&fields.of, fields.text("capabilities")?)?,
+            max_parallel: fields.parsed("max_parallel")?,
+            ttl,
+            interruption_limit: fields.parsed("interruption_limit")?,
+        },
+        registered_at: fields.moment("started")?,
+        last_beat_at,
+        phase: fields.word("phase")?,
+        task: fields.maybe_parsed("task")?,
+        paused: text(paused).as_deref() == Some("1"),
+        liveness: rules::liveness(end_reason.is_some(), last_beat_at, ttl, now),
+        end_reason,
+    })
+}
+
+/// An entry of a stream: its id, its fields.
+pub(crate) fn event(value: Value) -> Result<Event, CacheError> {
+    let mut parts = list(value).into_iter();
+    let (id, fields) = parts.next().zip(parts.next()).ok_or_else(|| corrupt("stream entry"))?;
+    let id = text(id).ok_or_else(|| corrupt("stream entry"))?;
+    let fields = Fields::new(format!("stream entry {id}"), fields);
+    let seq = id.split('-').next().unwrap_or_default();
+    let kind = fields.text("kind")?;
+    Ok(Event {
+        seq: parse("stream entry", seq)?,
+        at: fields.moment("at")?,
+        what: EventDraft {
+            kind: EventKind::new(kind).ok_or_else(|| corrupt(&format!("stream entry {id} kind")))?,
+            goal: fields.maybe_parsed("goal")?,
+            task: fields.maybe_parsed("task")?,
+            agent: fields.maybe_parsed("agent")?,
+            token: fields.maybe_parsed("token")?.map(Token::from_u64),
+            attempt: fields.maybe_parsed("attempt")?,
+            reason: fields.maybe("reason").map(str::to_owned),
+            data: match fields.maybe("data") {
+                Some(data) => json(&fields.of, data)?,
+                None => serde_json::Value::Null,
+            },
+        },
+    })
+}
+
+/// A document: its key, version, time and value.
+pub(crate) fn record(value: Value) -> Result<Record, CacheError> {
+    let parts: Option<Vec<String>> = list(value).into_iter().map(text).collect();
+    let Ok([key, version, updated_at, value]) = <[String; 4]>::try_from(parts.unwrap_or_default()) else {
+        return Err(corrupt("record"));
+    };
+    Ok(Record {
+        version: parse("record", &version)?,
+        updated_at: Timestamp::from_millis(parse("record", &updated_at)?),
+        key,
+        value,
+    })
+}

@@ -1,0 +1,228 @@
+//! What scripts are asked, as text.
+
+use std::time::Duration;
+
+use downbeat_core::cache::{Claim, Directive, Registration};
+use downbeat_core::dag::{Dag, DagDiff, Node};
+use downbeat_core::event::EventDraft;
+use downbeat_core::goal::{Goal, Usage};
+use downbeat_core::ids::TaskId;
+use downbeat_core::rules;
+use downbeat_core::state::Outcome;
+use serde_json::{Map, Value, json};
+
+/// The greatest number that Lua holds exactly.
+const EXACT: u64 = 1 << 53;
+
+/// Whole milliseconds, as Lua holds them.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(EXACT).min(EXACT)
+}
+
+/// A limit, as Lua and Redis hold it.
+pub(crate) fn limit(limit: usize) -> String {
+    u64::try_from(limit).unwrap_or(EXACT).min(1 << 31).to_string()
+}
+
+/// Without what is null: Lua has no use for it.
+fn present(value: Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields: Map<_, _> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
+            Value::Object(fields).to_string()
+        }
+        value => value.to_string(),
+    }
+}
+
+pub(crate) fn usage(spent: &Usage) -> String {
+    json!({
+        "calls": spent.calls.min(EXACT),
+        "input_tokens": spent.input_tokens.min(EXACT),
+        "output_tokens": spent.output_tokens.min(EXACT),
+        "cost_micros": spent.cost_micros.min(EXACT),
+    })
+    .to_string()
+}
+
+pub(crate) fn claim(claim: &Claim) -> String {
+    present(json!({
+        "agent": claim.agent,
+        "incarnation": claim.incarnation,
+        "request": claim.request,
+        "goal": claim.goal,
+        "capabilities": claim.capabilities,
+        "task": claim.task,
+        "ttl": millis(claim.ttl),
+    }))
+}
+
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    present(match outcome {
+        Outcome::Done { summary, artifacts } => json!({
+            "outcome": "done",
+            "summary": summary,
+            "artifacts": (!artifacts.is_empty()).then(|| json!(artifacts).to_string()),
+        }),
+        Outcome::Retry { failure, after } => json!({
+            "outcome": "retry",
+            "message": failure.message,
+            "detail": failure.detail,
+            "after": (!after.is_zero()).then(|| millis(*after)),
+        }),
+        Outcome::Failed { failure } => json!({
+            "outcome": "failed",
+            "message": failure.message,
+            "detail": failure.detail,
+        }),
+        Outcome::Release { reason } => json!({ "outcome": "release", "reason": reason }),
+    })
+}
+
+/// The reason that the moves and events of a directive give.
+pub(crate) fn reason(directive: &Directive, by: &str) -> String {
+    match directive {
+        Directive::Pause { agent } => rules::agent_paused(agent, by).reason.unwrap_or_default(),
+        Directive::Resume { agent } => rules::agent_resumed(agent, by).reason.unwrap_or_default(),
+        Directive::DropTask { .. } => rules::drop_reason(by),
+        Directive::Cancel { .. } => rules::cancel_reason(by),
+        Directive::CancelGoal { .. } => rules::goal_cancel_reason(by),
+        Directive::Elevate { .. } | Directive::Retry { .. } | Directive::FlushMemory { .. } => String::new(),
+    }
+}
+
+/// What is stored of a registration.
+pub(crate) fn registration(registration: &Registration) -> String {
+    present(json!({
+        "incarnation": registration.incarnation,
+        "host": registration.host,
+        "pid": registration.pid.to_string(),
+        "goal": registration.goal,
+        "role": registration.role,
+        "capabilities": json!(registration.capabilities).to_string(),
+        "max_parallel": registration.max_parallel.to_string(),
+        "ttl": millis(registration.ttl).to_string(),
+        "interruption_limit": registration.interruption_limit.to_string(),
+    }))
+}
+
+/// The fields of an entry of a stream, names and values by turns.
+pub(crate) fn entry(event: &EventDraft) -> Vec<String> {
+    let mut fields = vec!["kind".to_owned(), event.kind.to_string()];
+    let mut add = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            fields.extend([name.to_owned(), value]);
+        }
+    };
+    add("goal", event.goal.as_ref().map(ToString::to_string));
+    add("task", event.task.as_ref().map(ToString::to_string));
+    add("agent", event.agent.as_ref().map(ToString::to_string));
+    add("token", event.token.map(|token| token.to_string()));
+    add("attempt", event.attempt.map(|attempt| attempt.to_string()));
+    add("reason", event.reason.clone());
+    add("data", (!event.data.is_null()).then(|| event.data.to_string()));
+    fields
+}
+
+fn dependencies(dag: &Dag, task: &TaskId) -> String {
+    json!(dag.dependencies(task)).to_string()
+}
+
+fn dependants(dag: &Dag, task: &TaskId) -> String {
+    let ids: Vec<&str> = dag.dependants(task).into_iter().map(TaskId::as_str).collect();
+    ids.join(" ")
+}
+
+fn needs(node: &Node) -> String {
+    let needs: Vec<&str> = node.capabilities.iter().map(AsRef::as_ref).collect();
+    needs.join(",")
+}
+
+/// The tasks of a plan: eight arguments each.
+pub(crate) fn tasks(dag: &Dag, arguments: &mut Vec<String>) -> Result<(), serde_json::Error> {
+    for node in dag.nodes() {
+        arguments.extend([
+            node.id.to_string(),
+            serde_json::to_string(node)?,
+            dependencies(dag, &node.id),
+            dependants(dag, &node.id),
+            needs(node),
+            node.priority.to_string(),
+            dag.dependencies(&node.id).len().to_string(),
+            node.max_attempts.map(|attempts| attempts.to_string()).unwrap_or_default(),
+        ]);
+    }
+    Ok(())
+}
+
+/// What an amendment changes. `goal` is the goal before it.
+pub(crate) fn change(goal: &Goal, old: &Dag, new: &Dag, diff: &DagDiff) -> String {
+    let revision = goal.revision.saturating_add(1);
+    let after = Goal { revision, digest: new.digest(), ..goal.clone() };
+    let event = rules::amended(&after, diff);
+    let nodes = |ids: &[TaskId]| -> Vec<&Node> {
+        ids.iter().filter_map(|id| new.node(id)).map(|node| &**node).collect()
+    };
+    let added: Vec<Value> = nodes(&diff.added)
+        .into_iter()
+        .map(|node| {
+            let mut added = json!({
+                "id": node.id,
+                "node": json!(node).to_string(),
+                "dependencies": dependencies(new, &node.id),
+                "dependants": dependants(new, &node.id),
+                "needs": needs(node),
+                "priority": node.priority,
+                "waits_for": new.dependencies(&node.id),
+            });
+            if let (Some(added), Some(attempts)) = (added.as_object_mut(), node.max_attempts) {
+                added.insert("attempts".to_owned(), attempts.into());
+            }
+            added
+        })
+        .collect();
+    let rewired: Vec<Value> =
+        diff.rewired.iter().map(|id| json!({ "id": id, "waits_for": new.dependencies(id) })).collect();
+    let changed: Vec<Value> = nodes(&diff.changed)
+        .into_iter()
+        .map(|node| {
+            let mut changed = json!({ "id": node.id, "node": json!(node).to_string(), "needs": needs(node) });
+            if let Some(changed) = changed.as_object_mut() {
+                if old.node(&node.id).is_some_and(|before| before.priority != node.priority) {
+                    changed.insert("priority".to_owned(), node.priority.into());
+                }
+                if let Some(attempts) = node.max_attempts {
+                    changed.insert("attempts".to_owned(), attempts.into());
+                }
+            }
+            changed
+        })
+        .collect();
+    let links: Vec<Value> = new
+        .nodes()
+        .filter(|node| {
+            old.node(&node.id).is_some()
+                && (old.dependants(&node.id) != new.dependants(&node.id)
+                    || old.dependencies(&node.id) != new.dependencies(&node.id))
+        })
+        .map(|node| {
+            json!({
+                "id": node.id,
+                "dependencies": dependencies(new, &node.id),
+                "dependants": dependants(new, &node.id),
+            })
+        })
+        .collect();
+    json!({
+        "reason": event.reason,
+        "data": event.data.to_string(),
+        "removed": diff.removed,
+        "removed_reason": rules::removed_reason(revision),
+        "added": added,
+        "rewired": rewired,
+        "changed": changed,
+        "links": links,
+        "order": new.nodes().map(|node| &node.id).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
