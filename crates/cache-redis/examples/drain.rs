@@ -27,7 +27,8 @@ async fn main() {
         let cache = open().await;
         let name = format!("g{run}-{carried}");
         let node = |n| DraftNode { id: format!("{name}.{n}"), title: "t".to_owned(), ..DraftNode::default() };
-        let draft = Draft { goal_id: name.clone(), nodes: (0..tasks).map(node).collect(), ..Draft::default() };
+        let draft =
+            Draft { goal_id: name.clone(), nodes: (0..tasks).map(node).collect(), ..Draft::default() };
         let plan = Plan {
             dag: Arc::new(validate(draft).unwrap()),
             title: name.clone(),
@@ -50,7 +51,9 @@ async fn main() {
             done += worker.await.unwrap();
         }
         let rate = f64::from(done) / begun.elapsed().as_secs_f64();
-        println!("drain of {done} with {agents} agents, next claim carried: {carried}: {rate:.0} tasks a second");
+        println!(
+            "drain of {done} with {agents} agents, next claim carried: {carried}: {rate:.0} tasks a second"
+        );
     }
 }
 
