@@ -30,6 +30,8 @@ pub(crate) struct Line {
     pub ratio: Option<f64>,
     /// Resident memory that the case added for each task, in bytes.
     pub bytes_per_task: Option<f64>,
+    /// Processor time for each task, all threads, in microseconds: what a busy machine leaves alone.
+    pub cpu_us_per_task: Option<f64>,
     /// Flushes to the disk.
     pub flushes: Option<u64>,
     /// Share of one core, where a process is watched.
@@ -85,6 +87,9 @@ pub(crate) fn print_table(lines: &[Line]) {
         "reference/s",
         "ratio",
         "bytes/task",
+        "cpu µs/task",
+        "core",
+        "memory",
     ]);
     for line in lines {
         table.add_row([
@@ -92,13 +97,16 @@ pub(crate) fn print_table(lines: &[Line]) {
             line.cache.clone(),
             line.tasks.to_string(),
             line.agents.to_string(),
-            figure(Some(line.per_second)),
+            figure((line.per_second > 0.0).then_some(line.per_second)),
             figure(line.p50_us),
             figure(line.p99_us),
             line.reference.clone(),
             figure(line.reference_per_second),
             line.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
             figure(line.bytes_per_task),
+            figure(line.cpu_us_per_task),
+            line.cpu_share.map_or_else(String::new, |share| format!("{:.2} %", share * 100.0)),
+            line.resident_bytes.map_or_else(String::new, |bytes| format!("{:.1} MB", bytes / 1e6)),
         ]);
     }
     println!("{table}");

@@ -137,3 +137,12 @@ pub(crate) fn resident() -> Option<f64> {
     let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1024.0)
 }
+
+/// Processor time that this process has used, all threads, in microseconds.
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(crate) fn processor_us() -> Option<f64> {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike as _;
+    let used = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    Some((used.user_time() + used.system_time()).num_microseconds() as f64)
+}

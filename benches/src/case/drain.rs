@@ -45,6 +45,7 @@ async fn measure(directory: &Path, kind: Kind, tasks: u64, agents: usize) -> Res
     planned.bytes_per_task = grown();
 
     let written_before = subject.written();
+    let used_before = work::processor_us();
     let watch = Watch::start();
     let mut drainers = tokio::task::JoinSet::new();
     for index in 0..agents {
@@ -57,6 +58,8 @@ async fn measure(directory: &Path, kind: Kind, tasks: u64, agents: usize) -> Res
     }
     let mut drained = line("drain", watch.per_second(tasks));
     ensure!(settled == tasks, "{settled} of {tasks} tasks were settled");
+    drained.cpu_us_per_task =
+        work::processor_us().zip(used_before).map(|(now, before)| per_task(now - before));
     drained.bytes_per_task = grown();
 
     let mut lines = vec![planned];

@@ -7,6 +7,7 @@
 
 mod audit;
 mod cache;
+mod epoch;
 mod holder;
 mod layout;
 mod open;

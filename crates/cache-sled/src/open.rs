@@ -7,9 +7,10 @@ use downbeat_core::cache::CacheError;
 use downbeat_core::time::Clock;
 use serde::{Deserialize, Serialize};
 
+use crate::epoch;
 use crate::holder::HolderFile;
 use crate::layout::{Key, SCHEMA};
-use crate::store::{NotOpened, Store};
+use crate::store::{NotOpened, Store, corrupt};
 use crate::txn::{Layer, Txn};
 
 /// How to open a store.
@@ -99,11 +100,24 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
         store.close();
         return Err(OpenError::TooNew { path: path(), found: schema, known: SCHEMA });
     }
-    let epoch = txn.number(&Key::Epoch).map_err(failed)?.saturating_add(1);
+    let stored = txn.number(&Key::Epoch).map_err(failed)?;
+    let unreadable = |error| failed(corrupt(&"epoch", error));
+    let recorded = epoch::recorded(&options.path).map_err(unreadable)?;
+    if stored < recorded {
+        drop(txn);
+        store.close();
+        let lost = format!(
+            "it was opened {recorded} times and remembers {stored}: its log lost what had been acknowledged; \
+             restore it from a backup, or move it away and start over"
+        );
+        return Err(failed(corrupt(&options.path.display(), lost)));
+    }
+    let epoch = stored.saturating_add(1);
     txn.set_number(&Key::Schema, SCHEMA);
     txn.set_number(&Key::Epoch, epoch);
     let writes = txn.into_writes().into_layer();
     store.write(&writes).and_then(|()| store.flush()).and_then(|()| store.sync()).map_err(failed)?;
+    epoch::record(&options.path, epoch).map_err(unreadable)?;
 
     let holder = HolderFile::own(&options.holder, options.clock.now());
     if let Err(error) = holder.write(&options.path) {

@@ -214,10 +214,7 @@ impl Writer {
 }
 
 fn unusable(reason: &str) -> CacheError {
-    CacheError::Unavailable {
-        reason: format!("the store failed and has to be opened anew: {reason}"),
-        source: None,
-    }
+    CacheError::Failed { reason: reason.to_owned() }
 }
 
 /// Starts the thread.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use downbeat_core::dag::MAX_PRIORITY;
 
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";
@@ -235,7 +236,7 @@ pub(crate) struct Elevate {
     #[arg(value_name = "TASK")]
     pub(crate) task: String,
     /// From 0 to 1000000
-    #[arg(value_name = "PRIORITY", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(value_name = "PRIORITY", value_parser = priority)]
     pub(crate) priority: u32,
 }
 
@@ -362,6 +363,11 @@ pub(crate) struct Completions {
     /// Which shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+fn priority(text: &str) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok().filter(|number| *number <= MAX_PRIORITY);
+    number.ok_or_else(|| format!("it must be a whole number from 0 to {MAX_PRIORITY}"))
 }
 
 /// Examples as a section of the help.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anstream::ColorChoice;
 use downbeat_core::cache::Cache;
 use downbeat_core::ids::{AgentName, GoalId, TaskId};
+use downbeat_core::suggest::nearest;
 use downbeat_core::time::{Clock, Timestamp};
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::load;
@@ -184,7 +185,7 @@ impl Context {
     fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
         let shown = text::cut(&text::clean(text), 80);
         let error = CliError::new(Kind::NotFound, format!("no {kind} is called `{shown}`"));
-        match text::nearest(text, known.iter().map(String::as_str)) {
+        match nearest(text, known.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("is it `{near}`?")),
             None => error.hint(format!("`{}` lists them", self.command(list))),
         }

@@ -18,7 +18,7 @@ pub(crate) const INTERNAL: u8 = 70;
 /// Every code with its sentence, for `--help`.
 pub(crate) const ALL: [(u8, &str); 6] = [
     (COMPLETE, "all that was asked for is done"),
-    (FAILED, "something failed, stalled or was cancelled"),
+    (FAILED, "something failed or stalled, or a goal was cancelled"),
     (BAD_INPUT, "the command line, a file or a setting is wrong; nothing was started"),
     (BUSY, "another process holds the store"),
     (INTERRUPTED, "it was stopped before it was done; the same command carries on"),

@@ -20,6 +20,8 @@ pub(crate) const PROGRAMS: [(&str, &str); 3] = [
 
 /// The model called `name`; paths in names are relative to `base`.
 pub(crate) fn open(name: &str, base: &Path) -> Result<Arc<dyn Llm>, CliError> {
+    // Nobody wants to read `./` before each name.
+    let base = if base == Path::new(".") { Path::new("") } else { base };
     downbeat_llm::open(name, base).map_err(|error| match error {
         LlmError::Unusable { reason } => CliError::new(Kind::BadInput, reason),
         error => CliError::new(Kind::Failed, error.to_string()),

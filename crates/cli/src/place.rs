@@ -51,7 +51,9 @@ impl Place {
     fn above(here: &Path) -> Option<Self> {
         let mut up = PathBuf::new();
         for directory in here.ancestors() {
-            if directory.join(INSTRUCTIONS).is_file() || directory.join(OWN).is_dir() {
+            // A link to nothing or a pipe is refused by name, not passed over.
+            let has_file = directory.join(INSTRUCTIONS).symlink_metadata().is_ok();
+            if has_file || directory.join(OWN).is_dir() {
                 return Some(Self::of(up.join(INSTRUCTIONS)));
             }
             up.push("..");

@@ -85,17 +85,39 @@ impl Source {
     /// Where the byte `offset` is; the end of the text for an offset beyond it.
     #[must_use]
     pub fn position(&self, offset: usize) -> Position {
-        let mut offset = offset.min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
+        positions(&self.text, [offset]).next().unwrap_or(Position { line: 1, column: 1 })
+    }
+
+    /// Where each of `offsets` is; in ascending order they cost one pass over the text together.
+    pub fn positions<'a>(
+        &'a self,
+        offsets: impl IntoIterator<Item = usize, IntoIter: 'a>,
+    ) -> impl Iterator<Item = Position> + 'a {
+        positions(&self.text, offsets)
+    }
+}
+
+pub(crate) fn positions<'a>(
+    text: &'a str,
+    offsets: impl IntoIterator<Item = usize, IntoIter: 'a>,
+) -> impl Iterator<Item = Position> + 'a {
+    const START: (usize, Position) = (0, Position { line: 1, column: 1 });
+    offsets.into_iter().scan(START, move |(at, position), offset| {
+        let mut offset = offset.min(text.len());
+        while !text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let before = self.text.get(..offset).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        if offset < *at {
+            (*at, *position) = START;
         }
-    }
+        let part = text.get(*at..offset).unwrap_or_default();
+        let newlines = part.bytes().filter(|byte| *byte == b'\n').count();
+        let rest = part.rsplit('\n').next().unwrap_or_default().chars().count();
+        position.line += newlines;
+        position.column = if newlines == 0 { position.column + rest } else { rest + 1 };
+        *at = offset;
+        Some(*position)
+    })
 }
 
 /// The diagnostics of one text, with the text.
@@ -118,7 +140,8 @@ impl Report {
 impl fmt::Display for Report {
     /// One line each, `file:line:column: error: message`, as compilers print them for programs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
+        let places = self.source.positions(self.diagnostics.iter().map(|it| it.span.start));
+        for (index, (diagnostic, position)) in self.diagnostics.iter().zip(places).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
@@ -126,12 +149,26 @@ impl fmt::Display for Report {
                 Severity::Warning => "warning",
                 Severity::Error => "error",
             };
-            let position = self.source.position(diagnostic.span.start);
             write!(f, "{}:{position}: {severity}: {}", self.source.name, diagnostic.message)?;
             if let Some(help) = &diagnostic.help {
                 write!(f, " (help: {help})")?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_in_any_order() {
+        let source = Source::new("t", "aä\n\nb\r\nc");
+        let told: Vec<(usize, usize)> =
+            source.positions([0, 2, 3, 4, 5, 8, 99, 1, 5]).map(|it| (it.line, it.column)).collect();
+        assert_eq!(told, [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (4, 1), (4, 2), (1, 2), (3, 1)]);
+        assert_eq!(source.position(5), Position { line: 3, column: 1 });
+        assert_eq!(Source::new("t", "").position(3), Position { line: 1, column: 1 });
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::dag::MAX_PRIORITY;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::ids::TaskId;
-use crate::instructions::suggest::nearest;
+use crate::suggest::nearest;
 
 /// A longer line is no directive; it is passed over.
 const MAX_LINE: usize = 4_096;
@@ -197,8 +197,10 @@ fn read(text: &str, words: &[Range<usize>]) -> Said {
             Ok(priority) if priority <= MAX_PRIORITY => Ok(HeartbeatDirective::Elevate(task, priority)),
             _ => {
                 let shown: String = word(2).chars().take(60).collect();
-                let message =
-                    format!("`{shown}` is not a priority: it is a whole number from 0 to {MAX_PRIORITY}");
+                let message = format!(
+                    "`{}` is not a priority: it is a whole number from 0 to {MAX_PRIORITY}",
+                    shown.escape_debug()
+                );
                 Err(wrong(message, words.get(2).cloned().unwrap_or_default()))
             }
         }),

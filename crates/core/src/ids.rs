@@ -24,9 +24,9 @@ pub enum IdError {
     },
     /// A character that keys, file names or shells could misread.
     #[error(
-        "`{character}` at byte {at} is not allowed in an id; letters, digits, `_`, `-` and `.` are, \
+        "`{character}` at byte {at} is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, \
          and the first must be a letter, a digit or `_`",
-        character = character.escape_default()
+        character = character.escape_debug()
     )]
     Character {
         /// The first character that is not allowed.

@@ -34,5 +34,6 @@ pub mod rules;
 pub mod schema;
 pub mod span;
 pub mod state;
+pub mod suggest;
 pub mod text;
 pub mod time;

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::getpgrp;
 
 /// The hidden sub-command by which a program is asked to be a guard.
@@ -32,6 +32,11 @@ pub fn main(command: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(child) => child,
         Err(_) => return ExitCode::from(127),
     };
+    // A command that is asked to end may take its time for it: the guard stays as long as it does, and
+    // does not listen. Not before the command is there, which would inherit that.
+    let mut requests = SigSet::empty();
+    requests.add(Signal::SIGTERM);
+    let _ = requests.thread_block();
     std::thread::spawn(|| {
         let mut lifeline = std::io::stdin();
         let mut byte = [0; 1];

@@ -91,7 +91,10 @@ pub fn load(path: &Path) -> Result<Project, LoadError> {
             diagnostics: vec![Diagnostic::error(0..0, message)],
         }],
     };
-    let text = read_text(path, MAX_TEXT).map_err(alone)?;
+    let text = read_text(path, MAX_TEXT).map_err(|unread| match unread {
+        Unread::Because(reason) => alone(reason),
+        Unread::NoText(report) => LoadError { reports: vec![report] },
+    })?;
     let source = Source::new(name.clone(), text);
     let root = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -170,11 +173,20 @@ impl Loader<'_> {
         goals
     }
 
+    /// A path of the file as people write it: nobody wants to read `./`.
+    fn beside(&self, path: &str) -> PathBuf {
+        if self.root == Path::new(".") { PathBuf::from(path) } else { self.root.join(path) }
+    }
+
     fn text(&mut self, path: &Spanned<String>, what: &str, limit: u64) -> Option<String> {
-        match read_text(&self.root.join(&path.value), limit) {
+        match read_text(&self.beside(&path.value), limit) {
             Ok(text) => Some(text),
-            Err(reason) => {
+            Err(Unread::Because(reason)) => {
                 self.faults.push(Diagnostic::error(path.span.clone(), format!("{what}: {reason}")));
+                None
+            }
+            Err(Unread::NoText(report)) => {
+                self.reports.push(report);
                 None
             }
         }
@@ -191,13 +203,13 @@ impl Loader<'_> {
                     dag.goal(),
                     spec.id.value
                 );
-                self.faults.push(Diagnostic::error(path.span.clone(), message));
+                let help = format!("write `\"goal_id\": \"{}\"` there", spec.id.value);
+                self.faults.push(Diagnostic::error(path.span.clone(), message).help(help));
                 None
             }
             Err(error) => {
-                let name = self.root.join(&path.value).display().to_string();
-                let diagnostics = error.faults.iter().map(|fault| Diagnostic::error(0..0, fault.to_string()));
-                let diagnostics = diagnostics.collect();
+                let name = self.beside(&path.value).display().to_string();
+                let diagnostics = error.diagnostics(&text);
                 self.reports.push(Report { source: Source::new(name, text), diagnostics });
                 None
             }
@@ -260,22 +272,29 @@ impl Project {
     }
 }
 
+/// Why a file is not read.
+enum Unread {
+    Because(String),
+    /// What stands there is no text from some place on.
+    NoText(Report),
+}
+
 /// Reads a text of at most `limit` bytes.
 ///
 /// Never reads what could go on for ever: only regular files.
-fn read_text(path: &Path, limit: u64) -> Result<String, String> {
+fn read_text(path: &Path, limit: u64) -> Result<String, Unread> {
     let said = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("no such file: {}", path.display()),
-        _ => format!("cannot read {}: {error}", path.display()),
+        std::io::ErrorKind::NotFound => Unread::Because(format!("no such file: {}", path.display())),
+        _ => Unread::Because(format!("cannot read {}: {error}", path.display())),
     };
     let kind = std::fs::metadata(path).map_err(said)?;
     if kind.is_dir() {
-        return Err(format!("{} is a directory; name the file", path.display()));
+        return Err(Unread::Because(format!("{} is a directory, not a file", path.display())));
     }
     if !kind.is_file() {
-        return Err(format!("{} is not a regular file", path.display()));
+        return Err(Unread::Because(format!("{} is not a regular file", path.display())));
     }
-    let too_long = || format!("{} has more than {limit} bytes", path.display());
+    let too_long = || Unread::Because(format!("{} has more than {limit} bytes", path.display()));
     if kind.len() > limit {
         return Err(too_long());
     }
@@ -286,10 +305,14 @@ fn read_text(path: &Path, limit: u64) -> Result<String, String> {
         return Err(too_long());
     }
     String::from_utf8(bytes).map_err(|error| {
-        format!(
-            "{} is not UTF-8: the first fault is at byte {}",
-            path.display(),
-            error.utf8_error().valid_up_to()
-        )
+        let at = error.utf8_error().valid_up_to();
+        // Up to there the replacement changes nothing; the mark it puts there has three bytes.
+        let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        let fault = Diagnostic::error(span, "the file is not UTF-8 from here on").help("save it as UTF-8");
+        Unread::NoText(Report {
+            source: Source::new(path.display().to_string(), text),
+            diagnostics: vec![fault],
+        })
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use downbeat_core::cache::Cache;
 use downbeat_core::event::Event;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args;
 use crate::context::Context;
@@ -22,6 +22,14 @@ const AGENT: usize = 18;
 /// Shows events, and waits for more if that is wanted.
 pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(), CliError> {
     let cache = context.open().await?;
+    // Listened to from the beginning: Ctrl-C is how following ends, also while the past is printed.
+    let interrupt = match args.follow {
+        true => Some(
+            signal(SignalKind::interrupt())
+                .map_err(|error| CliError::internal("cannot listen to signals", &error))?,
+        ),
+        false => None,
+    };
     let mut seen = args.since.unwrap_or_default();
     // From the end without --since: all are read, and the newest kept.
     let newest = args.since.is_none();
@@ -53,7 +61,10 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
         }
     }
     print(context, kept.drain(..), &mut widths)?;
-    if args.follow { follow(args, context, &cache, seen, widths).await } else { Ok(()) }
+    match interrupt {
+        Some(interrupt) => follow(args, context, &cache, interrupt, seen, widths).await,
+        None => Ok(()),
+    }
 }
 
 /// Shows what happens from now on, until Ctrl-C.
@@ -61,11 +72,10 @@ async fn follow(
     args: &args::Events,
     context: &Context,
     cache: &Arc<dyn Cache>,
+    mut interrupt: Signal,
     mut seen: u64,
     mut widths: (usize, usize),
 ) -> Result<(), CliError> {
-    let mut interrupt = signal(SignalKind::interrupt())
-        .map_err(|error| CliError::internal("cannot listen to signals", &error))?;
     loop {
         tokio::select! {
             changed = news(cache, seen) => changed?,

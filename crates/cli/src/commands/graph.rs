@@ -65,7 +65,7 @@ fn choose(
     let place = match &args.goal {
         Some(goal) => names.iter().position(|name| name == goal).ok_or_else(|| {
             let error = CliError::new(Kind::NotFound, format!("goal `{}` has no plan", text::clean(goal)));
-            match text::nearest(goal, names.iter().map(String::as_str)) {
+            match downbeat_core::suggest::nearest(goal, names.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("is it `{near}`?")),
                 None => error.hint(format!("there are `{listed}`")),
             }

@@ -47,6 +47,10 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let beside_view = context.out.can_redraw() && context.config.log_level.is_none();
     start_logs(context, &project, beside_view);
     let models = models::of(&project, context.config.llm.as_deref())?;
+    let (declared, limit) = (project.agents.len(), context.config.settings.max_agents);
+    if declared > limit {
+        return Err(refused(RunError::TooManyAgents { declared, limit }, context));
+    }
 
     own_directory(context)?;
     if args.fresh {
@@ -56,7 +60,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
         return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
     }
-    preview(context, &project)?;
+    unless_closed(preview(context, &project))?;
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
@@ -81,8 +85,16 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let report = result.map_err(|error| refused(error, context))?;
     let code = code_of(&report);
-    summary::print(context, &report, code)?;
+    unless_closed(summary::print(context, &report, code))?;
     Ok(code)
+}
+
+/// That nobody reads what is printed neither ends a run nor changes what came of it.
+fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
+    match printed {
+        Err(error) if error.kind == Kind::Closed => Ok(()),
+        printed => printed,
+    }
 }
 
 /// What a run's report means to a shell.
@@ -100,6 +112,9 @@ fn code_of(report: &RunReport) -> u8 {
 pub(crate) fn load(context: &Context) -> Result<Project, CliError> {
     let path = &context.place.instructions;
     if !path.exists() {
+        if path.is_symlink() {
+            return Err(CliError::bad_input(format!("{} is a link to nothing", path.display())));
+        }
         let error = CliError::bad_input(format!("no such file: {}", path.display()));
         return Err(error.hint("`downbeat init` writes an example that runs without any model"));
     }
@@ -158,8 +173,13 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
     if !context.store.exists() {
         return Ok(());
     }
-    // Held for a moment: a run that goes on elsewhere keeps its store.
-    drop(store::open(&context.how(HOLDER)).await?);
+    // Held for a moment: a run that goes on elsewhere keeps its store. One that nobody can open is moved
+    // all the same: there is no other way on from it.
+    match store::open(&context.how(HOLDER)).await {
+        Ok(held) => drop(held),
+        Err(error) if error.kind == Kind::Busy => return Err(error),
+        Err(error) => context.out.warning(&error.message),
+    }
     let previous = previous(&context.store);
     let failed =
         |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);

@@ -38,7 +38,10 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
         Ok(file) if file.len() > MAX_BYTES => {
             Err(format!("{} has more than {MAX_BYTES} bytes", path.display()))
         }
-        Ok(_) => std::fs::read_to_string(path).map(Some).map_err(said),
+        Ok(_) => std::fs::read_to_string(path).map(Some).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => format!("{} is not UTF-8", path.display()),
+            _ => said(error),
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(said(error)),
     }
@@ -50,39 +53,69 @@ pub(super) fn parse(source: &Source) -> (BTreeMap<String, Entry>, Vec<Diagnostic
     let mut faults = Vec::new();
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     for error in errors {
-        faults.push(Diagnostic::error(error.span().unwrap_or(0..0), error.message().to_owned()));
+        faults.push(syntax(&source.text, &error));
     }
     if !faults.is_empty() {
         return (entries, faults);
     }
     for (key, value) in table.get_ref() {
         let span = value.span();
-        let value = match value.get_ref() {
+        let read = match value.get_ref() {
             DeValue::Array(values) => {
-                let texts: Option<Vec<String>> =
-                    values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect();
-                texts.map(Raw::Many)
+                let other = values.iter().find(|value| value.get_ref().as_str().is_none());
+                match other {
+                    None => Ok(Raw::Many(
+                        values
+                            .iter()
+                            .filter_map(|value| value.get_ref().as_str().map(str::to_owned))
+                            .collect(),
+                    )),
+                    Some(other) => Err(Diagnostic::error(
+                        other.span(),
+                        format!("an entry of `{}` is no text: put it in quotes", key.get_ref()),
+                    )),
+                }
             }
-            value => scalar(value).map(Raw::One),
+            DeValue::Table(_) => {
+                Err(Diagnostic::error(span.clone(), format!("`{}` is a table", key.get_ref()))
+                    .help("settings are keys with values, and stand in no table"))
+            }
+            DeValue::String(text) => Ok(Raw::One(text.to_string())),
+            DeValue::Integer(number) if number.radix() == 10 => {
+                Ok(Raw::One(number.as_str().replace('_', "")))
+            }
+            // What it is not good for is said as it is written.
+            _ => Ok(Raw::One(source.text.get(span.clone()).unwrap_or_default().to_owned())),
         };
-        match value {
-            Some(value) => {
+        match read {
+            Ok(value) => {
                 entries.insert(key.get_ref().to_string(), Entry { key: key.span(), value, span });
             }
-            None => faults.push(Diagnostic::error(
-                span,
-                format!("`{}` is neither a text, a number, a truth value nor a list of texts", key.get_ref()),
-            )),
+            Err(fault) => faults.push(fault),
         }
     }
     (entries, faults)
 }
 
-fn scalar(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
-        DeValue::Boolean(value) => Some(value.to_string()),
-        _ => None,
+/// What the parser says, in words of people where it has those of grammars.
+fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
+    let span = error.span().unwrap_or(0..0);
+    let written = text.get(span.clone()).unwrap_or_default();
+    let said = error.message();
+    if said == "duplicate key" {
+        return Diagnostic::error(span, format!("`{written}` is given twice"));
     }
+    let missing =
+        text.get(span.start..).is_some_and(|rest| rest.starts_with(['\n', '\r']) || rest.is_empty());
+    if said.starts_with("string values must be quoted") {
+        return if missing {
+            Diagnostic::error(span, "a value is missing")
+        } else {
+            Diagnostic::error(span, "this is neither a number nor a truth value").help("put texts in quotes")
+        };
+    }
+    if missing && said.starts_with("invalid basic string") {
+        return Diagnostic::error(span, "the text is not closed").help("end it with `\"`");
+    }
+    Diagnostic::error(span, said.to_owned())
 }

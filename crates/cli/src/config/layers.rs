@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
 use downbeat_core::span::HumanDuration;
+use downbeat_core::suggest::nearest;
 
 use super::file::{self, Entry, Raw};
 use super::{Origin, Shown, Sources, parse};
 use crate::error::{CliError, Kind};
-use crate::output::text;
 
 /// Variables that Downbeat gives to commands, and those that are read elsewhere: no settings.
 const OTHERS: [&str; 11] = [
@@ -78,7 +78,10 @@ impl<'a> Layers<'a> {
     ) -> Option<(T, Origin)> {
         self.known.insert(key);
         if let Some(text) = self.sources.flags.get(key) {
-            let flag = format!("--{}", key.replace('_', "-"));
+            let flag = match key {
+                "task_timeout" => "--timeout".to_owned(),
+                key => format!("--{}", key.replace('_', "-")),
+            };
             return self.take(read(&Raw::One(text.clone())), Origin::Flag(flag));
         }
         let own = format!("DOWNBEAT_{}", key.to_ascii_uppercase());
@@ -228,9 +231,13 @@ impl<'a> Layers<'a> {
             let text = one(raw)?.trim().to_ascii_lowercase();
             choices.iter().find(|(name, _)| *name == text).copied().ok_or_else(|| {
                 let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
-                let near = text::nearest(&text, choices.iter().map(|(name, _)| *name));
+                let near = nearest(&text, choices.iter().map(|(name, _)| *name));
                 let near = near.map(|name| format!("; is it `{name}`?")).unwrap_or_default();
-                format!("must be {}, and is `{text}`{near}", names.join(" or "))
+                let names = match names.split_last() {
+                    Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+                    _ => names.join(""),
+                };
+                format!("must be {names}, and is `{text}`{near}")
             })
         });
         match found {
@@ -265,7 +272,7 @@ impl<'a> Layers<'a> {
                 continue;
             }
             let mut fault = Diagnostic::error(entry.key.clone(), format!("`{key}` is not a setting"));
-            fault = match text::nearest(key, self.known.iter().copied()) {
+            fault = match nearest(key, self.known.iter().copied()) {
                 Some(near) => fault.help(format!("is it `{near}`?")),
                 None => fault.help("`downbeat doctor` lists the settings"),
             };
@@ -280,11 +287,20 @@ impl<'a> Layers<'a> {
             Some(source) if !self.in_file.is_empty() => vec![Report { source, diagnostics: self.in_file }],
             _ => Vec::new(),
         };
-        if self.elsewhere.is_empty() {
-            return Err(CliError::faults(reports));
+        let mut error = match self.elsewhere.as_slice() {
+            [] => CliError::faults(reports),
+            [fault] => CliError { reports, ..CliError::new(Kind::BadInput, fault) },
+            faults => {
+                let message = format!("{} settings are wrong:\n  {}", faults.len(), faults.join("\n  "));
+                CliError { reports, ..CliError::new(Kind::BadInput, message) }
+            }
+        };
+        // A variable that nobody reads may be the reason for all of it.
+        error.hints.extend(warnings);
+        if !self.elsewhere.is_empty() {
+            error = error.hint("`downbeat doctor` shows every setting and where it comes from");
         }
-        Err(CliError { reports, ..CliError::new(Kind::BadInput, self.elsewhere.join("\n")) }
-            .hint("`downbeat doctor` shows every setting and where it comes from"))
+        Err(error)
     }
 
     /// Variables that look like settings and are none.
@@ -297,7 +313,7 @@ impl<'a> Layers<'a> {
                 && !names.iter().any(|known| known == *name)
         });
         strange
-            .map(|name| match text::nearest(name, names.iter().map(String::as_str)) {
+            .map(|name| match nearest(name, names.iter().map(String::as_str)) {
                 Some(near) => format!("${name} is not a setting; is it ${near}?"),
                 None => format!("${name} is not a setting"),
             })

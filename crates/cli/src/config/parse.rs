@@ -14,12 +14,17 @@ pub(super) fn count(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, Str
 
 /// A span of time within bounds.
 pub(super) fn span(text: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {
-    let span: HumanDuration = text.parse().map_err(|error| format!("{error}"))?;
-    if bounds.contains(&span.get()) {
+    if let Ok(span) = text.parse::<HumanDuration>()
+        && bounds.contains(&span.get())
+    {
         return Ok(span.get());
     }
     let show = |span: &Duration| HumanDuration::new(*span).map_or_else(String::new, |span| span.to_string());
-    Err(format!("must be from {} to {}, and is `{text}`", show(bounds.start()), show(bounds.end())))
+    Err(format!(
+        "must be a time span such as `500ms`, `30s` or `1h30m`, from {} to {}, and is `{text}`",
+        show(bounds.start()),
+        show(bounds.end())
+    ))
 }
 
 /// A size: a number of bytes, or with `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`.

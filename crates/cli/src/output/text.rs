@@ -113,42 +113,6 @@ pub(crate) fn bytes(number: u64) -> String {
     format!("{}.{} TB", number / unit, number % unit / (unit / 10))
 }
 
-/// The one of `known` that `written` was probably meant to be.
-pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (written.chars().count() / 3).clamp(1, 3);
-    let lower = written.to_lowercase();
-    known
-        .into_iter()
-        .filter_map(|candidate| {
-            let other = candidate.to_lowercase();
-            let begins = lower.len() >= 3 && other.starts_with(&lower);
-            let slips = if begins { 1 } else { distance(&lower, &other) };
-            (slips <= most).then_some((slips, candidate))
-        })
-        .min_by_key(|(slips, _)| *slips)
-        .map(|(_, candidate)| candidate)
-}
-
-/// How many letters must be put in, left out or changed.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut above: Vec<usize> = (0..=to.len()).collect();
-    for (row, letter) in from.chars().enumerate() {
-        let mut diagonal = row;
-        let mut left = row + 1;
-        for (cell, other) in above.iter_mut().skip(1).zip(&to) {
-            let changed = diagonal + usize::from(letter != *other);
-            diagonal = *cell;
-            left = changed.min(left + 1).min(*cell + 1);
-            *cell = left;
-        }
-        if let Some(first) = above.first_mut() {
-            *first = row + 1;
-        }
-    }
-    above.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,15 +150,5 @@ mod tests {
         for (number, text) in [(0, "0 B"), (999, "999 B"), (1_234, "1.2 kB"), (10_500_000, "10.5 MB")] {
             assert_eq!(bytes(number), text);
         }
-    }
-
-    #[test]
-    fn slips_are_recognised() {
-        let known = ["max_agents", "max_attempts", "lease_ttl"];
-        assert_eq!(nearest("max_agent", known), Some("max_agents"));
-        assert_eq!(nearest("lease_tll", known), Some("lease_ttl"));
-        assert_eq!(nearest("max-atempts", known), Some("max_attempts"));
-        assert_eq!(nearest("colour", known), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -124,6 +124,13 @@ pub enum CacheError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The store failed for good: nothing can be relied on until it is opened anew. What was asked may
+    /// or may not have happened.
+    #[error("the store failed and has to be opened anew: {reason}")]
+    Failed {
+        /// What happened.
+        reason: String,
+    },
     /// The store does not answer. What was asked may or may not have happened: repeat the same
     /// request.
     #[error("the store does not answer: {reason}")]

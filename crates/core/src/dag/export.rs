@@ -158,6 +158,10 @@ impl fmt::Display for Dot<'_> {
                 '\\' => f.write_str("\\\\")?,
                 '&' => f.write_str("&amp;")?,
                 _ if character.is_whitespace() || character.is_control() => f.write_char(' ')?,
+                // What turns the direction of the text behind it.
+                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    f.write_char(' ')?;
+                }
                 _ => f.write_char(character)?,
             }
         }

@@ -14,9 +14,9 @@ pub mod export;
 mod fault;
 mod json;
 pub mod limits;
+mod locate;
 mod read;
 mod schema;
-mod suggest;
 mod validate;
 
 #[cfg(test)]

@@ -72,7 +72,14 @@ fn syntax(error: &serde_json::Error) -> DagError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
     let place = format!(" at line {line} column {column}");
-    let message = cut(text.strip_suffix(&place).unwrap_or(&text), MESSAGE);
+    let message = match text.strip_suffix(&place).unwrap_or(&text) {
+        "EOF while parsing a value" => "the text ends where a value is expected".to_owned(),
+        "recursion limit exceeded" => "lists and objects are nested too deeply".to_owned(),
+        said => match said.strip_prefix("EOF while parsing ") {
+            Some(what) => format!("the text ends inside {what}"),
+            None => cut(said, MESSAGE),
+        },
+    };
     DagError::one("", FaultKind::Syntax { line, column, message })
 }
 

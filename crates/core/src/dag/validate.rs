@@ -12,12 +12,15 @@ use super::limits::{
     MAX_ARTIFACT_PATH, MAX_ARTIFACTS, MAX_ATTEMPTS, MAX_CAPABILITIES, MAX_CHECKS, MAX_COMMAND,
     MAX_DESCRIPTION, MAX_EDGES, MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_PRIORITY, MAX_TASKS, MAX_TITLE,
 };
-use super::suggest::suggest;
 use super::{Dag, Draft, DraftNode, Node};
 use crate::ids::{Capability, GoalId, IdError, MAX_ID_LEN, TaskId, check_id};
+use crate::suggest::nearest;
 
 /// How many unknown dependencies get a suggestion: looking for one compares many ids.
 const SUGGESTED: usize = 20;
+
+/// How many ids each of them is compared with, so that many slips in a large draft cost little.
+const COMPARED: usize = 10_000;
 
 /// Makes a sound DAG of a draft.
 ///
@@ -221,8 +224,10 @@ fn resolve(draft: &Draft, places: &HashMap<&str, usize>, faults: &mut Faults) ->
             if place.is_none() && all_known {
                 suggested += 1;
                 let known = draft.nodes.iter().map(|node| node.id.as_str());
-                let suggestion =
-                    (suggested <= SUGGESTED).then(|| suggest(id, known)).flatten().map(str::to_owned);
+                let suggestion = (suggested <= SUGGESTED)
+                    .then(|| nearest(id, known.take(COMPARED)))
+                    .flatten()
+                    .map(str::to_owned);
                 let id = shown(id);
                 faults.push(format!("/edges/{index}/{end}"), FaultKind::UnknownDependency { id, suggestion });
             }

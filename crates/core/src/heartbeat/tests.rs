@@ -102,7 +102,7 @@ fn what_looks_like_a_directive_is_pointed_out() {
         (
             "DROP-TASK a:b",
             "1:11",
-            "`a:b` names no task: `:` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`",
+            "`a:b` names no task: `:` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`",
             "write `DROP-TASK <task>`",
         ),
     ] {

@@ -7,10 +7,10 @@ use super::checklist;
 use super::cycle::{cycles, drawn};
 use super::faults::Faults;
 use super::goal::RawGoal;
-use super::suggest;
 use super::types::{AgentSpec, GoalSpec, Instructions, PlanSource, Spanned};
 use crate::diagnostic::Diagnostic;
 use crate::ids::GoalId;
+use crate::suggest;
 
 /// The most agents, and the most goals, in one file.
 pub(super) const MAX_DECLARED: usize = 1_000;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::suggest;
 use crate::diagnostic::{Diagnostic, Report, Severity, Source};
+use crate::suggest;
 
 /// More faults than this help nobody, and each costs time.
 const MAX_FAULTS: usize = 1_000;

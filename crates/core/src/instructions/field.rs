@@ -179,12 +179,18 @@ pub(super) fn recognise<K: Copy + PartialEq, F: Keyed>(
         let word = normal(&field.key().text);
         let Some((_, key)) = keys.iter().find(|(name, _)| *name == word) else {
             let names: Vec<String> = keys.iter().map(|(name, _)| spelled(name, form)).collect();
+            let firsts = || -> Vec<String> {
+                let is_first = |(at, (_, key)): &(usize, &(&str, K))| {
+                    keys.iter().position(|(_, other)| other == key) == Some(*at)
+                };
+                keys.iter().enumerate().filter(is_first).map(|(_, (name, _))| spelled(name, form)).collect()
+            };
             faults.unknown(
                 &field.key().span,
                 format!("unknown key `{}`", field.key().text),
                 &spelled(&word, form),
                 names.iter().map(String::as_str),
-                || format!("the keys are {}", listed(&names)),
+                || format!("the keys are {}", listed(&firsts())),
             );
             continue;
         };

@@ -8,8 +8,9 @@ use super::checklist::Checklist;
 use super::faults::Faults;
 use super::field::{Content, Field, Form, Value, normal, slice, trimmed};
 use super::task::{is_checklist, is_task};
-use super::{agent, goal, suggest, yaml};
+use super::{agent, goal, yaml};
 use crate::diagnostic::Diagnostic;
+use crate::suggest;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Section {

@@ -18,7 +18,6 @@ mod marks;
 mod node;
 mod parse;
 mod slug;
-pub(crate) mod suggest;
 mod task;
 pub mod types;
 mod yaml;

@@ -112,7 +112,7 @@ impl Reader<'_> {
         let start = self.base..self.base;
         found.no_agent = Some(
             Diagnostic::error(start.clone(), "no agent is declared")
-                .help("add a line `agents:`, and below it `  - name: worker`"),
+                .help("add a line `agents:`, and below it an entry such as `- name: worker`"),
         );
         let Some(pairs) = self.pairs(node) else {
             found.broken_agent = true;
@@ -155,7 +155,7 @@ impl Reader<'_> {
     fn agents(&self, pair: &Pair<'_>, found: &mut Found, faults: &mut Faults<'_>) {
         found.no_agent = Some(
             Diagnostic::error(pair.key.span.clone(), "no agent is declared")
-                .help("add below it `  - name: worker`"),
+                .help("add below it an entry such as `- name: worker`"),
         );
         let Some(entries) = self.entries(pair, found, faults) else {
             return;
@@ -343,14 +343,28 @@ impl Reader<'_> {
             .map_or(start, |letter| start + letter.len_utf8());
         let span = start..end;
         if said.starts_with("budget breached") || said.contains("limit exceeded") {
-            return Diagnostic::error(span, "the YAML is too large or too deep")
-                .help("aliases count as often as they are used");
+            let fault = Diagnostic::error(span, "the YAML is too large or too deep");
+            let aliases = self.yaml.contains('*');
+            return if aliases { fault.help("aliases count as often as they are used") } else { fault };
         }
         if said.starts_with("multiple YAML documents") {
+            let before = slice(self.text, &(self.base..span.start));
+            let span = before.rfind("\n---").map_or(span, |at| self.base + at + 1..self.base + at + 4);
             return Diagnostic::error(span, "a second YAML document begins")
                 .help("only one is read: remove the line `---`");
         }
         let said = said.lines().next().unwrap_or_default();
-        Diagnostic::error(span, format!("the YAML cannot be read: {said}"))
+        let fault = Diagnostic::error(span, format!("the YAML cannot be read: {said}"));
+        let helps = [
+            ("mapping values are not allowed", "put a text that has a colon in quotes"),
+            ("tabs disallowed", "indent with blanks"),
+            ("unknown anchor", "put a text that begins with `*` in quotes"),
+            ("block collection", "write the keys of one entry below each other, in the same column"),
+            ("block mapping", "write the keys of one entry below each other, in the same column"),
+        ];
+        match helps.into_iter().find(|(words, _)| said.contains(words)) {
+            Some((_, help)) => fault.help(help),
+            None => fault,
+        }
     }
 }

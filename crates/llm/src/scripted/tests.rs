@@ -289,7 +289,7 @@ fn a_script_says_everything_that_is_wrong_with_it_at_once() {
       s.json#/exchanges/13/files/~1etc~1x: a path is relative to the workspace
       s.json#/exchanges/13/files/a: the content of a file is a text
       s.json#/exchanges/14/files: only an exchange of kind execute writes files
-      s.json#/exchanges/15/request/goal: ` ` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`
+      s.json#/exchanges/15/request/goal: ` ` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`
       s.json#/exchanges/16/request/temper: a request of kind select has no such member
       s.json#/exchanges/16/request/ready/0/titel: a request of kind select has no such member
     "#);

@@ -92,7 +92,7 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
         }
     };
     let Some(verdict) = verdict else { return End::Lost };
-    let end = settle::settle(worker, claimed, verdict, next.filter(|_| !stop.is_draining())).await;
+    let end = settle::settle(worker, claimed, verdict, stop, next.filter(|_| !stop.is_draining())).await;
     drop(keeper);
     end
 }

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::{End, Verdict};
 use crate::agent::Worker;
 use crate::entropy;
+use crate::stop::Stop;
 
 /// For how long a settle is repeated while the store does not answer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -18,7 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two tries.
 const BETWEEN: Backoff = Backoff { base: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
 
-pub(super) async fn settle(worker: &Worker, claimed: &Claimed, verdict: Verdict, next: Option<Claim>) -> End {
+pub(super) async fn settle(
+    worker: &Worker,
+    claimed: &Claimed,
+    verdict: Verdict,
+    stop: &Stop,
+    next: Option<Claim>,
+) -> End {
     let lease = &claimed.lease;
     let request = Settle {
         task: lease.task.clone(),
@@ -29,7 +36,7 @@ pub(super) async fn settle(worker: &Worker, claimed: &Claimed, verdict: Verdict,
         next,
     };
     let asked = Instant::now();
-    let settled = match persist(worker, &request).await {
+    let settled = match persist(worker, &request, stop).await {
         Ok(settled) => settled,
         Err(error) if error.disposition() == Disposition::Abandon => {
             warn!(target: "runtime", agent = %lease.agent, "Task {} is somebody else's now: {error}", lease.task);
@@ -46,16 +53,21 @@ pub(super) async fn settle(worker: &Worker, claimed: &Claimed, verdict: Verdict,
     End::Settled { settled: Box::new(settled), asked }
 }
 
-/// The same request again and again, while the store does not answer.
-async fn persist(worker: &Worker, request: &Settle) -> Result<Settled, CacheError> {
+/// The same request again and again, while the store does not answer and nobody wants the run to end.
+async fn persist(worker: &Worker, request: &Settle, stop: &Stop) -> Result<Settled, CacheError> {
     let mut waited = Duration::ZERO;
     let mut tries = std::num::NonZeroU32::MIN;
     loop {
         match worker.cache.settle(request).await {
-            Err(error) if error.disposition() == Disposition::Retry && waited < PATIENCE => {
+            Err(error)
+                if error.disposition() == Disposition::Retry && waited < PATIENCE && !stop.is_now() =>
+            {
                 let wait = BETWEEN.delay(tries, entropy::draw()).max(Duration::from_millis(10));
                 warn!(target: "runtime", agent = %worker.name, "Settling task {}: {error}; trying again", request.task);
-                tokio::time::sleep(wait).await;
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = stop.stopping() => {}
+                }
                 waited += wait;
                 tries = tries.saturating_add(1);
             }

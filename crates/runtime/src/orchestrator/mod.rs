@@ -99,8 +99,12 @@ impl Orchestrator {
         self.appear(true).await?;
         let agents = self.start_agents(stop).await?;
         let stuck = self.keep_up(stop, &goals).await;
-        // Whatever ended the upkeep, no agent is left running behind it.
-        stop.drain();
+        // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing
+        // that one could still bring home.
+        match &stuck {
+            Ok(_) => stop.drain(),
+            Err(_) => stop.now(),
+        }
         self.end_agents(agents, stop).await;
         let stuck = stuck?;
         self.appear(false).await?;

@@ -1,6 +1,7 @@
 //! Notices that nothing here can go on: every task that could run needs an agent that is not there.
 
 use downbeat_core::cache::{Agent, Liveness, Task, TaskQuery};
+use downbeat_core::goal::Counts;
 use downbeat_core::ids::GoalId;
 use downbeat_core::state::TaskStatus;
 
@@ -17,12 +18,12 @@ impl Orchestrator {
     /// anybody; nothing while something can move.
     pub(super) async fn stranded(&self, goals: &[GoalId]) -> Result<Vec<String>, RunError> {
         let agents = self.cache.agents().await?;
+        let before = self.counts(goals).await?;
+        if before.iter().any(|counts| counts.running > 0) {
+            return Ok(Vec::new());
+        }
         let mut lines = Vec::new();
         for goal in goals {
-            let Some(found) = self.cache.goal(goal).await? else { continue };
-            if found.counts.running > 0 {
-                return Ok(Vec::new());
-            }
             let mut after = None;
             loop {
                 let status = Some(TaskStatus::Ready);
@@ -42,7 +43,20 @@ impl Orchestrator {
                 }
             }
         }
+        // A task that was taken while we looked stands in no page: then something does move.
+        if !lines.is_empty() && self.counts(goals).await? != before {
+            lines.clear();
+        }
         Ok(lines)
+    }
+
+    /// How many tasks of each goal stand where.
+    async fn counts(&self, goals: &[GoalId]) -> Result<Vec<Counts>, RunError> {
+        let mut counts = Vec::new();
+        for goal in goals {
+            counts.extend(self.cache.goal(goal).await?.map(|goal| goal.counts));
+        }
+        Ok(counts)
     }
 }
 

@@ -15,6 +15,15 @@ use crate::stop::Stop;
 /// How much one sweep does.
 const SWEEP: Sweep = Sweep { limit: 256 };
 
+/// What ends an attempt, or takes away a task that could have moved.
+const ENDS: [EventKind; 5] = [
+    EventKind::TASK_DONE,
+    EventKind::TASK_FAILED,
+    EventKind::TASK_RELEASED,
+    EventKind::TASK_EXPIRED,
+    EventKind::TASK_CANCELLED,
+];
+
 /// How many events are read at once.
 const EVENTS: usize = 1_000;
 
@@ -73,6 +82,8 @@ impl Orchestrator {
                 return Ok(true);
             }
             let mut acts = false;
+            // An attempt ended and no claim came with it: perhaps nothing is left that anybody can do.
+            let mut idle = false;
             loop {
                 let read = Read { stream: events_stream(), after: *seen, limit: EVENTS };
                 let events = self.cache.read(&read).await?;
@@ -81,6 +92,10 @@ impl Orchestrator {
                     let kind = event.what.kind.as_str();
                     acts |= kind.starts_with("goal.")
                         || (kind.starts_with("agent.") && event.what.kind != EventKind::AGENT_PHASE);
+                    idle = match &event.what.kind {
+                        kind if *kind == EventKind::TASK_CLAIMED => false,
+                        kind => idle || ENDS.contains(kind),
+                    };
                     if event.what.kind == EventKind::TASK_RETRY || event.what.kind == EventKind::TASK_CLAIMED
                     {
                         // Its wait or its lease ends at a moment that the last sweep did not know.
@@ -91,7 +106,7 @@ impl Orchestrator {
                     break;
                 }
             }
-            if acts {
+            if acts || idle {
                 return Ok(true);
             }
         }

@@ -22,8 +22,8 @@ fn table() -> Vec<(String, &'static str)> {
     let list = |length: usize, item: &str| vec![item; length].join(",");
     vec![
         // --- no JSON
-        (String::new(), "line 1, column 0: EOF while parsing a value"),
-        ("{".into(), "line 1, column 1: EOF while parsing an object"),
+        (String::new(), "line 1, column 0: the text ends where a value is expected"),
+        ("{".into(), "line 1, column 1: the text ends inside an object"),
         ("{\n  \"goal_id\": \"g\",\n}".into(), "line 3, column 1: trailing comma"),
         (format!("{} x", of(A, "")), "line 1, column 69: trailing characters"),
         (r#"{"goal_id": "g", "goal_id": "h", "nodes": []}"#.into(), "line 1, column 31: duplicate key `goal_id`"),
@@ -55,10 +55,10 @@ fn table() -> Vec<(String, &'static str)> {
         (with(r#""deps": ["b"], "expected_artifacts": ["../x"]"#), "/nodes/0: unexpected key `deps`\n/nodes/0/expected_artifacts/0: artifact `../x` cannot be expected: it leads out of the workspace"),
         // --- the right shape, and wrong
         (of("", ""), "/nodes: a DAG needs at least one task"),
-        (r#"{"goal_id": "my goal", "nodes": [{"id": "a", "title": "A"}]}"#.into(), "/goal_id: `my goal` is not an id: ` ` at byte 2 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
+        (r#"{"goal_id": "my goal", "nodes": [{"id": "a", "title": "A"}]}"#.into(), "/goal_id: `my goal` is not an id: ` ` at byte 2 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
         (of(r#"{"id": "", "title": "A"}"#, ""), "/nodes/0/id: `` is not an id: an id must not be empty"),
-        (of(r#"{"id": "a:b", "title": "A"}"#, ""), "/nodes/0/id: `a:b` is not an id: `:` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
-        (of(r#"{"id": "-a", "title": "A"}"#, ""), "/nodes/0/id: `-a` is not an id: `-` at byte 0 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
+        (of(r#"{"id": "a:b", "title": "A"}"#, ""), "/nodes/0/id: `a:b` is not an id: `:` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
+        (of(r#"{"id": "-a", "title": "A"}"#, ""), "/nodes/0/id: `-a` is not an id: `-` at byte 0 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
         (of(&format!(r#"{{"id": "{}", "title": "A"}}"#, text(129)), ""), "/nodes/0/id: `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not an id: an id has at most 128 bytes, this one has 129"),
         (of(&format!("{AB}, {A}"), ""), "/nodes/2/id: duplicate task id `a`, first at /nodes/0"),
         (of(r#"{"id": "a", "title": " "}"#, ""), "/nodes/0/title: the title must not be empty"),
@@ -72,7 +72,7 @@ fn table() -> Vec<(String, &'static str)> {
         (with(&format!(r#""run": "{}""#, text(65_537))), "/nodes/0/run: the command has 65537 characters, at most 65536 are allowed"),
         (with(r#""checks": ["true", " "]"#), "/nodes/0/checks/1: the command must not be empty"),
         (with(&format!(r#""checks": [{}]"#, list(65, "\"true\""))), "/nodes/0/checks: the list has 65 items, at most 64 are allowed"),
-        (with(r#""capabilities": ["shell", "a b"]"#), "/nodes/0/capabilities/1: `a b` is not a capability: ` ` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
+        (with(r#""capabilities": ["shell", "a b"]"#), "/nodes/0/capabilities/1: `a b` is not a capability: ` ` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`"),
         (with(&format!(r#""capabilities": [{}]"#, list(33, "\"c\""))), "/nodes/0/capabilities: the list has 33 items, at most 32 are allowed"),
         (with(&format!(r#""expected_artifacts": [{}]"#, list(257, "\"f\""))), "/nodes/0/expected_artifacts: the list has 257 items, at most 256 are allowed"),
         (with(&format!(r#""expected_artifacts": ["{}"]"#, text(1_025))), "/nodes/0/expected_artifacts/0: the path has 1025 characters, at most 1024 are allowed"),
@@ -88,7 +88,7 @@ fn table() -> Vec<(String, &'static str)> {
         (of(AB, r#"{"source": "a", "target": "b"}, {"source": "b", "target": "a"}"#), "/edges/1: the tasks wait for each other: `a` -> `b` -> `a`"),
         (of(AB, r#"{"source": "b", "target": "a"}, {"source": "a", "target": "b"}, {"source": "b", "target": "a"}"#), "/edges/1: the tasks wait for each other: `b` -> `a` -> `b`"),
         // --- several at once
-        (of(&format!(r#"{{"id": "a b", "title": ""}}, {AB}"#), r#"{"source": "a b", "target": "a"}, {"source": "a", "target": "a b"}, {"source": "b", "target": "z"}"#), "/nodes/0/id: `a b` is not an id: ` ` at byte 1 is not allowed in an id; letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`\n/nodes/0/title: the title must not be empty\n/edges/1: the tasks wait for each other: `a b` -> `a` -> `a b`\n/edges/2/target: no task is called `z`"),
+        (of(&format!(r#"{{"id": "a b", "title": ""}}, {AB}"#), r#"{"source": "a b", "target": "a"}, {"source": "a", "target": "a b"}, {"source": "b", "target": "z"}"#), "/nodes/0/id: `a b` is not an id: ` ` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_`\n/nodes/0/title: the title must not be empty\n/edges/1: the tasks wait for each other: `a b` -> `a` -> `a b`\n/edges/2/target: no task is called `z`"),
         (of(&format!(r#"{{"id": "c", "title": "C", "note": 1}}, {AB}, {{"title": 3}}"#), r#"{"source": "a", "target": "zz"}, {"source": "a", "target": "b"}, {"source": "b", "target": "a"}"#), "/nodes/0: unexpected key `note`\n/nodes/3: the key `id` is missing\n/nodes/3/title: 3 is not of type \"string\"\n/edges/2: the tasks wait for each other: `a` -> `b` -> `a`"),
         (r#"{"goal_id": 7, "nodes": [3, {"id": "a", "title": "A", "priority": 2000000, "x": 1}], "edges": [{"source": "a", "target": "a"}]}"#.into(), "/goal_id: 7 is not of type \"string\"\n/nodes/0: 3 is not of type \"object\"\n/nodes/1: unexpected key `x`\n/nodes/1/priority: the priority is 2000000, it must be from 0 to 1000000\n/edges/0: task `a` waits for itself"),
     ]

@@ -98,7 +98,7 @@ fn deep_nesting_is_refused_and_not_followed() {
     on_a_small_stack(|| {
         let text = "[".repeat(1_000_000);
         let error = parse(&text).unwrap_err();
-        assert!(error.to_string().contains("recursion limit"), "{error}");
+        assert!(error.to_string().contains("nested too deeply"), "{error}");
     });
 }
 
