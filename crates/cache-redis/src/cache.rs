@@ -21,7 +21,7 @@ use crate::news::{self, News};
 use crate::reply::{Fields, Reply, json, list, parse, text, word};
 use crate::requests::{self, limit, millis};
 use crate::scripts::{self, Script};
-use crate::server::{Repeat, Server};
+use crate::server::Server;
 
 /// A [`Cache`](downbeat_core::cache::Cache) on a Redis server. Clones share its connections.
 ///
@@ -51,9 +51,9 @@ impl RedisCache {
         self.server.place()
     }
 
-    /// Runs a verb that may be repeated when its answer was lost.
+    /// Runs a verb.
     async fn run(&self, script: &Script, arguments: &[&str]) -> Result<Reply, CacheError> {
-        self.server.run(script, Repeat::Harmless, arguments).await
+        self.server.run(script, arguments).await
     }
 
     /// A goal with its DAG.
@@ -179,7 +179,7 @@ impl Tasks for RedisCache {
             requests::usage(&plan.spent),
         ];
         requests::tasks(&plan.dag, &mut arguments).map_err(|error| invalid(&error))?;
-        let reply = self.server.run(&scripts::PLAN, Repeat::Harmless, &arguments).await?;
+        let reply = self.server.run(&scripts::PLAN, &arguments).await?;
         planned(goal, reply)
     }
 
@@ -202,7 +202,7 @@ impl Tasks for RedisCache {
                 before.revision.to_string(),
                 requests::change(&before, &old, &amend.dag, &diff),
             ];
-            let mut reply = self.server.run(&scripts::AMEND, Repeat::Harmless, &arguments).await?;
+            let mut reply = self.server.run(&scripts::AMEND, &arguments).await?;
             match reply.word.as_str() {
                 "again" => {}
                 "conflict" => return Err(rules::goal_conflict(goal, amend.revision, reply.number()?)),
@@ -329,7 +329,7 @@ impl Tasks for RedisCache {
             MAX_PRIORITY.to_string(),
             rules::KEPT_DIRECTIVES.to_string(),
         ];
-        let mut reply = self.server.run(&scripts::STEER, Repeat::Harmless, &arguments).await?;
+        let mut reply = self.server.run(&scripts::STEER, &arguments).await?;
         match reply.word.as_str() {
             "applied" => Ok(Steered { applied: true, detail: reply.text()? }),
             "refused" => Ok(Steered { applied: false, detail: reply.text()? }),
@@ -448,7 +448,7 @@ impl Streams for RedisCache {
             arguments.push(fields.len().to_string());
             arguments.extend(fields);
         }
-        self.server.run(&scripts::APPEND, Repeat::Harmless, &arguments).await?.number()
+        self.server.run(&scripts::APPEND, &arguments).await?.number()
     }
 
     async fn read(&self, read: &Read) -> Result<Vec<Event>, CacheError> {
@@ -502,9 +502,9 @@ impl Records for RedisCache {
             &store.expected.to_string(),
             if store.value.is_some() { "1" } else { "0" },
             store.value.as_deref().unwrap_or_default(),
+            &self.server.writer(),
         ];
-        // Repeated, it would be answered with the conflict that it made itself.
-        let mut reply = self.server.run(&scripts::STORE, Repeat::Never, &arguments).await?;
+        let mut reply = self.server.run(&scripts::STORE, &arguments).await?;
         let version = reply.number()?;
         match reply.word.as_str() {
             "stored" => Ok(version),

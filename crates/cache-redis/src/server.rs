@@ -1,6 +1,8 @@
 //! The connection: one for all verbs of a process, made anew when it breaks.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use downbeat_core::cache::CacheError;
@@ -38,6 +40,9 @@ pub(crate) struct Server {
     clock: Option<Arc<dyn Clock>>,
     pub(crate) keys: Keys,
     present: Mutex<Present>,
+    /// Differs between any two processes.
+    seed: u64,
+    writes: AtomicU64,
 }
 
 impl std::fmt::Debug for Server {
@@ -55,15 +60,6 @@ struct Present {
     connection: Option<MultiplexedConnection>,
 }
 
-/// Whether an operation may be sent again when its answer was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It is recognised, or it changes nothing more.
-    Harmless,
-    /// The answer would be another.
-    Never,
-}
-
 impl Server {
     pub(crate) async fn connect(options: &Options) -> Result<Self, ConnectError> {
         let client = Client::open(options.url.as_str()).map_err(|source| ConnectError::Url { source })?;
@@ -75,6 +71,8 @@ impl Server {
             clock: options.clock.clone(),
             keys: Keys::new(&options.prefix),
             present: Mutex::default(),
+            seed: RandomState::new().hash_one(std::process::id()),
+            writes: AtomicU64::new(0),
         };
         let begun = Instant::now();
         loop {
@@ -95,6 +93,11 @@ impl Server {
 
     pub(crate) const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Names a write as no other.
+    pub(crate) fn writer(&self) -> String {
+        format!("{:016x}-{}", self.seed, self.writes.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn place(&self) -> &str {
@@ -156,11 +159,11 @@ impl Server {
         }
     }
 
-    /// Runs a verb. Its first argument, the time, is added here.
+    /// Runs a verb. Its first argument, the time, is added here. When its answer is lost it is sent again:
+    /// each verb recognises that, or does the same once more.
     pub(crate) async fn run(
         &self,
         script: &Script,
-        repeat: Repeat,
         arguments: &[impl AsRef<[u8]> + Sync],
     ) -> Result<Reply, CacheError> {
         let mut cmd = redis::cmd("EVALSHA");
@@ -172,16 +175,16 @@ impl Server {
         for argument in arguments {
             cmd.arg(argument.as_ref());
         }
-        let reply = self.send(&cmd, Some(script), repeat).await?;
+        let reply = self.send(&cmd, Some(script)).await?;
         Reply::new(script.name, reply)
     }
 
     /// Sends a command that only reads.
     pub(crate) async fn read(&self, cmd: &Cmd) -> Result<Value, CacheError> {
-        self.send(cmd, None, Repeat::Harmless).await
+        self.send(cmd, None).await
     }
 
-    async fn send(&self, cmd: &Cmd, script: Option<&Script>, repeat: Repeat) -> Result<Value, CacheError> {
+    async fn send(&self, cmd: &Cmd, script: Option<&Script>) -> Result<Value, CacheError> {
         let begun = Instant::now();
         let mut wait = FIRST_WAIT;
         loop {
@@ -195,9 +198,6 @@ impl Server {
                         return Err(self.unavailable(error));
                     }
                     self.give_up(number).await;
-                    if repeat == Repeat::Never && !is_refused_unseen(&error) {
-                        return Err(self.unavailable(error));
-                    }
                     self.unavailable(error)
                 }
                 Err(error @ ConnectError::Unreachable { .. }) => {

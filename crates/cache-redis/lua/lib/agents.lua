@@ -14,12 +14,12 @@ local function put_agent(name, old, agent)
   if agent.end_reason then
     call('DEL', heartbeat)
   elseif not agent.silent then
-    call('SET', heartbeat, agent.last_beat, 'PX', agent.ttl)
+    call('SET', heartbeat, int(agent.last_beat), 'PX', int(agent.ttl))
   end
   if agent.end_reason or agent.silent then
     call('ZREM', P .. 'index:silence', name)
   else
-    call('ZADD', P .. 'index:silence', silent_from(agent), name)
+    call('ZADD', P .. 'index:silence', int(silent_from(agent)), name)
   end
 end
 

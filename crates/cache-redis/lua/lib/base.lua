@@ -17,9 +17,9 @@ local LAST_MOMENT = 253402207200000
 -- The greatest number that Lua, JSON and JavaScript hold exactly.
 local EXACT = 9007199254740991
 
--- A number as a part of a text. By itself a command takes it as it is, with all its digits.
+-- A whole number with all its digits, and faster than a command would write it.
 local function int(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 local function later(moment, span)
@@ -56,7 +56,7 @@ local function write(key, old, new)
   for name, value in pairs(new) do
     if not old or old[name] ~= value then
       set[#set + 1] = name
-      set[#set + 1] = value
+      set[#set + 1] = type(value) == 'number' and int(value) or value
     end
   end
   for name in pairs(old or {}) do

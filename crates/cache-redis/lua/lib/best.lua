@@ -20,7 +20,7 @@ local function best(scope, capabilities, limit)
   for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. scope)) do
     if covers(has, needs) then
       local key = P .. 'index:ready:' .. scope .. ':' .. needs
-      local pairs_of = call('ZRANGE', key, 0, limit - 1, 'WITHSCORES')
+      local pairs_of = call('ZRANGE', key, 0, int(limit - 1), 'WITHSCORES')
       if #pairs_of == 0 then
         call('SREM', P .. 'index:needs:' .. scope, needs)
       end

@@ -12,10 +12,11 @@ end
 local function append(stream, entries)
   local last = call('HINCRBY', P .. 'stream:' .. stream .. ':head', 'last', #entries)
   local key = P .. 'stream:' .. stream
+  local now = int(NOW)
   for at, entry in ipairs(entries) do
-    call('XADD', key, int(last - #entries + at) .. '-0', 'at', NOW, unpack(entry))
+    call('XADD', key, int(last - #entries + at) .. '-0', 'at', now, unpack(entry))
   end
-  call('PUBLISH', P .. 'news:' .. stream, last)
+  call('PUBLISH', P .. 'news:' .. stream, int(last))
   return last
 end
 
@@ -29,6 +30,6 @@ local function finish_events()
   end
   if work > 0 then
     local number = call('INCRBY', P .. 'index:work', work)
-    call('PUBLISH', P .. 'news', number)
+    call('PUBLISH', P .. 'news', int(number))
   end
 end

@@ -28,7 +28,7 @@ local function leave(scope, id, needs)
 end
 
 local function enter(scope, id, task)
-  local score = task.ordinal - task.priority * RANK
+  local score = int(task.ordinal - task.priority * RANK)
   call('ZADD', P .. 'index:ready:' .. scope .. ':' .. task.needs, score, id)
   call('SADD', P .. 'index:needs:' .. scope, task.needs)
 end
@@ -53,9 +53,9 @@ local function index(id, old, new)
       enter('*', id, new)
       enter(new.goal, id, new)
     elseif new.status == 'ready' then
-      call('ZADD', P .. 'index:waits', new.not_before, id)
+      call('ZADD', P .. 'index:waits', int(new.not_before), id)
     elseif new.status == 'running' then
-      call('ZADD', P .. 'index:leases', new.lease_expires, id)
+      call('ZADD', P .. 'index:leases', int(new.lease_expires), id)
       call('ZADD', P .. 'index:held:' .. new.owner, 0, id)
     end
   end
@@ -66,7 +66,7 @@ local function lock(id, old, new)
   local key = P .. 'task:' .. id .. ':lock'
   if new and new.status == 'running' then
     if not old or old.lease_expires ~= new.lease_expires or old.token ~= new.token or old.status ~= 'running' then
-      call('SET', key, new.owner .. ':' .. int(new.token), 'PX', math.max(new.lease_expires - NOW, 1))
+      call('SET', key, new.owner .. ':' .. int(new.token), 'PX', int(math.max(new.lease_expires - NOW, 1)))
     end
   elseif old and old.status == 'running' then
     call('DEL', key)
@@ -91,8 +91,8 @@ local function tell(id, task, event, end_of)
   local what = { goal = task.goal, task = id, reason = event[2] }
   if end_of or IN_ATTEMPT[kind] then
     what.agent = task.owner
-    what.token = task.token
-    what.attempt = end_of and end_of.attempt or task.attempt
+    what.token = int(task.token)
+    what.attempt = end_of and end_of.attempt or int(task.attempt)
   end
   if kind == 'task.retry' and task.not_before then
     what.data = '{"not_before":"' .. iso(task.not_before) .. '"}'

@@ -2,7 +2,7 @@
 
 local function move_due(key, limit, name)
   local moved = {}
-  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, limit)) do
+  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', int(NOW), 'LIMIT', 0, int(limit))) do
     local task = task_of(id)
     if task and make_alone(id, task, name) then
       moved[#moved + 1] = id
