@@ -47,6 +47,24 @@ fn while_a_run_goes_on_others_are_told_who_it_is() {
     project.downbeat(&["status"]).code(0).says(&["demo"]);
 }
 
+/// Its agents were heard a moment ago, and still nobody is at work.
+#[test]
+fn after_a_kill_why_counts_on_nobody() {
+    let tasks =
+        task("Begun {#a priority=2}", "echo started > ../pipe; sleep 60") + &task("Next {#b}", "true");
+    let project = Project::of_tasks(&tasks);
+    let pipe = Fifo::new(&project.path("pipe"));
+    let run = project.start(&["run"]);
+    assert_eq!(pipe.line(), "started");
+    run.kill();
+    let why = project.json(&["why", "a"]);
+    assert_eq!(why["causes"][0]["kind"], "lease");
+    assert!(why["causes"][0]["detail"].as_str().unwrap().contains("its run is gone"), "{why}");
+    let why = project.json(&["why", "b"]);
+    assert_eq!(why["status"], "ready");
+    assert_eq!(why["causes"][0]["kind"], "no_agent", "{why}");
+}
+
 #[test]
 fn two_runs_at_once_do_the_work_once() {
     let project = Project::of_tasks(&task("Works {#a}", "echo x >> a"));
@@ -111,6 +129,10 @@ fn a_damaged_store_is_no_panic(#[case] damage: fn(&mut Vec<u8>)) {
             );
             if code == Some(70) {
                 ran.says(&["error", "store"]);
+                // Who reads only this knows what to do.
+                if ran.text().contains("corrupt") {
+                    ran.says(&["downbeat run --fresh", "keeps this store"]);
+                }
             }
         }
         // Whatever is left of it, starting over works.

@@ -20,6 +20,7 @@ const MAGIC: &[u8; 8] = b"dbredo\x00\x01";
 /// A large write that has happened and may not be in the store yet.
 #[derive(Debug)]
 pub(crate) struct Redo {
+    directory: PathBuf,
     path: PathBuf,
 }
 
@@ -45,7 +46,7 @@ impl Redo {
         file.into_inner()?.sync_all()?;
         std::fs::rename(&draft, &path)?;
         File::open(directory)?.sync_all()?;
-        Ok(Self { path })
+        Ok(Self { directory: directory.to_owned(), path })
     }
 
     /// What an earlier process left to be finished.
@@ -62,12 +63,16 @@ impl Redo {
         let layer = decode(&bytes).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()))
         })?;
-        Ok(Some((Self { path }, layer)))
+        Ok(Some((Self { directory: directory.to_owned(), path }, layer)))
     }
 
     /// Everything in it is durable in the store.
+    ///
+    /// That it is gone is durable too when this returns. Else a loss of power could bring it back, and
+    /// the next opening would write its old values over newer ones that were acknowledged since.
     pub(crate) fn remove(self) -> io::Result<()> {
-        remove_if_there(&self.path)
+        remove_if_there(&self.path)?;
+        File::open(&self.directory)?.sync_all()
     }
 }
 

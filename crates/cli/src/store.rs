@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_cache_sled::{Durability as Sled, OpenError, Options, SledCache};
-use downbeat_core::cache::Cache;
+use downbeat_core::cache::{Cache, CacheError};
 use downbeat_core::time::Clock;
 
 use crate::config::Durability;
@@ -95,6 +95,10 @@ fn refused(error: &OpenError) -> CliError {
                 .hint("wait for its end, or stop it with Ctrl-C: the next run carries on")
         }
         OpenError::TooNew { .. } => CliError::new(Kind::Internal, chain(error)).hint("update downbeat"),
+        OpenError::Store { source: CacheError::Corrupt { .. }, .. } => {
+            CliError::new(Kind::Internal, chain(error))
+                .hint("`downbeat run --fresh` starts over and keeps this store beside the new one")
+        }
         error => CliError::new(Kind::Internal, chain(error)),
     }
 }

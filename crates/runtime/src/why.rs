@@ -57,6 +57,16 @@ pub enum CauseKind {
     Claimable,
 }
 
+/// Who else may be at work on the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// Agents may live, as the cache says.
+    Shared,
+    /// Nobody: the caller holds a cache that one process has at a time. Whoever had it is gone,
+    /// however lately it was heard.
+    Alone,
+}
+
 fn cause(kind: CauseKind, detail: impl Into<String>, unblocks_when: impl Into<String>) -> Cause {
     Cause { kind, detail: detail.into(), unblocks_when: unblocks_when.into() }
 }
@@ -66,28 +76,39 @@ const NAMED_DEPENDENCIES: usize = 20;
 
 /// Finds every cause for where a task stands.
 ///
-/// `now` is the time by which waits are judged to be over.
+/// `now` is the time by which waits are judged to be over; with [`Company::Alone`] no agent lives.
 ///
 /// # Errors
 ///
 /// What the cache says; [`CacheError::TaskNotFound`] for a task that does not exist.
-pub async fn why(cache: &dyn Cache, id: &TaskId, now: Timestamp) -> Result<Why, CacheError> {
+pub async fn why(
+    cache: &dyn Cache,
+    id: &TaskId,
+    now: Timestamp,
+    company: Company,
+) -> Result<Why, CacheError> {
     let detail = cache.task(id).await?.ok_or_else(|| CacheError::TaskNotFound { task: id.clone() })?;
     let task = &detail.task;
     let mut causes = Vec::new();
     match task.state.status {
         TaskStatus::Blocked => dependencies(cache, task, &mut causes).await?,
-        TaskStatus::Ready => ready(cache, task, now, &mut causes).await?,
+        TaskStatus::Ready => ready(cache, task, now, company, &mut causes).await?,
         TaskStatus::Running => {
             if let Some(holder) = &task.state.holder {
-                causes.push(cause(
-                    CauseKind::Lease,
-                    format!(
-                        "`{}` holds it since {} (attempt {} of {})",
-                        holder.agent, holder.claimed_at, task.state.attempt, task.state.max_attempts
+                let attempt = format!("attempt {} of {}", task.state.attempt, task.state.max_attempts);
+                let since = format!("`{}` holds it since {} ({attempt})", holder.agent, holder.claimed_at);
+                causes.push(match company {
+                    Company::Shared => cause(
+                        CauseKind::Lease,
+                        since,
+                        format!("the attempt ends, or the lease is not renewed by {}", holder.expires_at),
                     ),
-                    format!("the attempt ends, or the lease is not renewed by {}", holder.expires_at),
-                ));
+                    Company::Alone => cause(
+                        CauseKind::Lease,
+                        format!("{since}, but its run is gone"),
+                        "the next `downbeat run` gives it back and tries it again",
+                    ),
+                });
             }
         }
         TaskStatus::Done => {}
@@ -180,6 +201,7 @@ async fn ready(
     cache: &dyn Cache,
     task: &Task,
     now: Timestamp,
+    company: Company,
     causes: &mut Vec<Cause>,
 ) -> Result<(), CacheError> {
     if let Some(until) = task.state.not_before.filter(|until| *until > now) {
@@ -189,7 +211,12 @@ async fn ready(
             format!("it is {until}"),
         ));
     }
-    let agents = cache.agents().await?;
+    let mut agents = cache.agents().await?;
+    if company == Company::Alone {
+        for agent in &mut agents {
+            agent.liveness = Liveness::Dead;
+        }
+    }
     let able: Vec<&Agent> = agents.iter().filter(|agent| is_able(agent, task)).collect();
     let living: Vec<&&Agent> = able.iter().filter(|agent| agent.liveness == Liveness::Alive).collect();
     let needed: Vec<String> = task.node.capabilities.iter().map(|it| format!("`{it}`")).collect();

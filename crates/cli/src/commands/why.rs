@@ -1,6 +1,6 @@
 //! `downbeat why`: every cause for where a task stands, and what would end it.
 
-use downbeat_runtime::why;
+use downbeat_runtime::why::{self, Company};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -11,7 +11,8 @@ use crate::output::text::clean;
 pub(crate) async fn why(text: &str, context: &Context) -> Result<(), CliError> {
     let cache = context.open().await?;
     let id = context.task(cache.as_ref(), text).await?;
-    let why = why::why(cache.as_ref(), &id, context.now()).await?;
+    // One process at a time has this store, and now it is this one.
+    let why = why::why(cache.as_ref(), &id, context.now(), Company::Alone).await?;
     if context.out.is_json() {
         return context.out.value(&why);
     }
