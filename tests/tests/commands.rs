@@ -184,6 +184,19 @@ fn events_can_be_followed_until_ctrl_c() {
 }
 
 #[test]
+fn who_follows_events_keeps_nobody_from_the_store() {
+    let project = project();
+    let mut follow = project.start(&["events", "--follow"]);
+    follow.wait_for("task.cancelled");
+    project.downbeat(&["pause", "agent-1"]).code(0);
+    follow.wait_for("agent.paused");
+    project.downbeat(&["resume", "agent-1"]).code(0);
+    follow.wait_for("agent.resumed");
+    follow.signal(nix::sys::signal::Signal::SIGINT);
+    follow.wait().code(0);
+}
+
+#[test]
 fn every_event_follows_the_schema() {
     let project = project();
     let validator = validator(&project, "events");

@@ -10,6 +10,17 @@ use std::path::Path;
 
 const NAME: &str = "epoch";
 
+/// How often the store in `directory` was opened, as far as was recorded; 0 for never.
+///
+/// Reading it does not open the store: who waits for news of a store that others use looks here first.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn openings(directory: &Path) -> io::Result<u64> {
+    recorded(directory)
+}
+
 /// The greatest epoch that was ever recorded here; 0 for none.
 pub(crate) fn recorded(directory: &Path) -> io::Result<u64> {
     match std::fs::read_to_string(directory.join(NAME)) {

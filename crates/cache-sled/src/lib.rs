@@ -21,5 +21,6 @@ mod verbs;
 mod writer;
 
 pub use cache::SledCache;
+pub use epoch::openings;
 pub use open::{Durability, OpenError, Options};
 pub use stats::Stats;

@@ -38,6 +38,11 @@ pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
     Ok(Arc::new(open_sled(how).await?))
 }
 
+/// How often the store was opened, without opening it; 0 where that cannot be known.
+pub(crate) fn openings(path: &Path) -> u64 {
+    downbeat_cache_sled::openings(path).unwrap_or_default()
+}
+
 /// What is to be known about a store that nobody holds.
 #[derive(Debug)]
 pub(crate) struct Health {

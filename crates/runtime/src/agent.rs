@@ -152,6 +152,7 @@ impl Worker {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.draining() => return None,
+                () = self.replaced.cancelled() => return None,
             }
         }
     }
@@ -274,7 +275,8 @@ impl Worker {
         if let Some(snapshot) = self.cache.recall(&self.name).await?
             && let Ok(mut lines) = serde_json::from_str::<VecDeque<String>>(&snapshot)
         {
-            lines.truncate(MEMORY_LINES);
+            let excess = lines.len().saturating_sub(MEMORY_LINES);
+            lines.drain(..excess);
             *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
         }
         Ok(())

@@ -1,19 +1,19 @@
 //! `downbeat events`: what happened.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::time::Duration;
 
-use downbeat_core::cache::Cache;
 use downbeat_core::event::Event;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args;
 use crate::context::Context;
-use crate::error::CliError;
-use crate::live::follow::{is_last, news, page};
+use crate::error::{CliError, Kind};
+use crate::live::follow::{is_last, page};
 use crate::output::style::{BAD, BUSY, CARE, FAINT, GONE, GOOD, PLAIN, STRONG, paint};
 use crate::output::text::{clean, cut, width};
 use crate::output::time;
+use crate::store;
 
 /// Columns wider than this would push the rest off the screen.
 const TASK: usize = 28;
@@ -62,25 +62,44 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
     }
     print(context, kept.drain(..), &mut widths)?;
     match interrupt {
-        Some(interrupt) => follow(args, context, &cache, interrupt, seen, widths).await,
+        Some(interrupt) => {
+            drop(cache);
+            follow(args, context, interrupt, seen, widths).await
+        }
         None => Ok(()),
     }
 }
 
+/// Between two looks whether somebody else used the store.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Shows what happens from now on, until Ctrl-C.
+///
+/// One process holds the store at a time, and a follower that held it would keep everybody else from
+/// adding events. So it looks at how often the store was opened, which needs no hold, and opens it only
+/// after somebody else did and let it go.
 async fn follow(
     args: &args::Events,
     context: &Context,
-    cache: &Arc<dyn Cache>,
     mut interrupt: Signal,
     mut seen: u64,
     mut widths: (usize, usize),
 ) -> Result<(), CliError> {
+    let mut known = store::openings(&context.store);
     loop {
         tokio::select! {
-            changed = news(cache, seen) => changed?,
+            () = tokio::time::sleep(LOOK) => {}
             _ = interrupt.recv() => return Ok(()),
         };
+        if store::openings(&context.store) == known {
+            continue;
+        }
+        let cache = match context.open().await {
+            Ok(cache) => cache,
+            Err(error) if error.kind == Kind::Busy => continue,
+            Err(error) => return Err(error),
+        };
+        known = store::openings(&context.store);
         loop {
             let events = page(cache.as_ref(), seen).await?;
             let last = is_last(&events);
