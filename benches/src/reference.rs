@@ -12,7 +12,7 @@ use crate::work::Watch;
 pub(crate) fn raw_sled(directory: &Path, tasks: u64, written: &Stats) -> Result<f64> {
     let place = tempfile::tempdir_in(directory)?;
     let db =
-        sled::Config::new().path(place.path()).cache_capacity(256 << 20).flush_every_ms(Some(500)).open()?;
+        sled::Config::new().path(place.path()).cache_capacity(512 << 20).flush_every_ms(Some(500)).open()?;
     let file = std::fs::File::open(place.path().join("db"))?;
     let batches = written.batches.max(1);
     let keys = written.keys.div_ceil(batches);

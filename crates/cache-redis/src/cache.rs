@@ -462,6 +462,9 @@ impl Streams for RedisCache {
     }
 
     async fn changed(&self, topic: &Topic, seen: u64, wait: Duration) -> Result<u64, CacheError> {
+        if wait.is_zero() {
+            return news::number(&self.server, topic).await;
+        }
         let until = tokio::time::Instant::now() + wait.min(rules::MAX_TTL);
         // Watching begins before the number is read, so that nothing in between is missed.
         let watch = tokio::time::timeout_at(until, self.news.watch(topic)).await;

@@ -293,7 +293,7 @@ impl Streams for SledCache {
                 (numbers, self.call(Need::None, move |step| step.head(&stream)).await?.last)
             }
         };
-        if now > seen {
+        if now > seen || wait.is_zero() {
             return Ok(now.max(*numbers.borrow()));
         }
         let news = numbers.wait_for(|number| *number > seen);

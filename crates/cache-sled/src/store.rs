@@ -23,7 +23,7 @@ use crate::txn::Layer;
 pub(crate) const PIECE: usize = 5 * 1024;
 
 /// How many bytes of the store are kept in memory at most, as sled counts them.
-const CACHE: u64 = 256 * 1024 * 1024;
+const CACHE: u64 = 512 * 1024 * 1024;
 
 /// The most keys of one batch.
 pub(crate) const STEP: usize = 4_096;

@@ -44,7 +44,8 @@ pub trait Streams: Send + Sync {
     /// Waits until `topic` has a greater number than `seen`, at most for `wait` of real time.
     ///
     /// Look at the number, look at the cache, then wait with that number: news in between is not
-    /// missed.
+    /// missed. A wait of zero only looks, and goes through no timer (which would cost a millisecond
+    /// each time that an agent asks for work).
     ///
     /// # Returns
     ///

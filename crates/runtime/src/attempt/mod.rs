@@ -1,6 +1,6 @@
 //! One attempt at one task, as steps that can be read aloud: execute, verify, summarize, settle,
 //! remember. Choosing and claiming come before it, in [`agent`](crate::agent); the lease is renewed
-//! beside it, by a [`Keeper`].
+//! beside it, by a keeper.
 
 mod execute;
 mod keeper;
