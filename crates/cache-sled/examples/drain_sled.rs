@@ -1,6 +1,6 @@
 //! How many tasks a second a store gets through: agents settle one and claim the next in one step.
 //!
-//! `cargo run --release -p downbeat-cache-sled --example drain [TASKS] [power|process]`
+//! `cargo run --release -p downbeat-cache-sled --example drain_sled [TASKS] [power|process]`
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, not a program")]
 
 use std::sync::Arc;
