@@ -10,6 +10,7 @@ mod cache;
 mod epoch;
 mod holder;
 mod layout;
+mod leftovers;
 mod open;
 mod redo;
 mod signals;

@@ -16,6 +16,7 @@ use downbeat_core::cache::CacheError;
 use sled::IVec;
 
 use crate::layout::{Key, may_be_large};
+use crate::leftovers;
 use crate::redo::Redo;
 use crate::txn::Layer;
 
@@ -64,6 +65,7 @@ impl Store {
     pub(crate) fn open(path: &Path) -> Result<Self, NotOpened> {
         let io = |error: std::io::Error| NotOpened::Failed(unavailable("opening the store", error));
         std::fs::create_dir_all(path).map_err(io)?;
+        leftovers::clear(path).map_err(io)?;
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE)
