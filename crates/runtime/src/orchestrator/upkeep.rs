@@ -68,7 +68,7 @@ impl Orchestrator {
         seen: &mut u64,
         mut next_due: Option<Timestamp>,
     ) -> Result<bool, RunError> {
-        // Half of the time after which we would count as absent: then we say again that we are not.
+        // A third of the time after which we would count as absent: then we say again that we are not.
         let longest = STALE_AFTER / 3;
         loop {
             let now = self.clock.now();
