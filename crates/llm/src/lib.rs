@@ -2,6 +2,7 @@
 //!
 //! In reading order:
 //! - [`open()`]: from the name that a user gives to a provider.
+//! - [`transport`]: what a provider is.
 //! - [`offline`]: no model at all; plans from checklists.
 //! - [`scripted`]: answers from a file; for tests, demonstrations and reproduction.
 
@@ -10,6 +11,7 @@ mod open;
 pub mod scripted;
 #[cfg(test)]
 mod testing;
+pub mod transport;
 
 pub use offline::Offline;
 pub use open::open;
