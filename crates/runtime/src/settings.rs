@@ -41,6 +41,12 @@ pub struct Settings {
     pub exclusive: bool,
     /// Stay when nothing can move, instead of ending with the reason.
     pub keep_running: bool,
+    /// Within this time after a leading orchestrator fell silent another one leads.
+    pub leader_ttl: Duration,
+    /// For how long a store that does not answer is waited for.
+    pub store_patience: Duration,
+    /// How long an agent's process that is asked to end lets its work go on before it gives it back.
+    pub drain_grace: Duration,
 }
 
 /// Who chooses among ready tasks.
@@ -71,6 +77,9 @@ impl Default for Settings {
             guard: None,
             exclusive: false,
             keep_running: false,
+            leader_ttl: Duration::from_secs(10),
+            store_patience: Duration::from_secs(300),
+            drain_grace: Duration::from_secs(5),
         }
     }
 }
