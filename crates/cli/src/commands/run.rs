@@ -281,7 +281,7 @@ fn refused(error: RunError, context: &Context) -> CliError {
         }
         RunError::Agent { .. } => CliError::new(Kind::Busy, message),
         RunError::Planning { ref source, .. }
-            if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) =>
+            if matches!(source.error, downbeat_core::llm::LlmError::Unusable { .. }) =>
         {
             CliError::bad_input(message)
         }
