@@ -294,7 +294,7 @@ fn refused(error: RunError, context: &Context) -> CliError {
             "two processes cannot have one name; the name of one that is gone is free after `agent_ttl`",
         ),
         RunError::Planning { ref source, .. }
-            if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) =>
+            if matches!(source.error, downbeat_core::llm::LlmError::Unusable { .. }) =>
         {
             CliError::bad_input(message)
         }
