@@ -1,4 +1,10 @@
 //! What the stub promises its users, seen over a plain socket.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "test code: a fault ends the test"
+)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
