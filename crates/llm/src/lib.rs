@@ -6,13 +6,20 @@
 //! - [`offline`]: no model at all; plans from checklists.
 //! - [`scripted`]: answers from a file; for tests, demonstrations and reproduction.
 
+mod acp;
+mod claude;
+mod codex;
+mod gemini;
+mod http;
 pub mod offline;
 mod open;
+mod opening;
 pub mod scripted;
 #[cfg(test)]
 mod testing;
 pub mod transport;
 
 pub use offline::Offline;
-pub use open::open;
+pub use open::{open, open_in, transport_in};
+pub use opening::{Environment, Opening};
 pub use scripted::Scripted;
