@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use downbeat_core::dag::Node;
 use downbeat_core::ids::{AgentName, GoalId, TaskId};
-use downbeat_core::llm::{Decompose, Execute, Select};
+use downbeat_core::llm::{Conduct, Decompose, Execute, Select};
 use serde_json::json;
 
 pub(crate) fn goal() -> GoalId {
@@ -26,6 +26,7 @@ pub(crate) fn decompose(brief: &str) -> Decompose {
         brief: brief.to_owned(),
         agents: Vec::new(),
         faults: Vec::new(),
+        conduct: Conduct::default(),
     }
 }
 
@@ -35,6 +36,7 @@ pub(crate) fn select(ready: &[&str]) -> Select {
         agent: agent(),
         ready: ready.iter().map(|id| node(id)).collect(),
         memory: Vec::new(),
+        conduct: Conduct::default(),
     }
 }
 
@@ -49,5 +51,6 @@ pub(crate) fn execute(id: &str) -> Execute {
         inputs: Vec::new(),
         memory: Vec::new(),
         workspace: PathBuf::from("/home/ada/count"),
+        conduct: Conduct::default(),
     }
 }
