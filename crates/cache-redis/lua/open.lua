@@ -1,23 +1,57 @@
 --[[
-open: takes a new epoch when this is another server process than the last one that the store was opened
-on: history may have been lost with it, and no token may be handed out twice. Every connection begins
-with this script, and so does every loading of scripts.
+open: takes a new epoch when the server's history is another one than that on which the store was opened
+last: something may have been lost with it, and no token may be handed out twice. Where something is lost,
+those who hold a task since before are refused from now on. Every connection begins with this script, and
+so does every loading of scripts.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  run            the run id of the server
+ARGV[1]  seen           the greatest epoch that the caller was ever told; 0 for none
 
-Returns  {"opened", epoch}
+Returns  {"opened", epoch, refused}   refused: how many tasks were taken from their holders; "" when
+                                      nothing is known to be lost
 ]]
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -6)
-local epoch = call('GET', KEYS[1])
-if not epoch or call('GET', prefix .. 'epoch:run') ~= ARGV[1] then
-  epoch = call('INCR', KEYS[1])
-  call('SET', prefix .. 'epoch:run', ARGV[1])
-  -- The number of work only grows, also over epochs.
-  local floor = epoch * 4294967296
-  if floor > tonumber(call('GET', prefix .. 'index:work') or '0') then
-    call('SET', prefix .. 'index:work', string.format('%.0f', floor))
+local function info(section, field)
+  return string.match(call('INFO', section), '\n' .. field .. ':([^\r\n]*)') or ''
+end
+local run, history = info('server', 'run_id'), info('replication', 'master_replid')
+local seen = tonumber(ARGV[1])
+local epoch = tonumber(call('GET', KEYS[1]) or '0')
+local last = call('HMGET', prefix .. 'epoch:taken', 'run', 'history')
+if epoch > 0 and epoch >= seen and last[1] == run and last[2] == history then
+  return { 'opened', epoch, '' }
+end
+
+-- Lost is what only another master had; what a process without an append-only file had; what somebody was
+-- told and is not there.
+local promoted = last[2] ~= history and string.find(info('replication', 'master_replid2'), '[^0]') ~= nil
+local forgot = last[1] ~= run and info('persistence', 'aof_enabled') ~= '1'
+local lost = epoch < seen or (epoch > 0 and (promoted or forgot))
+
+-- By the clock an epoch is greater than any before, also those that a restored snapshot does not know of.
+-- Units of 16 seconds since 2026 fill the 27 bits in the year 2094.
+local clock = math.floor((tonumber(call('TIME')[1]) - 1767225600) / 16)
+epoch = math.max(epoch + 1, seen + 1, clock)
+call('SET', KEYS[1], string.format('%.0f', epoch))
+call('HSET', prefix .. 'epoch:taken', 'run', run, 'history', history)
+local floor = epoch * 67108864
+-- The number of work only grows, also over epochs.
+if floor > tonumber(call('GET', prefix .. 'index:work') or '0') then
+  call('SET', prefix .. 'index:work', string.format('%.0f', floor))
+end
+if not lost then
+  return { 'opened', epoch, '' }
+end
+
+-- A token that nobody was given: whoever holds the task is refused, and its lease ends in its time.
+local refused = 0
+for _, id in ipairs(call('ZRANGE', prefix .. 'index:leases', 0, -1)) do
+  local task = prefix .. 'task:' .. id
+  if call('HEXISTS', task, 'lease_expires') == 1 then
+    call('HSET', task, 'token', string.format('%.0f', floor))
+    refused = refused + 1
   end
 end
-return { 'opened', tonumber(epoch) }
+call('HSET', prefix .. 'epoch:taken', 'lost', string.format('%.0f', floor))
+return { 'opened', epoch, refused }

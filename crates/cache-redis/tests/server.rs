@@ -6,7 +6,7 @@ mod throwaway;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_cache_redis::{ConnectError, Options, RedisCache};
+use downbeat_cache_redis::{ConnectError, FaultKind, Options, RedisCache};
 use downbeat_core::cache::{Cache, Claim, EVENTS, Plan, Read, Settle, Streams, Tasks, Topic};
 use downbeat_core::conformance::kit::{capabilities, done, draw, life};
 use downbeat_core::goal::Usage;
@@ -63,7 +63,7 @@ async fn tokens_of_another_process_of_the_server_are_greater() {
     server.crash();
 
     let after = token(&cache, "two").await;
-    assert_eq!(after.epoch(), before.epoch() + 1);
+    assert!(after.epoch() > before.epoch());
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn a_wrong_password_is_named_and_not_shown() {
     let server = Server::start_with(&["--requirepass", "right-one"]);
     for url in [server.url(), format!("{}?pass=wrong-one", server.url())] {
         let refused = RedisCache::connect(Options::new(url)).await.unwrap_err();
-        assert!(matches!(refused, ConnectError::Refused { .. }), "{refused:?}");
+        assert_eq!(refused.kind(), Some(FaultKind::Login), "{refused:?}");
         let said = format!("{refused} {refused:?}");
         assert!(!said.contains("wrong-one"), "{said}");
     }
@@ -200,14 +200,14 @@ async fn a_wrong_password_is_named_and_not_shown() {
 #[tokio::test]
 async fn a_replica_is_refused() {
     let server = Server::start_with(&["--replicaof", "127.0.0.1 1"]);
-    let refused = RedisCache::connect(Options::new(server.url())).await;
-    assert!(matches!(refused, Err(ConnectError::Replica { .. })), "{refused:?}");
+    let refused = RedisCache::connect(Options::new(server.url())).await.unwrap_err();
+    assert_eq!(refused.kind(), Some(FaultKind::Replica), "{refused:?}");
 }
 
 #[tokio::test]
 async fn nobody_there_is_said_with_the_place() {
     let refused = RedisCache::connect(Options::new("redis://127.0.0.1:1/")).await.unwrap_err();
-    assert!(matches!(refused, ConnectError::Unreachable { .. }), "{refused:?}");
+    assert_eq!(refused.kind(), Some(FaultKind::Unreachable), "{refused:?}");
     assert!(refused.to_string().contains("127.0.0.1:1"), "{refused}");
     let refused = RedisCache::connect(Options::new("http://127.0.0.1/")).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Url { .. }), "{refused:?}");

@@ -42,7 +42,7 @@ local function claim(by)
   if by.task and call('EXISTS', P .. 'task:' .. by.task) == 0 then
     return { 'missing' }
   end
-  local floor = EPOCH * 4294967296
+  local floor = EPOCH * 67108864
   if floor >= EXACT then
     return { 'tokens' }
   end
