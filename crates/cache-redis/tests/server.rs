@@ -7,50 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_cache_redis::{ConnectError, FaultKind, Options, RedisCache};
-use downbeat_core::cache::{Cache, Claim, EVENTS, Plan, Read, Settle, Streams, Tasks, Topic};
-use downbeat_core::conformance::kit::{capabilities, done, draw, life};
-use downbeat_core::goal::Usage;
-use downbeat_core::ids::{AgentName, RequestId, StreamName, Token};
+use downbeat_core::cache::{EVENTS, Streams, Tasks, Topic};
+use downbeat_core::ids::StreamName;
 use throwaway::Server;
+use throwaway::work::{dones, plan, token, work};
 
 async fn open(server: &Server) -> RedisCache {
     RedisCache::connect(Options::new(server.url())).await.unwrap()
-}
-
-fn plan(goal: &str, drawing: &str) -> Plan {
-    Plan {
-        dag: draw(goal, drawing),
-        title: goal.to_owned(),
-        request: RequestId(format!("plan {goal}")),
-        max_attempts: 3,
-        spent: Usage::default(),
-    }
-}
-
-fn claim(request: &str) -> Claim {
-    Claim {
-        agent: AgentName::new("ann").unwrap(),
-        incarnation: life("ann"),
-        request: RequestId(request.to_owned()),
-        goal: None,
-        capabilities: capabilities(&[]),
-        task: None,
-        ttl: Duration::from_secs(60),
-    }
-}
-
-async fn token(cache: &dyn Cache, request: &str) -> Token {
-    cache.claim(&claim(request)).await.unwrap().granted().expect("a task is ready").lease.token
-}
-
-async fn redis(server: &Server, words: &[&str]) -> redis::Value {
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let mut cmd = redis::Cmd::new();
-    for word in words {
-        cmd.arg(word);
-    }
-    cmd.query_async(&mut connection).await.unwrap()
 }
 
 #[tokio::test]
@@ -73,7 +36,7 @@ async fn scripts_may_be_forgotten() {
     cache.plan(&plan("g", "a; b")).await.unwrap();
     let before = token(&cache, "one").await;
 
-    redis(&server, &["SCRIPT", "FLUSH"]).await;
+    server.ask(&["SCRIPT", "FLUSH"]);
 
     assert_eq!(token(&cache, "two").await.epoch(), before.epoch());
 }
@@ -87,14 +50,14 @@ async fn connections_may_be_cut() {
     let seen = cache.changed(&topic, 0, Duration::ZERO).await.unwrap();
 
     for kind in ["normal", "pubsub"] {
-        redis(&server, &["CLIENT", "KILL", "TYPE", kind]).await;
+        server.ask(&["CLIENT", "KILL", "TYPE", kind]);
     }
     let waiting = tokio::spawn({
         let cache = cache.clone();
         async move { cache.changed(&topic, seen, Duration::from_secs(30)).await.unwrap() }
     });
     for kind in ["normal", "pubsub"] {
-        redis(&server, &["CLIENT", "KILL", "TYPE", kind]).await;
+        server.ask(&["CLIENT", "KILL", "TYPE", kind]);
     }
     token(&cache, "one").await;
 
@@ -111,26 +74,7 @@ async fn every_task_is_done_once_while_the_server_is_killed() {
     let workers: Vec<_> = (0..4)
         .map(|worker| {
             let cache = Arc::clone(&cache);
-            tokio::spawn(async move {
-                for n in 0.. {
-                    let claim = Claim {
-                        agent: AgentName::new(format!("agent-{worker}")).unwrap(),
-                        ..claim(&format!("{worker} {n}"))
-                    };
-                    let Some(claimed) = cache.claim(&claim).await.unwrap().granted() else {
-                        return;
-                    };
-                    let settle = Settle {
-                        task: claimed.lease.task,
-                        token: claimed.lease.token,
-                        request: RequestId(format!("settle {worker} {n}")),
-                        outcome: done(),
-                        spent: Usage::default(),
-                        next: None,
-                    };
-                    cache.settle(&settle).await.unwrap();
-                }
-            })
+            tokio::spawn(async move { work(&*cache, &format!("agent-{worker}")).await })
         })
         .collect();
     for _ in 0..3 {
@@ -141,10 +85,7 @@ async fn every_task_is_done_once_while_the_server_is_killed() {
         worker.await.unwrap();
     }
 
-    let read = Read { stream: StreamName::new(EVENTS).unwrap(), after: 0, limit: usize::MAX };
-    let events = cache.read(&read).await.unwrap();
-    let dones = events.iter().filter(|event| event.what.kind.as_str() == "task.done").count();
-    assert_eq!(dones, 200);
+    assert_eq!(dones(&*cache).await, 200);
 }
 
 #[tokio::test]
@@ -166,11 +107,11 @@ async fn a_person_sees_what_is_going_on() {
     cache.plan(&plan("g", "a; b: a")).await.unwrap();
     let held = token(&cache, "one").await;
 
-    let lock = redis(&server, &["GET", "task:a:lock"]).await;
+    let lock = server.ask(&["GET", "task:a:lock"]);
     assert_eq!(lock, redis::Value::BulkString(format!("ann:{held}").into_bytes()));
-    let status = redis(&server, &["HGET", "task:b", "status"]).await;
+    let status = server.ask(&["HGET", "task:b", "status"]);
     assert_eq!(status, redis::Value::BulkString(b"blocked".to_vec()));
-    let waits_for = redis(&server, &["HGET", "dag:g:deps", "b"]).await;
+    let waits_for = server.ask(&["HGET", "dag:g:deps", "b"]);
     assert_eq!(waits_for, redis::Value::BulkString(b"[\"a\"]".to_vec()));
 }
 
