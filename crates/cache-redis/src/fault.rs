@@ -162,10 +162,21 @@ impl FaultKind {
 }
 
 impl Fault {
+    /// The line of our script that the server names, as those of Redis 7.0 do in place of the command that
+    /// they refuse.
+    pub(crate) fn line(&self) -> Option<usize> {
+        let (_, place) = self.said.split_once("on @user_")?;
+        let (_, line) = place.split_once(':')?;
+        line.trim_end_matches('.').parse().ok()
+    }
+
     /// What an error of the client library means.
     pub(crate) fn new(place: &str, error: &RedisError) -> Self {
         let said = words(error);
-        Self { kind: kind(error, &said), place: place.to_owned(), said }
+        let kind = kind(error, &said);
+        // The library says in its own words that a password is wrong.
+        let is_own = kind == FaultKind::Login && error.kind() == ErrorKind::AuthenticationFailed;
+        Self { kind, place: place.to_owned(), said: if is_own { String::new() } else { said } }
     }
 }
 
@@ -193,7 +204,7 @@ fn kind(error: &RedisError, said: &str) -> FaultKind {
         Kind::Moved
     } else if has(&["cluster is down"]) {
         Kind::Cluster
-    } else if has(&["ACL failure"]) {
+    } else if has(&["ACL failure", "executing the script can't"]) {
         Kind::Right
     } else if error.kind() == ErrorKind::AuthenticationFailed {
         Kind::Login

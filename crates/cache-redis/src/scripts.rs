@@ -17,6 +17,12 @@ impl Script {
         let sha = Compiled::new(&code).get_hash().to_owned();
         Self { name, code, sha }
     }
+
+    /// The command that a line of the code calls.
+    pub(crate) fn command_at(&self, line: usize) -> Option<&str> {
+        let (_, call) = self.code.lines().nth(line.checked_sub(1)?)?.split_once("call('")?;
+        call.split('\'').next()
+    }
 }
 
 macro_rules! parts {

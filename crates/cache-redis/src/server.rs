@@ -15,7 +15,7 @@ use crate::connect::{ConnectError, check};
 use crate::fault::{Fault, FaultKind};
 use crate::info::Info;
 use crate::keys::Keys;
-use crate::link::Link;
+use crate::link::{Link, diagnosis};
 use crate::options::Options;
 use crate::reply::{Reply, list, text};
 use crate::scripts::{self, Script};
@@ -178,7 +178,10 @@ impl Server {
         let client = self.link.master().await?;
         let place: Arc<str> = client.get_connection_info().addr().to_string().into();
         let failed = |error: RedisError| ConnectError::of(&place, &error);
-        let mut connection = multiplexed(&client).await.map_err(failed)?;
+        let mut connection = match multiplexed(&client).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(diagnosis::of(&client, &place, &error).await.into()),
+        };
         let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(failed)?;
         check(&Info::parse(&info), &place, &self.options)?;
         self.take_epoch(&mut connection).await.map_err(failed)?;
@@ -285,7 +288,7 @@ impl Server {
                         if fault.kind.is_elsewhere() {
                             self.give_up(connected.number).await;
                         } else if !fault.kind.is_later() {
-                            return Err(self.failed(fault));
+                            return Err(self.failed(fault, script));
                         }
                         ConnectError::Server(fault)
                     }
@@ -305,7 +308,16 @@ impl Server {
     }
 
     /// What a fault means to who called.
-    fn failed(&self, fault: Fault) -> CacheError {
+    fn failed(&self, mut fault: Fault, script: Option<&Script>) -> CacheError {
+        if fault.kind == FaultKind::Right
+            && let Some(command) = fault.line().zip(script).and_then(|(line, script)| script.command_at(line))
+        {
+            fault.said = format!(
+                "no right to `{}` in `{}`",
+                command.to_lowercase(),
+                script.map_or("", |script| script.name)
+            );
+        }
         if fault.kind == FaultKind::WrongType {
             let key = format!("{}*", self.keys.prefix());
             return CacheError::Corrupt { key, source: Some(fault.into()) };

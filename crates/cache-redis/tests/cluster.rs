@@ -1,5 +1,11 @@
 //! A deployment on a Redis Cluster while slots move and nodes end.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
 
 mod throwaway;
 
@@ -153,12 +159,21 @@ async fn what_is_wrong_with_a_cluster_is_said() {
     let lone = node(&[]);
     let url = |scheme: &str| format!("{scheme}://127.0.0.1:{}", lone.port());
     let said = RedisCache::connect(Options::new(url("redis"))).await.unwrap_err().to_string();
-    assert!(said.starts_with("the Redis server is a node of a cluster, on which keys have to share a hash tag"), "{said}");
+    assert!(
+        said.starts_with("the Redis server is a node of a cluster, on which keys have to share a hash tag"),
+        "{said}"
+    );
     let said = RedisCache::connect(Options::new(url("redis+cluster"))).await.unwrap_err().to_string();
     assert!(said.starts_with("no node of the Redis Cluster serves the slot of this deployment"), "{said}");
     // Its slot is served, but not all are.
-    lone.ask(&["CLUSTER", "ADDSLOTS", &redis::from_redis_value::<u16>(lone.ask(&["CLUSTER", "KEYSLOT", KEY])).unwrap().to_string()]);
-    until("the node knows its slot", || lone.text(&["CLUSTER", "NODES"]).lines().any(|line| line.split_whitespace().count() > 8));
+    lone.ask(&[
+        "CLUSTER",
+        "ADDSLOTS",
+        &redis::from_redis_value::<u16>(lone.ask(&["CLUSTER", "KEYSLOT", KEY])).unwrap().to_string(),
+    ]);
+    until("the node knows its slot", || {
+        lone.text(&["CLUSTER", "NODES"]).lines().any(|line| line.split_whitespace().count() > 8)
+    });
     let said = RedisCache::connect(Options::new(url("redis+cluster"))).await.unwrap_err().to_string();
     assert!(said.starts_with("the Redis Cluster has slots that no master serves"), "{said}");
 }

@@ -1,6 +1,12 @@
 //! Tokens stay above all that were ever handed out, whatever happens to the server's history; and where
 //! something was lost, those who held a task before are refused.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
 
 mod throwaway;
 
@@ -56,7 +62,11 @@ async fn a_restored_snapshot_hands_out_nothing_twice() {
     let mut server = Server::start_with(&["--appendonly", "no"]);
     let cache = open(server.url()).await;
     cache.plan(&plan("g", "a; b; c; d")).await.unwrap();
-    let hold = Acquire { name: "leader".to_owned(), holder: "ann".to_owned(), ttl: std::time::Duration::from_secs(60) };
+    let hold = Acquire {
+        name: "leader".to_owned(),
+        holder: "ann".to_owned(),
+        ttl: std::time::Duration::from_secs(60),
+    };
     let first = cache.acquire(&hold).await.unwrap().unwrap();
     server.ask(&["SAVE"]);
     let file = server.directory().join("dump.rdb");

@@ -135,7 +135,16 @@ fn certificates(tls: &Tls) -> Result<TlsCertificates, ConnectError> {
         (None, None) => None,
         _ => return Err(bad("a client certificate and its key are given together or not at all")),
     };
-    Ok(TlsCertificates { client_tls, root_cert: tls.ca_file.as_ref().map(read).transpose()? })
+    let root_cert = tls.ca_file.as_ref().map(read).transpose()?;
+    if let (Some(path), Some(text)) = (&tls.ca_file, &root_cert)
+        && !String::from_utf8_lossy(text).contains("-----BEGIN CERTIFICATE-----")
+    {
+        return Err(ConnectError::Certificates {
+            files: format!("ca_file=`{}`", path.display()),
+            what: "it holds no certificate".to_owned(),
+        });
+    }
+    Ok(TlsCertificates { client_tls, root_cert })
 }
 
 #[cfg(test)]

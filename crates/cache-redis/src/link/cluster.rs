@@ -7,6 +7,7 @@
 use redis::{Client, ErrorKind, RedisError, Value};
 
 use super::address::Address;
+use super::diagnosis;
 use crate::connect::ConnectError;
 use crate::reply::{list, text};
 
@@ -43,7 +44,13 @@ pub(super) async fn owner(nodes: &[Address], slot: u16, place: &str) -> Result<C
             Err(source) if is_no_cluster(&source) => {
                 return node.client().map_err(|source| ConnectError::Url { source });
             }
-            Err(source) => failed = Some(ConnectError::of(&node.info.addr().to_string(), &source)),
+            Err(source) => {
+                let place = node.info.addr().to_string();
+                failed = Some(match node.client() {
+                    Ok(client) => diagnosis::of(&client, &place, &source).await.into(),
+                    Err(_) => ConnectError::of(&place, &source),
+                });
+            }
         }
     }
     Err(failed.unwrap_or_else(ConnectError::no_host))

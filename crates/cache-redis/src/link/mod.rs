@@ -7,6 +7,7 @@
 
 mod address;
 mod cluster;
+pub(crate) mod diagnosis;
 
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{Client, TlsMode};

@@ -59,9 +59,7 @@ impl Cluster {
         let id = self.nodes[master].text(&["CLUSTER", "MYID"]);
         self.meet(node(arguments));
         let replica = self.nodes.last().unwrap();
-        until("the replica knows its master", || {
-            replica.try_ask(&["CLUSTER", "REPLICATE", &id]).is_ok()
-        });
+        until("the replica knows its master", || replica.try_ask(&["CLUSTER", "REPLICATE", &id]).is_ok());
         until("the replica is in step", || replica.info("master_link_status") == "up");
         self.wait();
     }
@@ -72,7 +70,8 @@ impl Cluster {
         for node in &self.nodes {
             until("the cluster serves", || {
                 let asked = node.try_ask(&["CLUSTER", "INFO"]).ok();
-                let info: String = asked.and_then(|info| redis::from_redis_value(info).ok()).unwrap_or_default();
+                let info: String =
+                    asked.and_then(|info| redis::from_redis_value(info).ok()).unwrap_or_default();
                 info.contains("cluster_state:ok") && info.contains(&number) && info.contains("slots_ok:16384")
             });
         }
@@ -80,8 +79,7 @@ impl Cluster {
 
     /// Where it is: all nodes.
     pub(crate) fn url(&self) -> String {
-        let nodes: Vec<String> =
-            self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        let nodes: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         format!("redis+cluster://{}", nodes.join(","))
     }
 

@@ -29,7 +29,9 @@ pub(crate) fn program() -> String {
         }
     }
     let found = ["redis-server", "valkey-server"].into_iter().find(|program| is_there(program));
-    found.expect("a Redis server is needed: install redis-server, or name one in DOWNBEAT_REDIS_SERVER").to_owned()
+    found
+        .expect("a Redis server is needed: install redis-server, or name one in DOWNBEAT_REDIS_SERVER")
+        .to_owned()
 }
 
 /// Whether a program is on the `PATH`.
@@ -166,6 +168,11 @@ impl Server {
         assert!(self.spawn(), "the Redis server ended: {}", self.log());
     }
 
+    /// Has the next one started with these arguments, too.
+    pub(crate) fn reconfigure(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    }
+
     /// Sends it a signal, as `kill` names it.
     pub(crate) fn signal(&self, name: &str) {
         let pid = &self.keeper.as_ref().expect("it runs").pid;
@@ -196,9 +203,10 @@ impl Server {
         let (socket, port, pid) = (self.socket(), self.port, pid.trim().to_owned());
         let mut started = true;
         until("the server listens", || {
-            // A process that ended and that nobody waited for yet has no command line.
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            started = !line.is_empty();
+            // A process that ended and that nobody waited for yet is a zombie.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            started =
+                stat.rsplit(") ").next().is_some_and(|state| !state.is_empty() && !state.starts_with('Z'));
             let listens = match port {
                 Some(port) if is_sentinel => std::net::TcpStream::connect(("127.0.0.1", port)).is_ok(),
                 _ => UnixStream::connect(&socket).is_ok(),
@@ -218,7 +226,8 @@ impl Server {
 
     /// Sends a command over its own connection, on the socket.
     pub(crate) fn try_ask(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
-        let url = if self.socket().exists() { self.url() } else { format!("redis://127.0.0.1:{}", self.port()) };
+        let url =
+            if self.socket().exists() { self.url() } else { format!("redis://127.0.0.1:{}", self.port()) };
         let mut connection = redis::Client::open(url)?.get_connection()?;
         let mut cmd = redis::Cmd::new();
         for word in words {

@@ -14,7 +14,8 @@ pub(crate) struct Watched {
 /// A server that copies another.
 pub(crate) fn replica_of(master: &Server, arguments: &[&str]) -> Server {
     let of = format!("127.0.0.1 {}", master.port());
-    let replica = Server::start_tcp(&[&["--replicaof", &of, "--repl-diskless-sync-delay", "0"], arguments].concat());
+    let replica =
+        Server::start_tcp(&[&["--replicaof", &of, "--repl-diskless-sync-delay", "0"], arguments].concat());
     until("the replica is in step", || replica.info("master_link_status") == "up");
     replica
 }
@@ -41,7 +42,8 @@ impl Watched {
         });
         let watched = Self { servers: [master, replica], sentinel };
         until("the sentinel knows the replica", || {
-            watched.sentinel.info("master0").contains("status=ok,") && watched.sentinel.info("master0").contains("slaves=1")
+            watched.sentinel.info("master0").contains("status=ok,")
+                && watched.sentinel.info("master0").contains("slaves=1")
         });
         watched
     }

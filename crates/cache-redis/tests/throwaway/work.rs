@@ -20,6 +20,7 @@ macro_rules! repeated {
         }
     }};
 }
+#[allow(unused_imports, reason = "each test uses a part")]
 pub(crate) use repeated;
 
 pub(crate) fn plan(goal: &str, drawing: &str) -> Plan {
