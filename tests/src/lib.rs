@@ -10,6 +10,8 @@
     reason = "test code: a fault ends the test"
 )]
 
+pub mod redis;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::CacheError;
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
@@ -42,6 +42,8 @@ pub(crate) struct Server {
     link: Link,
     options: Options,
     pub(crate) keys: Keys,
+    /// Which one of the server's, as functions are told: nothing for the first.
+    database: String,
     present: Mutex<Present>,
     /// Says the number of the connection.
     renewed: watch::Sender<u64>,
@@ -103,8 +105,14 @@ pub(crate) async fn multiplexed(client: &Client) -> Result<MultiplexedConnection
 
 impl Server {
     pub(crate) async fn connect(options: Options) -> Result<Self, ConnectError> {
+        let link = Link::new(&options)?;
+        let database = match link.database() {
+            0 => String::new(),
+            number => format!("{number}/"),
+        };
         let server = Self {
-            link: Link::new(&options)?,
+            link,
+            database,
             keys: Keys::new(&options.key_prefix()),
             options,
             present: Mutex::default(),
@@ -195,10 +203,18 @@ impl Server {
         Ok(Connected { number, client, place, connection, wait })
     }
 
+    /// Opens the store on the process behind this connection, with the library that it may not know.
     async fn take_epoch(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        let mut cmd = redis::cmd("EVAL");
-        cmd.arg(&scripts::OPEN.code).arg(1).arg(self.keys.epoch()).arg(self.epoch());
-        let mut parts = list(cmd.query_async(connection).await?).into_iter().skip(1).filter_map(text);
+        let mut cmd = self.call(&scripts::OPEN);
+        cmd.arg(self.epoch());
+        let answer = match cmd.query_async::<Value>(connection).await {
+            Err(error) if is_unknown(&error) => {
+                load(connection).await?;
+                cmd.query_async(connection).await?
+            }
+            known => known?,
+        };
+        let mut parts = list(answer).into_iter().skip(1).filter_map(text);
         let epoch = parts.next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
         let before = self.epoch.fetch_max(epoch, Ordering::Relaxed);
         match parts.next().as_deref() {
@@ -213,6 +229,17 @@ impl Server {
             ),
         }
         Ok(())
+    }
+
+    /// The beginning of a call: the function, its key, and when and in which database.
+    fn call(&self, script: &Script) -> Cmd {
+        let mut cmd = redis::cmd("FCALL");
+        cmd.arg(&script.function).arg(1).arg(self.keys.epoch());
+        match &self.options.clock {
+            Some(clock) => cmd.arg(clock.now().as_millis()),
+            None => cmd.arg(&self.database),
+        };
+        cmd
     }
 
     /// The connection that there is, or a new one.
@@ -257,12 +284,7 @@ impl Server {
         script: &Script,
         arguments: &[impl AsRef<[u8]> + Sync],
     ) -> Result<Reply, CacheError> {
-        let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(&script.sha).arg(1).arg(self.keys.epoch());
-        match &self.options.clock {
-            Some(clock) => cmd.arg(clock.now().as_millis()),
-            None => cmd.arg(""),
-        };
+        let mut cmd = self.call(script);
         for argument in arguments {
             cmd.arg(argument.as_ref());
         }
@@ -310,7 +332,7 @@ impl Server {
     /// What a fault means to who called.
     fn failed(&self, mut fault: Fault, script: Option<&Script>) -> CacheError {
         if fault.kind == FaultKind::Right
-            && let Some(command) = fault.line().zip(script).and_then(|(line, script)| script.command_at(line))
+            && let Some(command) = fault.line().and_then(|line| scripts::LIBRARY.command_at(line))
         {
             fault.said = format!(
                 "no right to `{}` in `{}`",
@@ -358,9 +380,9 @@ impl Server {
         Err(CacheError::Unavailable { reason, source: None })
     }
 
-    /// Sends a command once. A script that the server does not know is loaded, after the epoch was looked
-    /// at: scripts are forgotten when a server's process ends, so that one that is not known may mean
-    /// that history was lost.
+    /// Sends a command once. A process of the server that does not know the library, or answers that this
+    /// store was not opened on it, is not the one that was met last, or was emptied: the epoch is looked at
+    /// before the command is sent again. It changed nothing.
     async fn once(
         &self,
         cmd: &Cmd,
@@ -369,27 +391,35 @@ impl Server {
     ) -> Result<Value, RedisError> {
         let connection = &mut connected.connection;
         let known = cmd.query_async::<Value>(connection).await;
-        match (known, script) {
-            (Err(error), Some(script)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.load(script, connection).await?;
-                cmd.query_async(connection).await
-            }
-            (Ok(Value::Array(reply)), Some(_)) if is_unopened(&reply) => {
-                self.take_epoch(connection).await?;
-                cmd.query_async(connection).await
-            }
-            (known, _) => known,
+        let is_closed = match &known {
+            Err(error) => is_unknown(error),
+            Ok(Value::Array(reply)) => is_unopened(reply),
+            Ok(_) => false,
+        };
+        if script.is_some() && is_closed {
+            self.take_epoch(connection).await?;
+            return cmd.query_async(connection).await;
         }
-    }
-
-    async fn load(&self, script: &Script, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        self.take_epoch(connection).await?;
-        redis::cmd("SCRIPT").arg("LOAD").arg(&script.code).query_async::<Value>(connection).await?;
-        Ok(())
+        known
     }
 }
 
-/// Whether the store was emptied under the connection.
+/// Loads the library, unless somebody else was faster.
+async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let mut cmd = redis::cmd("FUNCTION");
+    cmd.arg("LOAD").arg(&scripts::LIBRARY.code);
+    match cmd.query_async::<Value>(connection).await {
+        Err(error) if !error.detail().is_some_and(|detail| detail.contains("already exists")) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the server lacks the library.
+fn is_unknown(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.starts_with("Function not found"))
+}
+
+/// Whether the store is not open on the process behind the connection.
 fn is_unopened(reply: &[Value]) -> bool {
     matches!(reply, [Value::BulkString(word)] if word.as_slice() == b"unopened")
 }

@@ -9,6 +9,9 @@ use downbeat_core::dag::MAX_PRIORITY;
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";
 
+/// The heading of the options that say where the state lies.
+const STATE: &str = "Where the state lies";
+
 /// Turns goals into graphs of tasks and has a fleet of agents work them off.
 ///
 /// A project is a directory with a file INSTRUCTIONS.md: it declares agents and goals. `downbeat run`
@@ -38,9 +41,28 @@ pub(crate) struct Global {
     /// above it that is one]
     #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
     pub(crate) project: Option<PathBuf>,
-    /// Where the store lies [default: .downbeat/store in the project]
-    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    /// The directory of the embedded store [default: .downbeat/store in the project]
+    #[arg(long, global = true, value_name = "DIR", help_heading = STATE)]
     pub(crate) store: Option<PathBuf>,
+    /// The cache: `sled:DIR`, or what many machines share: `redis://HOST:PORT`, `rediss://…`,
+    /// `redis+unix:///SOCKET`, `redis+sentinel://…`, `redis+cluster://…` [default: the embedded store]
+    #[arg(long, visible_alias = "redis-url", global = true, value_name = "URL", help_heading = STATE)]
+    pub(crate) cache: Option<String>,
+    /// Begins every key in Redis: deployments with different ones share a server and nothing else
+    #[arg(long, global = true, value_name = "TEXT", help_heading = STATE)]
+    pub(crate) redis_prefix: Option<String>,
+    /// How keys in Redis are named: `cluster` puts those of a goal under one hash tag [default: plain]
+    #[arg(long, global = true, value_name = "LAYOUT", value_parser = ["plain", "cluster"], help_heading = STATE)]
+    pub(crate) key_layout: Option<String>,
+    /// How many replicas have to acknowledge a plan and a settle [default: 0]
+    #[arg(long, global = true, value_name = "N", help_heading = STATE)]
+    pub(crate) redis_wait: Option<String>,
+    /// A file with the password of Redis; on the command line `ps` would show it
+    #[arg(long, global = true, value_name = "FILE", help_heading = STATE)]
+    pub(crate) redis_password_file: Option<PathBuf>,
+    /// Accept a Redis server that evicts keys when its memory is full: what it evicts is lost
+    #[arg(long, global = true, help_heading = STATE)]
+    pub(crate) allow_eviction: bool,
     /// The file of settings [default: downbeat.toml in the project]
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub(crate) config: Option<PathBuf>,

@@ -22,6 +22,7 @@ use address::{Address, Kind};
 pub(crate) struct Link {
     kind: Ways,
     place: String,
+    database: i64,
 }
 
 enum Ways {
@@ -42,6 +43,7 @@ impl Link {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (kind, addresses) = address::parse(options)?;
         let place = address::places(&addresses);
+        let database = addresses.first().map_or(0, |address| address.info.redis_settings().db());
         let bad = |source| ConnectError::Url { source };
         let kind = match kind {
             Kind::Sentinel { master } => {
@@ -80,12 +82,17 @@ impl Link {
                 ))
             }
         };
-        Ok(Self { kind, place })
+        Ok(Self { kind, place, database })
     }
 
     /// Where it begins, without a password.
     pub(crate) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Which of the server's databases.
+    pub(crate) const fn database(&self) -> i64 {
+        self.database
     }
 
     /// Whether the master is looked for anew each time.

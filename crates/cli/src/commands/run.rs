@@ -22,7 +22,8 @@ use crate::live::follow::Live;
 use crate::logs::{self, Logs};
 use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
-use crate::{exit, models, signals, store};
+use crate::store::{self, Lies};
+use crate::{exit, models, signals};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
@@ -70,7 +71,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
 
     let settings = Settings {
-        exclusive: true,
+        exclusive: !context.is_shared(),
         guard: std::env::current_exe().ok(),
         logs: Some(logs_directory(context)),
         ..context.config.settings.clone()
@@ -170,9 +171,17 @@ fn own_directory(context: &Context) -> Result<(), CliError> {
 
 /// Moves the store aside, once it is known that nobody holds it.
 async fn start_over(context: &Context) -> Result<(), CliError> {
-    if !context.store.exists() {
-        return Ok(());
-    }
+    let store = match &context.store {
+        Lies::Here(store) if store.exists() => store,
+        Lies::Here(_) => return Ok(()),
+        Lies::Shared(_) => {
+            return Err(CliError::bad_input(
+                "`--fresh` moves a directory aside, and this state lies in Redis",
+            )
+            .hint("`--redis-prefix` with a new text starts beside the old state")
+            .hint("`downbeat goal cancel` calls off what is left of a goal"));
+        }
+    };
     // Held for a moment: a run that goes on elsewhere keeps its store. One that nobody can open is moved
     // all the same: there is no other way on from it.
     match store::open(&context.how(HOLDER)).await {
@@ -180,13 +189,13 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
         Err(error) if error.kind == Kind::Busy => return Err(error),
         Err(error) => context.out.warning(&error.message),
     }
-    let previous = previous(&context.store);
+    let previous = previous(store);
     let failed =
         |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);
     if previous.exists() {
         std::fs::remove_dir_all(&previous).map_err(failed)?;
     }
-    std::fs::rename(&context.store, &previous).map_err(failed)?;
+    std::fs::rename(store, &previous).map_err(failed)?;
     context.out.note(paint(FAINT, format!("The old store is now {}.", previous.display())));
     Ok(())
 }
@@ -240,7 +249,9 @@ async fn nothing_to_do(
                 paint(STRONG, &goal.id)
             ))?;
         }
-        context.out.line(paint(FAINT, format!("`{}` starts over.", context.command("run --fresh"))))?;
+        if !context.is_shared() {
+            context.out.line(paint(FAINT, format!("`{}` starts over.", context.command("run --fresh"))))?;
+        }
     }
     Ok(exit::COMPLETE)
 }
@@ -279,9 +290,11 @@ fn refused(error: RunError, context: &Context) -> CliError {
         RunError::AgentCycle { .. } => {
             CliError::bad_input(message).hint("take one of them out of `Depends On`")
         }
-        RunError::Agent { .. } => CliError::new(Kind::Busy, message),
+        RunError::Agent { .. } => CliError::new(Kind::Busy, message).hint(
+            "two processes cannot have one name; the name of one that is gone is free after `agent_ttl`",
+        ),
         RunError::Planning { ref source, .. }
-            if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) =>
+            if matches!(source.error, downbeat_core::llm::LlmError::Unusable { .. }) =>
         {
             CliError::bad_input(message)
         }
