@@ -67,21 +67,22 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
-    signals::listen(&stop, &context.out, &running, Terminate::AtOnce)?;
+    signals::listen(&stop, &context.out, Some(&running), Terminate::AtOnce)?;
     let (cache, outage) = patient(context, cache, &stop);
-    let live = Live::new(&cache, &context.clock, &context.out, &project, &running, outage).await?;
+    let live =
+        Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
     let ended = CancellationToken::new();
     let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
 
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
-    let result = Box::pin(orchestrator.run(&stop)).await;
+    let result = Box::pin(while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.
     let _ = view.await;
     drop(orchestrator);
 
-    let report = result.map_err(|error| refused(error, context))?;
+    let report = result?;
     let code = code_of(&report);
     unless_closed(summary::print(context, &report, code))?;
     Ok(code)
@@ -97,6 +98,31 @@ pub(crate) fn patient(
     let patient = Patient::new(cache, patience, Arc::clone(&context.clock), stop.clone());
     let outage = patient.outage();
     (Arc::new(patient), outage)
+}
+
+/// Does `work`, unless the store stays away for longer than patience lasts: then the work is ended.
+///
+/// # Errors
+///
+/// [`Kind::Unreachable`], and what `work` says.
+pub(crate) async fn while_reachable<T>(
+    context: &Context,
+    outage: &Outage,
+    stop: &Stop,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, CliError> {
+    let mut work = std::pin::pin!(work);
+    let said = tokio::select! {
+        done = &mut work => return done.map_err(|error| refused(error, context)),
+        said = outage.outlasts_patience() => said,
+    };
+    stop.now();
+    // What it still says is about the same silence.
+    let _ = work.await;
+    let error = CliError::new(Kind::Unreachable, said);
+    Err(error
+        .hint("what was acknowledged is kept: the same command carries on when the store is back")
+        .hint("`store_patience` says for how long it is waited for"))
 }
 
 /// The limits and periods, with what follows from where the state lies.
