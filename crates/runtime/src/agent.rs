@@ -12,7 +12,7 @@ use downbeat_core::cache::{
 use downbeat_core::dag::Node;
 use downbeat_core::goal::Usage;
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId};
-use downbeat_core::llm::{Llm, Select};
+use downbeat_core::llm::{Conduct, Llm, Select};
 use downbeat_core::state::Outcome;
 use downbeat_core::time::Clock;
 use tokio::time::Instant;
@@ -195,7 +195,13 @@ impl Worker {
         let of_goal = ready.iter().filter(|task| task.goal == goal);
         let nodes: Vec<Node> = of_goal.map(|task| task.node.as_ref().clone()).collect();
         self.enter(Phase::Reasoning, None).await;
-        let request = Select { goal, agent: self.name.clone(), ready: nodes, memory: self.memory() };
+        let request = Select {
+            goal,
+            agent: self.name.clone(),
+            ready: nodes,
+            memory: self.memory(),
+            conduct: Conduct::default(),
+        };
         let chosen = match self.llm.select(&request).await {
             Ok(reply) => reply.value.selected_task_id,
             Err(error) => {

@@ -13,9 +13,7 @@
 pub mod agent;
 pub mod attempt;
 pub mod clock;
-pub mod command;
 pub mod entropy;
-pub mod guard;
 pub mod load;
 pub mod orchestrator;
 pub mod patient;
@@ -29,6 +27,7 @@ pub mod stop;
 pub mod why;
 pub mod workspace;
 
+pub use downbeat_process::{guard, shell as command};
 pub use orchestrator::{Orchestrator, RunError};
 pub use report::RunReport;
 pub use settings::Settings;

@@ -32,9 +32,9 @@ pub struct Settings {
     pub pass_env: Vec<String>,
     /// Where the outputs of commands are kept; nowhere without it.
     pub logs: Option<PathBuf>,
-    /// The program that guards commands: called as `<guard> internal-guard -- <command>`, it ends
-    /// them when this process ends. See [`guard`](crate::guard). Without it a command may outlive a
-    /// killed orchestrator.
+    /// The program that guards commands: called as `<guard> internal-guard`, it ends them
+    /// with all that they started when this process ends. See [`guard`](crate::guard). Without it a
+    /// command may outlive a killed orchestrator.
     pub guard: Option<PathBuf>,
     /// The cache is this process's alone, so that an agent found in it belongs to a process that has
     /// ended.

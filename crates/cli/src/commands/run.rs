@@ -347,7 +347,7 @@ pub(crate) fn refused(error: RunError, context: &Context) -> CliError {
         RunError::OtherDeployment { .. } => CliError::new(Kind::Busy, message)
             .hint("give this project a `--redis-prefix` of its own: what shares a prefix is one deployment"),
         RunError::Planning { ref source, .. }
-            if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) =>
+            if matches!(source.error, downbeat_core::llm::LlmError::Unusable { .. }) =>
         {
             CliError::bad_input(message)
         }

@@ -3,7 +3,7 @@
 use downbeat_core::cache::CacheError;
 use downbeat_core::dag::DagError;
 use downbeat_core::ids::{AgentName, GoalId};
-use downbeat_core::llm::LlmError;
+use downbeat_core::llm::CallError;
 use downbeat_core::time::Timestamp;
 
 /// Why a run did not start, or could not go on.
@@ -72,7 +72,7 @@ pub enum RunError {
         /// The goal.
         goal: GoalId,
         /// What the model said.
-        source: LlmError,
+        source: CallError,
     },
     /// A model's plans were unsound, however often it was told.
     #[error("goal `{goal}` has no sound plan after {tries} tries: {source}")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use downbeat_core::cache::{Amend, CacheError, Plan};
 use downbeat_core::dag::{self, Dag};
 use downbeat_core::goal::Usage;
-use downbeat_core::llm::{AgentProfile, Decompose};
+use downbeat_core::llm::{AgentProfile, Conduct, Decompose};
 use tracing::{info, warn};
 
 use super::{Orchestrator, RunError};
@@ -66,6 +66,7 @@ impl Orchestrator {
                 })
                 .collect(),
             faults: Vec::new(),
+            conduct: Conduct::default(),
         };
         let mut spent = Usage::default();
         let mut tries = 0;
