@@ -243,7 +243,8 @@ fn an_agent_that_is_asked_to_end_finishes_or_gives_back() {
 #[test]
 fn a_store_that_restarts_is_waited_for() {
     let tasks = task("Long {#a priority=2}", UNTIL_GO) + &many(8);
-    let mut fleet = Fleet::of_tasks_and_agents(&tasks, 2);
+    // An idle agent notices when it beats.
+    let mut fleet = Fleet::of_tasks_and_agents(&tasks, 2).with("DOWNBEAT_AGENT_TTL", "2s");
     let pipe = fleet.pipes();
     let mut run = fleet.start(&["run"]);
     let agent = pipe.line();
@@ -262,8 +263,9 @@ fn a_store_that_restarts_is_waited_for() {
 
 #[test]
 fn a_store_that_stays_away_ends_a_run_with_a_reason() {
-    let mut fleet =
-        Fleet::of_tasks_and_agents(&task("Long {#a}", UNTIL_GO), 1).with("DOWNBEAT_STORE_PATIENCE", "1s");
+    let mut fleet = Fleet::of_tasks_and_agents(&task("Long {#a}", UNTIL_GO), 1)
+        .with("DOWNBEAT_STORE_PATIENCE", "1s")
+        .with("DOWNBEAT_AGENT_TTL", "2s");
     let pipe = fleet.pipes();
     let run = fleet.start(&["run"]);
     assert_eq!(pipe.line(), "agent-1");

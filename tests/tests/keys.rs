@@ -168,7 +168,6 @@ fn a_live_server_is_as_the_page_of_keys_says() {
         ("done", "demo", "2")
     );
     assert_eq!(first["priority"], "3");
-    assert!(first["last_error"].contains('7'), "{first:?}");
     let second = redis.hash("task:task-002");
     assert_eq!(second["status"], "running");
     let (owner, token) = (second["owner"].as_str(), second["token"].as_str());

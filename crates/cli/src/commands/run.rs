@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use downbeat_core::cache::Cache;
 use downbeat_core::dag::Analysis;
@@ -117,8 +118,10 @@ pub(crate) async fn while_reachable<T>(
         said = outage.outlasts_patience() => said,
     };
     stop.now();
-    // What it still says is about the same silence.
-    let _ = work.await;
+    // What it still says is about the same silence. Its commands end within their grace; what waits longer
+    // waits for the store.
+    let grace = context.config.settings.kill_grace + Duration::from_secs(1);
+    let _ = tokio::time::timeout(grace, work).await;
     let error = CliError::new(Kind::Unreachable, said);
     Err(error
         .hint("what was acknowledged is kept: the same command carries on when the store is back")
