@@ -17,6 +17,7 @@ mod opening;
 pub mod scripted;
 #[cfg(test)]
 mod testing;
+mod tool;
 pub mod transport;
 
 pub use offline::Offline;
