@@ -74,9 +74,10 @@ impl<'a> Events<'a> {
             let reason = format!("`{}`: {}", self.tool.name, self.tool.quote(said));
             let error = match subtype {
                 "error_max_budget_usd" => LlmError::BudgetSpent { reason, until: None },
-                "error_max_structured_output_retries" => {
-                    LlmError::Malformed { reason: "it did not keep to the schema".to_owned(), excerpt: clip(said, 300) }
-                }
+                "error_max_structured_output_retries" => LlmError::Malformed {
+                    reason: "it did not keep to the schema".to_owned(),
+                    excerpt: clip(said, 300),
+                },
                 _ => fault::read(self.tool, status, said)
                     .unwrap_or(LlmError::Unavailable { reason, retry_after: None }),
             };
@@ -105,7 +106,8 @@ impl<'a> Events<'a> {
         for block in blocks {
             let line = match text_at(block, "/type") {
                 "tool_use" => {
-                    let input = ["/input/file_path", "/input/command", "/input/pattern", "/input/description"];
+                    let input =
+                        ["/input/file_path", "/input/command", "/input/pattern", "/input/description"];
                     let what = input.iter().map(|at| text_at(block, at)).find(|what| !what.is_empty());
                     format!("{} {}", text_at(block, "/name"), what.unwrap_or_default())
                 }
@@ -149,7 +151,8 @@ impl Heard for Events<'_> {
 
 /// Tokens of a message or a result. What was read from or written to a cache is reported apart.
 fn usage_of(value: &Value) -> Usage {
-    let input = ["/usage/input_tokens", "/usage/cache_read_input_tokens", "/usage/cache_creation_input_tokens"];
+    let input =
+        ["/usage/input_tokens", "/usage/cache_read_input_tokens", "/usage/cache_creation_input_tokens"];
     Usage {
         calls: 1,
         input_tokens: input.iter().fold(0, |sum: u64, at| sum.saturating_add(number_at(value, at))),

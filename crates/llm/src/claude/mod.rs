@@ -76,12 +76,20 @@ impl Transport for Claude {
 
 impl Claude {
     fn args(&self, ask: &Ask, permissions: Option<Permissions>) -> Vec<String> {
-        let mut args: Vec<&str> =
-            vec!["-p", "--output-format", "stream-json", "--verbose", "--no-session-persistence", "--strict-mcp-config"];
+        let mut args: Vec<&str> = vec![
+            "-p",
+            "--output-format",
+            "stream-json",
+            "--verbose",
+            "--no-session-persistence",
+            "--strict-mcp-config",
+        ];
         args.extend(match permissions {
             None => ["--permission-mode", "default", "--tools", ""].as_slice(),
             Some(Permissions::Plan) => &["--permission-mode", "plan", "--tools", "Read,Glob,Grep"],
-            Some(Permissions::Edit) => &["--permission-mode", "acceptEdits", "--disallowedTools", "WebFetch,WebSearch"],
+            Some(Permissions::Edit) => {
+                &["--permission-mode", "acceptEdits", "--disallowedTools", "WebFetch,WebSearch"]
+            }
             Some(Permissions::Full) => &["--permission-mode", "bypassPermissions"],
         });
         if let Some(model) = &self.0.model {

@@ -83,7 +83,9 @@ impl<'a> Events<'a> {
             LlmError::BudgetSpent { .. } | LlmError::Unusable { .. } | LlmError::Refused { .. } => true,
             // Its own tries are over by then, or it would wait as long as it was told.
             LlmError::Unavailable { .. } => {
-                message.contains("429") || message.contains("rate limit") || message.contains("waiting for network")
+                message.contains("429")
+                    || message.contains("rate limit")
+                    || message.contains("waiting for network")
             }
             _ => false,
         };

@@ -61,11 +61,10 @@ impl Transport for Codex {
         let place = Place::of(ask)?;
         // It demands the strict mode of schemas.
         let schema = place.write("schema.json", &schema::strict(&ask.schema).to_string())?;
-        let mut args: Vec<String> = [
-            "exec", "--json", "--skip-git-repo-check", "--ephemeral", "--color", "never", "--output-schema",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let mut args: Vec<String> =
+            ["exec", "--json", "--skip-git-repo-check", "--ephemeral", "--color", "never", "--output-schema"]
+                .map(str::to_owned)
+                .to_vec();
         args.push(schema.to_string_lossy().into_owned());
         let rights: &[&str] = match place.permissions {
             None => &["-s", "read-only", "--disable", "shell_tool"],
@@ -96,7 +95,8 @@ impl Codex {
     fn has_own_provider(&self) -> bool {
         let home = self.0.get("CODEX_HOME").map(PathBuf::from);
         let home = home.or_else(|| Some(PathBuf::from(self.0.get("HOME")?).join(".codex")));
-        home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok())
-            .is_some_and(|settings| settings.lines().any(|line| line.trim_start().starts_with("model_provider")))
+        home.and_then(|home| std::fs::read_to_string(home.join("config.toml")).ok()).is_some_and(|settings| {
+            settings.lines().any(|line| line.trim_start().starts_with("model_provider"))
+        })
     }
 }

@@ -59,7 +59,8 @@ impl<'a> Events<'a> {
         if self.text.trim().is_empty() && !self.denied.is_empty() {
             self.denied.dedup();
             let what = self.denied.join(", ");
-            let reason = format!("it asked for permission to use {what}, which `{permissions}` does not give");
+            let reason =
+                format!("it asked for permission to use {what}, which `{permissions}` does not give");
             return Some(Err(LlmError::Refused { reason }));
         }
         let text = bounded(std::mem::take(&mut self.text));
@@ -75,8 +76,12 @@ impl Heard for Events<'_> {
     fn line(&mut self, line: &str) -> ControlFlow<LlmError> {
         let Ok(event) = serde_json::from_str::<Value>(line) else { return ControlFlow::Continue(()) };
         match text_at(&event, "/type") {
-            "init" if !text_at(&event, "/model").is_empty() => self.model = clip(text_at(&event, "/model"), 100),
-            "message" if text_at(&event, "/role") == "assistant" => self.text.push_str(text_at(&event, "/content")),
+            "init" if !text_at(&event, "/model").is_empty() => {
+                self.model = clip(text_at(&event, "/model"), 100)
+            }
+            "message" if text_at(&event, "/role") == "assistant" => {
+                self.text.push_str(text_at(&event, "/content"))
+            }
             "tool_use" => {
                 if !self.text.is_empty() {
                     let said = std::mem::take(&mut self.text);
@@ -88,7 +93,8 @@ impl Heard for Events<'_> {
             }
             "tool_result" if text_at(&event, "/status") == "error" => {
                 let message = text_at(&event, "/error/message");
-                if message.contains("denied") || message.contains("policy") || message.contains("not allowed") {
+                if message.contains("denied") || message.contains("policy") || message.contains("not allowed")
+                {
                     let id = text_at(&event, "/tool_id");
                     self.denied.push(clip(id.split("__").next().unwrap_or(id), 60));
                 }
@@ -118,7 +124,9 @@ impl Heard for Events<'_> {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         self.progress(line);
         match fault::read(self.tool, None, line) {
-            Some(error) if digits.parse().is_ok_and(|tries: u64| tries >= MOST_TRIES) => ControlFlow::Break(error),
+            Some(error) if digits.parse().is_ok_and(|tries: u64| tries >= MOST_TRIES) => {
+                ControlFlow::Break(error)
+            }
             Some(error @ LlmError::BudgetSpent { .. }) => ControlFlow::Break(error),
             _ => ControlFlow::Continue(()),
         }

@@ -22,8 +22,15 @@ static MANUAL: Manual = Manual {
     install: "npm install -g @google/gemini-cli",
     sign_in: "run `gemini` once and sign in, or set GEMINI_API_KEY",
     variables: &[
-        "GEMINI_*", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION",
-        "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL",
+        "GEMINI_*",
+        "GOOGLE_API_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_CLOUD_PROJECT",
+        "GOOGLE_CLOUD_LOCATION",
+        "GOOGLE_GENAI_USE_VERTEXAI",
+        "GOOGLE_GENAI_USE_GCA",
+        "GOOGLE_GEMINI_BASE_URL",
+        "GOOGLE_VERTEX_BASE_URL",
     ],
 };
 
@@ -55,7 +62,8 @@ impl Transport for Gemini {
 
     async fn probe(&self) -> Probe {
         // It has no command that says it.
-        let variables = ["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA"];
+        let variables =
+            ["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA"];
         let by_variable = variables.iter().any(|name| self.0.get(name).is_some());
         let by_file = self.0.get("HOME").is_some_and(|home| {
             let settings = Path::new(home).join(".gemini");
@@ -67,7 +75,8 @@ impl Transport for Gemini {
     async fn ask(&self, ask: &Ask) -> Result<Answer, AskError> {
         let place = Place::of(ask)?;
         // What stands behind `-p` is put after standard input; without it the tool would be interactive.
-        let mut args: Vec<String> = ["-p", "", "-o", "stream-json", "--skip-trust"].map(str::to_owned).to_vec();
+        let mut args: Vec<String> =
+            ["-p", "", "-o", "stream-json", "--skip-trust"].map(str::to_owned).to_vec();
         let mode = match place.permissions {
             None | Some(Permissions::Plan) => "plan",
             Some(Permissions::Edit) => "auto_edit",

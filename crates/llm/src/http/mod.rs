@@ -27,7 +27,7 @@ pub(crate) fn ollama(opening: &Opening<'_>) -> Result<Arc<dyn Transport>, LlmErr
     Err(not_built_in_yet(opening))
 }
 
-/// `openai-compatible:...`: any server that speaks OpenAI's Chat Completions.
+/// `openai-compatible:...`: any server that speaks `OpenAI`'s Chat Completions.
 pub(crate) fn openai_compatible(opening: &Opening<'_>) -> Result<Arc<dyn Transport>, LlmError> {
     Err(not_built_in_yet(opening))
 }

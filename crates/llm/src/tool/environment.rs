@@ -11,8 +11,20 @@ use crate::opening::Environment;
 /// What every tool needs to reach the network as this machine does, and to keep its settings where the
 /// user has them.
 const NETWORK: [&str; 14] = [
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
 ];
 
 /// The standard variables, those for the network, and those of the tool.
@@ -54,12 +66,19 @@ mod tests {
     #[test]
     fn only_what_is_named_is_given() {
         let environment: Environment = [
-            ("PATH", "/bin"), ("HOME", "/home/ada"), ("HTTPS_PROXY", "http://proxy"), ("TOOL_KEY", "k"),
-            ("TOOLKIT_KEY", "other"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("EXACT", "e"), ("EXACTLY", "no"),
+            ("PATH", "/bin"),
+            ("HOME", "/home/ada"),
+            ("HTTPS_PROXY", "http://proxy"),
+            ("TOOL_KEY", "k"),
+            ("TOOLKIT_KEY", "other"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("EXACT", "e"),
+            ("EXACTLY", "no"),
         ]
         .into_iter()
         .collect();
-        let names: Vec<OsString> = given(&environment, &["TOOL_*", "EXACT"]).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<OsString> =
+            given(&environment, &["TOOL_*", "EXACT"]).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["EXACT", "HOME", "HTTPS_PROXY", "PATH", "TOOL_KEY"]);
     }
 

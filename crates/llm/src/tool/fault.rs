@@ -17,34 +17,78 @@ pub(crate) fn read(tool: &Tool, status: Option<u64>, text: &str) -> Option<LlmEr
     let quoted = tool.quote(text);
     let reason = format!("`{}`: {quoted}", tool.name);
     let status = status.or_else(|| status_in(&lower));
-    if says(&["usage limit", "hit your limit", "reached your limit", "credit balance", "quota", "billing", "out of credits"])
-        || status == Some(402)
+    if says(&[
+        "usage limit",
+        "hit your limit",
+        "reached your limit",
+        "credit balance",
+        "quota",
+        "billing",
+        "out of credits",
+    ]) || status == Some(402)
     {
         return Some(LlmError::BudgetSpent { reason, until: wait(text) });
     }
-    if status == Some(429) || says(&["rate limit", "rate_limit", "too many requests", "resource exhausted", "resource_exhausted"]) {
+    if status == Some(429)
+        || says(&[
+            "rate limit",
+            "rate_limit",
+            "too many requests",
+            "resource exhausted",
+            "resource_exhausted",
+        ])
+    {
         return Some(LlmError::Unavailable { reason, retry_after: wait(text) });
     }
     let signed_out = [
-        "not logged in", "not signed in", "please run /login", "codex login", "invalid api key", "invalid x-api-key",
-        "incorrect api key", "api key not valid", "missing api key", "unauthorized", "authentication", "auth method",
-        "api_key_invalid", "login required", "token has expired", "unauthenticated",
+        "not logged in",
+        "not signed in",
+        "please run /login",
+        "codex login",
+        "invalid api key",
+        "invalid x-api-key",
+        "incorrect api key",
+        "api key not valid",
+        "missing api key",
+        "unauthorized",
+        "authentication",
+        "auth method",
+        "api_key_invalid",
+        "login required",
+        "token has expired",
+        "unauthenticated",
     ];
     if matches!(status, Some(401 | 403)) || says(&signed_out) {
         return Some(tool.signed_out(&quoted));
     }
     let away = [
-        "overloaded", "server error", "server_error", "service unavailable", "bad gateway", "gateway timeout",
-        "connection", "econnrefused", "econnreset", "etimedout", "fetch failed", "disconnected", "network",
-        "socket hang up", "failed to lookup", "dns",
+        "overloaded",
+        "server error",
+        "server_error",
+        "service unavailable",
+        "bad gateway",
+        "gateway timeout",
+        "connection",
+        "econnrefused",
+        "econnreset",
+        "etimedout",
+        "fetch failed",
+        "disconnected",
+        "network",
+        "socket hang up",
+        "failed to lookup",
+        "dns",
     ];
     if status.is_some_and(|status| status >= 500) || says(&away) {
         return Some(LlmError::Unavailable { reason, retry_after: wait(text) });
     }
-    if says(&["content policy", "usage policy", "violates", "safety", "refusal", "blocked by", "prohibited"]) {
+    if says(&["content policy", "usage policy", "violates", "safety", "refusal", "blocked by", "prohibited"])
+    {
         return Some(LlmError::Refused { reason: quoted });
     }
-    if matches!(status, Some(400 | 404 | 413 | 422)) || says(&["model not found", "unknown model", "invalid model"]) {
+    if matches!(status, Some(400 | 404 | 413 | 422))
+        || says(&["model not found", "unknown model", "invalid model"])
+    {
         return Some(LlmError::Unusable { reason });
     }
     None
@@ -53,7 +97,16 @@ pub(crate) fn read(tool: &Tool, status: Option<u64>, text: &str) -> Option<LlmEr
 /// A status of HTTP, where words say that it is one: `status 429`, `status: 429`, `(429)`,
 /// `API Error: 500`, `"code": 503`.
 fn status_in(lower: &str) -> Option<u64> {
-    for mark in ["status code ", "status: ", "status ", "api error: ", "http ", "\"code\":", "\"code\": ", "rejected ("] {
+    for mark in [
+        "status code ",
+        "status: ",
+        "status ",
+        "api error: ",
+        "http ",
+        "\"code\":",
+        "\"code\": ",
+        "rejected (",
+    ] {
         for (at, _) in lower.match_indices(mark) {
             let rest = lower.get(at + mark.len()..).unwrap_or_default();
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -78,8 +131,19 @@ pub(crate) fn wait(text: &str) -> Option<Duration> {
         return Some(Duration::from_secs(left).min(LONGEST));
     }
     let marks = [
-        "again in ", "retry in ", "retry after ", "retry-after: ", "retry-after\":\"", "retry-after ", "reset after ",
-        "resets after ", "resets in ", "reset in ", "retrydelay\": \"", "retrydelay\":\"", "wait ",
+        "again in ",
+        "retry in ",
+        "retry after ",
+        "retry-after: ",
+        "retry-after\":\"",
+        "retry-after ",
+        "reset after ",
+        "resets after ",
+        "resets in ",
+        "reset in ",
+        "retrydelay\": \"",
+        "retrydelay\":\"",
+        "wait ",
     ];
     marks.iter().find_map(|mark| duration(lower.split_once(mark)?.1)).map(|wait| wait.min(LONGEST))
 }
@@ -112,7 +176,10 @@ fn duration(text: &str) -> Option<Duration> {
     found.then(|| Duration::try_from_secs_f64(total).ok()).flatten()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the tool names a moment, and has no clock of its own to compare")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tool names a moment, and has no clock of its own to compare"
+)]
 fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }

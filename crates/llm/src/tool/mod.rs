@@ -143,7 +143,11 @@ impl Tool {
 
     /// Whether it is there, which version, and whether it is signed in, as `check` finds out: none when
     /// that cannot be known.
-    pub(crate) async fn probe(&self, check: &[&str], signed_in: impl Fn(&Report, &str) -> Option<bool>) -> Probe {
+    pub(crate) async fn probe(
+        &self,
+        check: &[&str],
+        signed_in: impl Fn(&Report, &str) -> Option<bool>,
+    ) -> Probe {
         let program = match self.find() {
             Ok(program) => program,
             Err(_) => {

@@ -60,8 +60,11 @@ mod tests {
     #[test]
     fn values_of_telling_names_go_and_all_else_stays() {
         let environment: Environment = [
-            ("ANTHROPIC_API_KEY", "sk-123456789"), ("my_token", "sk-123456789-longer"), ("HOME", "/home/longname"),
-            ("SOME_KEY", "short"), ("SSH_KEY_FILE", "/home/longname/key"),
+            ("ANTHROPIC_API_KEY", "sk-123456789"),
+            ("my_token", "sk-123456789-longer"),
+            ("HOME", "/home/longname"),
+            ("SOME_KEY", "short"),
+            ("SSH_KEY_FILE", "/home/longname/key"),
         ]
         .into_iter()
         .collect();
