@@ -3,10 +3,12 @@
 //! In reading order:
 //! - [`open()`]: from the name that a user gives to a provider.
 //! - [`transport`]: what a provider is.
+//! - [`Prompted`]: the model behind one: prompts, answers, repairs.
 //! - [`offline`]: no model at all; plans from checklists.
 //! - [`scripted`]: answers from a file; for tests, demonstrations and reproduction.
 
 mod acp;
+mod answer;
 mod claude;
 mod codex;
 mod gemini;
@@ -14,6 +16,9 @@ mod http;
 pub mod offline;
 mod open;
 mod opening;
+mod prompt;
+mod prompted;
+mod schema;
 pub mod scripted;
 #[cfg(test)]
 mod testing;
@@ -22,4 +27,7 @@ pub mod transport;
 pub use offline::Offline;
 pub use open::{open, open_in, transport_in};
 pub use opening::{Environment, Opening};
+pub use prompt::PROMPT_VERSION;
+pub use prompted::Prompted;
+pub use schema::strict;
 pub use scripted::Scripted;

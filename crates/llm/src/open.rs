@@ -7,7 +7,7 @@ use downbeat_core::llm::{Llm, LlmError};
 use downbeat_core::text::clip;
 
 use crate::transport::Transport;
-use crate::{Environment, Offline, Opening, Scripted, acp, claude, codex, gemini, http};
+use crate::{Environment, Offline, Opening, Prompted, Scripted, acp, claude, codex, gemini, http};
 
 /// A way to a model, as it is registered.
 struct Provider {
@@ -75,10 +75,7 @@ pub fn open_in(name: &str, base: &Path, environment: &Environment) -> Result<Arc
         ("scripted", _) => {
             unusable(format!("`{shown}` names no script: write `scripted:<file or directory>`"))
         }
-        _ => {
-            let _transport = transport_in(name, base, environment)?;
-            unusable(format!("the model `{shown}` is not built into this version yet"))
-        }
+        _ => Ok(Arc::new(Prompted::new(transport_in(name, base, environment)?))),
     }
 }
 

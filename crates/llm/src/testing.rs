@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use downbeat_core::dag::Node;
 use downbeat_core::ids::{AgentName, GoalId, TaskId};
-use downbeat_core::llm::{Conduct, Decompose, Execute, Select};
+use downbeat_core::llm::{Assess, Conduct, Decompose, Execute, Select, Summarize};
+use downbeat_core::state::Failure;
 use serde_json::json;
 
 pub(crate) fn goal() -> GoalId {
@@ -51,6 +52,27 @@ pub(crate) fn execute(id: &str) -> Execute {
         inputs: Vec::new(),
         memory: Vec::new(),
         workspace: PathBuf::from("/home/ada/count"),
+        conduct: Conduct::default(),
+    }
+}
+
+pub(crate) fn summarize(id: &str) -> Summarize {
+    Summarize {
+        goal: goal(),
+        agent: agent(),
+        node: node(id),
+        notes: "counted 2 files".to_owned(),
+        artifacts: Vec::new(),
+        conduct: Conduct::default(),
+    }
+}
+
+pub(crate) fn assess(id: &str) -> Assess {
+    Assess {
+        goal: goal(),
+        node: node(id),
+        attempt: 1,
+        failure: Failure::new("exit status 1", None),
         conduct: Conduct::default(),
     }
 }

@@ -179,7 +179,8 @@ pub struct Execution {
     /// What was done or why it was not, in a few sentences.
     #[schemars(length(max = 16_384))]
     pub notes: String,
-    /// The summary, when the provider gives both in one answer; then it is not asked for again.
+    /// The result in one to three sentences, for the tasks that wait for it. Without it the notes are
+    /// cut to one: nobody is asked again.
     #[serde(default)]
     #[schemars(length(max = 4_096))]
     pub summary: Option<String>,

@@ -50,7 +50,11 @@ pub(crate) fn ollama(opening: &Opening<'_>) -> Result<Arc<dyn Transport>, LlmErr
     Ok(Arc::new(HttpModel::open(opening, &vendor::OLLAMA)?))
 }
 
+<<<<<<< HEAD
 /// `openai-compatible:URL#MODEL`: any server that speaks OpenAI's Chat Completions.
+=======
+/// `openai-compatible:...`: any server that speaks `OpenAI`'s Chat Completions.
+>>>>>>> main
 pub(crate) fn openai_compatible(opening: &Opening<'_>) -> Result<Arc<dyn Transport>, LlmError> {
     Ok(Arc::new(HttpModel::open(opening, &vendor::OPENAI_COMPATIBLE)?))
 }

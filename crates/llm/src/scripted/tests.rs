@@ -290,7 +290,7 @@ fn a_script_says_everything_that_is_wrong_with_it_at_once() {
       s.json#/exchanges/2: an exchange has either a `request` or a `match`
       s.json#/exchanges/3: an exchange has either a `request` or a `match`
       s.json#/exchanges/3: an exchange has either a `reply` or an `error`
-      s.json#/exchanges/4/time: an exchange has no such member; it may have note, request, match, reply, error, times, delay_ms, files
+      s.json#/exchanges/4/time: an exchange has no such member; it may have note, request, match, reply, error, usage, times, delay_ms, files
       s.json#/exchanges/4/match/kind: a match says its kind, one of decompose, select, execute, summarize, assess
       s.json#/exchanges/5/match: a match is an object
       s.json#/exchanges/5/error: an object is needed here
