@@ -22,6 +22,7 @@ mod schema;
 pub mod scripted;
 #[cfg(test)]
 mod testing;
+mod tool;
 pub mod transport;
 
 pub use offline::Offline;
