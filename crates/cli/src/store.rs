@@ -76,12 +76,6 @@ fn unreachable(error: &ConnectError, redis: &Redis) -> CliError {
     );
     let refused = CliError::new(Kind::Unreachable, message);
     match error {
-        ConnectError::Unreachable { .. } => refused
-            .hint("is the server running, and the address right? `redis-cli -u URL ping` asks it")
-            .hint("without `--cache` the state lies in a directory of the project, for one machine"),
-        ConnectError::Refused { .. } => {
-            refused.hint("`redis://USER:PASSWORD@HOST` in $DOWNBEAT_CACHE, or --redis-password-file")
-        }
         ConnectError::Evicts { .. } => refused
             .hint("`redis-cli CONFIG SET maxmemory-policy noeviction`, and in its configuration file")
             .hint("--allow-eviction takes it as it is: what it evicts is lost"),
