@@ -157,3 +157,32 @@ async fn sentinels_lead_to_the_new_master() {
     assert!(facts.place.ends_with(&watched.servers[1].port().to_string()), "{}", facts.place);
     assert_eq!(watched.servers[1].text(&["HGET", "task:a", "status"]), "done");
 }
+
+/// A master becomes a replica and a master again, while somebody keeps a connection to it and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_was_a_replica_for_a_while_is_another_one() {
+    let first = master(&[]);
+    let second = replica_of(&first, &[]);
+    let quiet = open(first.url()).await;
+    quiet.plan(&plan("g", "a; b; c; d")).await.unwrap();
+    let kept = token(&quiet, "one").await;
+    let offset = first.info("master_repl_offset");
+    until("the replica is in step", || second.info("slave_repl_offset") >= offset);
+
+    second.ask(&["REPLICAOF", "NO", "ONE"]);
+    first.ask(&["REPLICAOF", "127.0.0.1", &second.port().to_string()]);
+    let other = open(second.url()).await;
+    let seen = token(&other, "two").await;
+    until("the first is in step", || {
+        first.info("master_link_status") == "up" && first.text(&["HGET", "task:b", "token"]) == seen.to_string()
+    });
+    // From here on the first lags, and what the second hands out is lost.
+    first.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    let forgotten = token(&other, "three").await;
+    first.ask(&["REPLICAOF", "NO", "ONE"]);
+
+    let again = token(&quiet, "four").await;
+    assert!(again > forgotten && again.epoch() > forgotten.epoch(), "{again} {forgotten}");
+    lost(quiet.settle(&settle("a", kept)).await);
+    lost(quiet.settle(&settle("c", forgotten)).await);
+}

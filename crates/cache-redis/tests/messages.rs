@@ -381,6 +381,18 @@ async fn replicas_are_asked_and_do_not_answer() {
 }
 
 #[tokio::test]
+async fn sentinels_know_no_master() {
+    let expected = "no sentinel names a master that answers; check the name, and SENTINEL MASTERS on one of them \
+                    place=`HERE`";
+    let nobody = format!("redis+sentinel://user:secret@127.0.0.1:{}/mymaster", free_port());
+    let said = refused(Options::new(nobody)).await;
+    says(said.split(" master=`").next().unwrap(), expected);
+    let watched = throwaway::sentinel::Watched::start();
+    let said = refused(Options::new(watched.url().replace("mymaster", "another"))).await;
+    says(said.split(" said=`").next().unwrap(), &format!("{expected} master=`another`"));
+}
+
+#[tokio::test]
 async fn what_is_at_risk_is_said() {
     let server = Server::start_with(&["--appendonly", "no"]);
     let facts = open(&server).await.facts().await.unwrap();
