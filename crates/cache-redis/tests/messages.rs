@@ -1,5 +1,5 @@
 //! Each fault of a server is one message: what happened, where, what to do. The texts are what users read.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
