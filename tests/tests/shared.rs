@@ -74,11 +74,11 @@ fn what_is_wrong_with_a_server_is_one_message() {
     let locked = Redis::start_with(&["--requirepass", "s3cret"]);
     let with = |password: &str| format!("{}?pass={password}", locked.url());
     for (url, code, says) in [
-        ("redis://127.0.0.1:1".to_owned(), 3, "no Redis server answers"),
+        ("redis://127.0.0.1:1".to_owned(), 3, "nobody listens there"),
         ("redis://nobody.invalid:6379".to_owned(), 3, "nobody.invalid"),
         ("redis+unix:///nowhere/redis.sock".to_owned(), 3, "/nowhere/redis.sock"),
         (old.url(), 3, "maxmemory-policy"),
-        (locked.url(), 3, "refuses the user or the password"),
+        (locked.url(), 3, "wants a password and was given none"),
         (with("wr0ng"), 3, "refuses the user or the password"),
         ("redsi://h".to_owned(), 2, "is it `redis:`?"),
         ("fakeredis://".to_owned(), 2, "nobody shares"),

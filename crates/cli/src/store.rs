@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_cache_redis::{ConnectError, RedisCache};
+use downbeat_cache_redis::{ConnectError, FaultKind, KeyLayout, Password, RedisCache};
 use downbeat_cache_sled::{Durability as Sled, OpenError, Options, SledCache};
 use downbeat_core::cache::{Cache, CacheError, Tasks};
 use downbeat_core::time::Clock;
@@ -53,17 +53,16 @@ pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
 }
 
 async fn open_redis(redis: &Redis) -> Result<RedisCache, CliError> {
-    let later = [
-        (redis.cluster_layout, "`--key-layout cluster`"),
-        (redis.wait > 0, "`--redis-wait`"),
-        (redis.password_file.is_some(), "`--redis-password-file`"),
-    ];
-    if let Some((_, what)) = later.iter().find(|(wanted, _)| *wanted) {
-        return Err(CliError::bad_input(format!("{what} is not built into this version yet")));
-    }
     let mut options = downbeat_cache_redis::Options::new(&redis.url);
     options.prefix.clone_from(&redis.prefix);
     options.allow_eviction = redis.allow_eviction;
+    options.wait_replicas = redis.wait;
+    if redis.cluster_layout {
+        options.layout = KeyLayout::Cluster;
+    }
+    if let Some(file) = &redis.password_file {
+        options.password = Password::File(file.clone());
+    }
     RedisCache::connect(options).await.map_err(|error| unreachable(&error, redis))
 }
 
@@ -75,10 +74,18 @@ fn unreachable(error: &ConnectError, redis: &Redis) -> CliError {
         "no error shows a password"
     );
     let refused = CliError::new(Kind::Unreachable, message);
-    match error {
-        ConnectError::Evicts { .. } => refused
+    if let ConnectError::Evicts { .. } = error {
+        return refused
             .hint("`redis-cli CONFIG SET maxmemory-policy noeviction`, and in its configuration file")
-            .hint("--allow-eviction takes it as it is: what it evicts is lost"),
+            .hint("--allow-eviction takes it as it is: what it evicts is lost");
+    }
+    match error.kind() {
+        Some(FaultKind::Unreachable) => refused
+            .hint("is the server running, and the address right? `redis-cli -u URL ping` asks it")
+            .hint("without `--cache` the state lies in a directory of the project, for one machine"),
+        Some(FaultKind::Login) => {
+            refused.hint("`redis://USER:PASSWORD@HOST` in $DOWNBEAT_CACHE, or --redis-password-file")
+        }
         _ => refused,
     }
 }
