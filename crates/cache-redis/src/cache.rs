@@ -15,9 +15,10 @@ use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId, Incarnation, TaskId, Token};
 use downbeat_core::rules;
 
-use crate::connect::{ConnectError, Options};
+use crate::connect::ConnectError;
 use crate::layout;
 use crate::news::{self, News};
+use crate::options::Options;
 use crate::reply::{Fields, Reply, json, list, parse, text, word};
 use crate::requests::{self, limit, millis};
 use crate::scripts::{self, Script};
@@ -29,7 +30,7 @@ use crate::server::Server;
 /// so one atomic step and one round trip; time is the server's.
 #[derive(Debug, Clone)]
 pub struct RedisCache {
-    server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
     news: Arc<News>,
 }
 
@@ -40,7 +41,7 @@ impl RedisCache {
     ///
     /// [`ConnectError`].
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        let server = Arc::new(Server::connect(&options).await?);
+        let server = Arc::new(Server::connect(options).await?);
         let news = Arc::new(News::start(Arc::clone(&server)));
         Ok(Self { server, news })
     }

@@ -1,14 +1,16 @@
-//! From a directory to a cache: the only place that names a concrete one.
+//! From a directory or a URL to a cache: the only place that names a concrete one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use downbeat_cache_redis::{ConnectError, RedisCache};
 use downbeat_cache_sled::{Durability as Sled, OpenError, Options, SledCache};
-use downbeat_core::cache::{Cache, CacheError};
+use downbeat_core::cache::{Cache, CacheError, Tasks};
 use downbeat_core::time::Clock;
 
 use crate::config::Durability;
+use crate::config::cache::{self, Redis};
 use crate::error::{CliError, Kind, chain};
 
 /// How often a store that somebody holds is tried again: other commands hold it for a moment only.
@@ -16,11 +18,20 @@ const TRIES: u32 = 6;
 /// Between two tries.
 const BETWEEN: Duration = Duration::from_millis(100);
 
+/// Where the state lies.
+#[derive(Debug, Clone)]
+pub(crate) enum Lies {
+    /// In a directory, which one process has at a time.
+    Here(PathBuf),
+    /// On a server, which many processes share.
+    Shared(Redis),
+}
+
 /// How to open a store.
 #[derive(Debug)]
 pub(crate) struct How<'a> {
-    /// The directory.
-    pub(crate) path: &'a Path,
+    /// Where it lies.
+    pub(crate) lies: &'a Lies,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
     /// Where it gets its time from.
@@ -33,9 +44,43 @@ pub(crate) struct How<'a> {
 ///
 /// # Errors
 ///
-/// Another process holds it, or it cannot be read.
+/// Another process holds it, it cannot be reached, or it cannot be read.
 pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
-    Ok(Arc::new(open_sled(how).await?))
+    match how.lies {
+        Lies::Here(path) => Ok(Arc::new(open_sled(how, path).await?)),
+        Lies::Shared(redis) => Ok(Arc::new(open_redis(redis).await?)),
+    }
+}
+
+async fn open_redis(redis: &Redis) -> Result<RedisCache, CliError> {
+    let later = [
+        (redis.cluster_layout, "`--key-layout cluster`"),
+        (redis.wait > 0, "`--redis-wait`"),
+        (redis.password_file.is_some(), "`--redis-password-file`"),
+    ];
+    if let Some((_, what)) = later.iter().find(|(wanted, _)| *wanted) {
+        return Err(CliError::bad_input(format!("{what} is not built into this version yet")));
+    }
+    let mut options = downbeat_cache_redis::Options::new(&redis.url);
+    options.prefix.clone_from(&redis.prefix);
+    options.allow_eviction = redis.allow_eviction;
+    RedisCache::connect(options).await.map_err(|error| unreachable(&error, redis))
+}
+
+/// Why a server will not do, and what to do about it.
+fn unreachable(error: &ConnectError, redis: &Redis) -> CliError {
+    let message = chain(error);
+    debug_assert!(
+        !message.contains(&redis.url) || !cache::has_secret(&redis.url),
+        "no error shows a password"
+    );
+    let refused = CliError::new(Kind::Unreachable, message);
+    match error {
+        ConnectError::Evicts { .. } => refused
+            .hint("`redis-cli CONFIG SET maxmemory-policy noeviction`, and in its configuration file")
+            .hint("--allow-eviction takes it as it is: what it evicts is lost"),
+        _ => refused,
+    }
 }
 
 /// How often the store was opened, without opening it; 0 where that cannot be known.
@@ -43,11 +88,11 @@ pub(crate) fn openings(path: &Path) -> u64 {
     downbeat_cache_sled::openings(path).unwrap_or_default()
 }
 
-/// What is to be known about a store that nobody holds.
+/// What is to be known about a store.
 #[derive(Debug)]
 pub(crate) struct Health {
-    /// How often it was opened.
-    pub(crate) openings: u64,
+    /// How often it was opened, where that is known.
+    pub(crate) openings: Option<u64>,
     /// How many goals it knows.
     pub(crate) goals: usize,
     /// Everything that contradicts itself in it; nothing in a sound store.
@@ -60,17 +105,26 @@ pub(crate) struct Health {
 ///
 /// As [`open`], and what cannot be read.
 pub(crate) async fn examine(how: &How<'_>) -> Result<Health, CliError> {
-    let cache = open_sled(how).await?;
-    let faults = cache.audit().await?;
-    let goals = downbeat_core::cache::Tasks::goals(&cache).await?.len();
-    Ok(Health { openings: cache.epoch(), goals, faults })
+    match how.lies {
+        Lies::Here(path) => {
+            let cache = open_sled(how, path).await?;
+            let faults = cache.audit().await?;
+            let goals = Tasks::goals(&cache).await?.len();
+            Ok(Health { openings: Some(cache.epoch()), goals, faults })
+        }
+        Lies::Shared(redis) => {
+            let cache = open_redis(redis).await?;
+            let goals = Tasks::goals(&cache).await?.len();
+            Ok(Health { openings: None, goals, faults: Vec::new() })
+        }
+    }
 }
 
-async fn open_sled(how: &How<'_>) -> Result<SledCache, CliError> {
+async fn open_sled(how: &How<'_>, path: &Path) -> Result<SledCache, CliError> {
     let mut tries = 1;
     loop {
         let options = Options {
-            path: how.path.to_path_buf(),
+            path: path.to_path_buf(),
             clock: Arc::clone(how.clock),
             durability: match how.durability {
                 Durability::Power => Sled::Power,

@@ -11,6 +11,12 @@ local P, PLACE, NOW, EPOCH
 -- compiled anew, and may then be found again in what is stored.
 local epochs, dues, quiet = {}, {}, {}
 
+-- Somebody may have emptied the store, or put another one in its place; or this process was a replica for a
+-- while, of a master with a later epoch. What makes tokens looks, and answers `unopened`.
+local function is_replaced()
+  return tonumber(call('GET', P .. 'epoch') or '') ~= EPOCH
+end
+
 -- The last moment that core writes.
 local LAST_MOMENT = 253402207200000
 -- The greatest number that Lua, JSON and JavaScript hold exactly.

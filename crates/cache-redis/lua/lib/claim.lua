@@ -72,6 +72,9 @@ end
 
 -- `by`: agent, incarnation, request, ttl, goal, task, capabilities (by commas); "" for no goal, no task.
 local function claim(by)
+  if is_replaced() then
+    return { 'unopened' }
+  end
   local agent = call('HMGET', P .. 'index:agent:' .. by.agent, 'life', 'paused', 'held')
   if agent[1] and agent[1] ~= '+' .. by.incarnation then
     return { 'replaced' }
@@ -90,7 +93,7 @@ local function claim(by)
   if by.task ~= '' and call('EXISTS', P .. 'task:' .. by.task) == 0 then
     return { 'missing' }
   end
-  local floor = EPOCH * 4294967296
+  local floor = EPOCH * 67108864
   if floor >= EXACT then
     return { 'tokens' }
   end
