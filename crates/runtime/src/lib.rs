@@ -16,6 +16,7 @@ pub mod load;
 pub mod orchestrator;
 pub mod report;
 pub mod settings;
+pub mod spending;
 pub mod status;
 pub mod stop;
 pub mod why;

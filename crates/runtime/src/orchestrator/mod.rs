@@ -26,6 +26,7 @@ use crate::entropy;
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
+use crate::spending::{Accounted, Ledger};
 use crate::status::ORCHESTRATOR;
 use crate::stop::Stop;
 
@@ -41,6 +42,17 @@ pub struct Models {
 }
 
 impl Models {
+    /// The same, with every call counted. The scribe is no model and costs nothing.
+    fn accounted(self, ledger: &Arc<Ledger>) -> Self {
+        let around =
+            |llm: Arc<dyn Llm>| -> Arc<dyn Llm> { Arc::new(Accounted::new(llm, Arc::clone(ledger))) };
+        Self {
+            default: around(self.default),
+            by_agent: self.by_agent.into_iter().map(|(name, llm)| (name, around(llm))).collect(),
+            scribe: self.scribe,
+        }
+    }
+
     /// The model of an agent.
     #[must_use]
     pub fn of(&self, agent: &AgentName) -> &Arc<dyn Llm> {
@@ -53,6 +65,7 @@ impl Models {
 pub struct Orchestrator {
     cache: Arc<dyn Cache>,
     models: Models,
+    ledger: Arc<Ledger>,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
     project: Project,
@@ -71,9 +84,11 @@ impl Orchestrator {
         project: Project,
     ) -> Self {
         let workspaces = project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect();
+        let ledger = Arc::new(Ledger::new(Arc::clone(&cache), Arc::clone(&clock), settings.ceiling));
         Self {
             cache,
-            models,
+            models: models.accounted(&ledger),
+            ledger,
             clock,
             settings: Arc::new(settings),
             project,
@@ -95,6 +110,7 @@ impl Orchestrator {
         self.check_agents()?;
         self.check_undeclared().await?;
         self.bury_the_dead().await?;
+        self.ledger.open().await?;
         let goals = self.plan_goals().await?;
         self.appear(true).await?;
         let agents = self.start_agents(stop).await?;

@@ -90,6 +90,7 @@ impl Orchestrator {
             instructions: agent.instructions.clone(),
             cache: Arc::clone(&self.cache),
             llm: Arc::clone(self.models.of(name)),
+            ledger: Arc::clone(&self.ledger),
             scribe: Arc::clone(&self.models.scribe),
             clock: Arc::clone(&self.clock),
             settings: Arc::clone(&self.settings),
