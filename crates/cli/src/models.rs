@@ -60,7 +60,7 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
             Some(reason) => {
                 return Err(CliError::bad_input(format!("{reason}, and no model is chosen"))
                     .hint("choose one with `--llm NAME` or `llm = \"NAME\"` in downbeat.toml")
-                    .hint("there are `offline` (no model: checklists and commands) and `scripted:<file>` (recorded answers)"));
+                    .hint(downbeat_llm::available()));
             }
         },
     };
