@@ -10,11 +10,15 @@ ARGV[5]  token          of the holder; "" to acquire
 ARGV[6]  ttl            milliseconds; "" to release
 
 Returns  {"held", token, expires_at}
+         {"unopened"}            as any verb may answer
          {"busy"}                somebody else has it
          {"conflict", current}   the token is not the newest, or was given back
          {"released"}            also when there was nothing to give back
          {"tokens"}              fencing tokens are used up
 ]]
+if is_replaced() then
+  return { 'unopened' }
+end
 local verb, holder = ARGV[2], ARGV[4]
 local key = P .. 'hold:' .. ARGV[3]
 local old = read(key)

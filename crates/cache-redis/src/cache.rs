@@ -112,7 +112,7 @@ impl RedisCache {
 /// What a claim was answered; `None` for what is none.
 fn claimed(claim: &Claim, reply: &mut Reply) -> Result<ClaimReply, CacheError> {
     match reply.word.as_str() {
-        "granted" => layout::granted(reply.value()?),
+        "granted" => layout::granted(claim, reply),
         "nothing" => {
             Ok(ClaimReply::Nothing { paused: reply.text()? == "1", next_due: reply.maybe_moment()? })
         }
@@ -249,14 +249,17 @@ impl Tasks for RedisCache {
 
     async fn ready(&self, query: &ReadyQuery) -> Result<Vec<Task>, CacheError> {
         let goal = query.goal.as_ref().map_or("", GoalId::as_str);
-        let capabilities = serde_json::to_string(&query.capabilities).map_err(|error| invalid(&error))?;
+        let capabilities = requests::capabilities(&query.capabilities);
         let reply = self.run(&scripts::READY, &[goal, &capabilities, &limit(query.limit)]).await?;
         reply.rest().map(|value| layout::task(value).map(|(_, task)| task)).collect()
     }
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimReply, CacheError> {
         rules::check_claim(claim)?;
-        let mut reply = self.run(&scripts::CLAIM, &[&requests::claim(claim)]).await?;
+        let mut reply = self
+            .server
+            .run(&scripts::CLAIM, &requests::claim(claim).each_ref().map(|text| text.as_bytes()))
+            .await?;
         claimed(claim, &mut reply)
     }
 
@@ -279,13 +282,27 @@ impl Tasks for RedisCache {
 
     async fn settle(&self, settle: &Settle) -> Result<Settled, CacheError> {
         let outcome = rules::check_settle(settle)?;
-        let arguments = [
+        let token = settle.token.to_string();
+        let [outcome, text, more, after] = requests::outcome(&outcome);
+        let spent = requests::usage(&settle.spent);
+        let next = settle.next.as_ref().map(requests::claim).unwrap_or_default();
+        let [agent, incarnation, request, ttl, goal, task, capabilities] = &next;
+        let arguments: [&str; 15] = [
             settle.task.as_str(),
-            &settle.token.to_string(),
+            &token,
             &settle.request.0,
-            &requests::outcome(&outcome),
-            &requests::usage(&settle.spent),
-            &settle.next.as_ref().map(requests::claim).unwrap_or_default(),
+            &outcome,
+            &text,
+            &more,
+            &after,
+            &spent,
+            agent,
+            incarnation,
+            request,
+            ttl,
+            goal,
+            task,
+            capabilities,
         ];
         let mut reply = self.run(&scripts::SETTLE, &arguments).await?;
         const WHAT: &str = "answer of settle";
@@ -457,7 +474,7 @@ impl Streams for RedisCache {
         };
         let mut cmd = redis::cmd("XRANGE");
         let key = self.server.keys.stream(&read.stream);
-        cmd.arg(key).arg(first).arg("+").arg("COUNT").arg(limit(read.limit));
+        cmd.arg(key).arg(format!("0-{first}")).arg("+").arg("COUNT").arg(limit(read.limit));
         list(self.server.read(&cmd).await?).into_iter().map(layout::event).collect()
     }
 
@@ -466,19 +483,22 @@ impl Streams for RedisCache {
             return news::number(&self.server, topic).await;
         }
         let until = tokio::time::Instant::now() + wait.min(rules::MAX_TTL);
-        // Watching begins before the number is read, so that nothing in between is missed.
-        let watch = tokio::time::timeout_at(until, self.news.watch(topic)).await;
-        let now = news::number(&self.server, topic).await?;
-        let Ok(mut numbers) = watch else {
-            return Ok(now);
+        // Watching begins before the number is asked for, so that nothing in between is missed.
+        let Ok(mut numbers) = tokio::time::timeout_at(until, self.news.watch(topic)).await else {
+            return news::number(&self.server, topic).await;
         };
-        if now > seen {
-            return Ok(now);
+        loop {
+            numbers.mark_unchanged();
+            // The server says the next number after each question for it, and then no more.
+            let now = news::number(&self.server, topic).await?;
+            if now > seen || tokio::time::timeout_at(until, numbers.changed()).await.is_err() {
+                return Ok(now);
+            }
+            let number = *numbers.borrow();
+            if number > seen {
+                return Ok(number);
+            }
         }
-        // The end of the wait is no error: the number says what is known.
-        let _ = tokio::time::timeout_at(until, numbers.wait_for(|number| *number > seen)).await;
-        let number = *numbers.borrow();
-        Ok(now.max(number))
     }
 }
 

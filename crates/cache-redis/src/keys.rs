@@ -19,11 +19,6 @@ impl Keys {
         format!("{}epoch", self.prefix)
     }
 
-    /// How often work appeared.
-    pub(crate) fn work(&self) -> String {
-        format!("{}index:work", self.prefix)
-    }
-
     /// The channel that says how often work appeared.
     pub(crate) fn work_news(&self) -> String {
         format!("{}news", self.prefix)
@@ -31,11 +26,6 @@ impl Keys {
 
     pub(crate) fn stream(&self, stream: &StreamName) -> String {
         format!("{}stream:{stream}", self.prefix)
-    }
-
-    /// The end of a stream.
-    pub(crate) fn head(&self, stream: &StreamName) -> String {
-        format!("{}stream:{stream}:head", self.prefix)
     }
 
     /// The channel that says how long a stream is.

@@ -12,7 +12,7 @@ use redis::aio::{PubSubSink, PubSubStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::reply::{corrupt, parse, text};
+use crate::scripts;
 use crate::server::Server;
 
 /// The waits between two attempts to connect.
@@ -97,17 +97,13 @@ fn channel(server: &Server, topic: &Topic) -> String {
     }
 }
 
-/// The number of a topic as it is now.
+/// The number of a topic as it is now. The server says the next one on the topic's channel.
 pub(crate) async fn number(server: &Server, topic: &Topic) -> Result<u64, CacheError> {
-    let mut cmd = redis::Cmd::new();
-    match topic {
-        Topic::Ready => cmd.arg("GET").arg(server.keys.work()),
-        Topic::Stream(stream) => cmd.arg("HGET").arg(server.keys.head(stream)).arg("last"),
+    let stream = match topic {
+        Topic::Ready => "",
+        Topic::Stream(stream) => stream.as_str(),
     };
-    match server.read(&cmd).await? {
-        redis::Value::Nil => Ok(0),
-        value => parse("number", &text(value).ok_or_else(|| corrupt("number"))?),
-    }
+    server.run(&scripts::WATCH, &[stream]).await?.number()
 }
 
 /// Listens until it is aborted. What was said while there was no connection is asked for.

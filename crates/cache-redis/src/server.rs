@@ -39,6 +39,8 @@ pub(crate) struct Server {
     allow_eviction: bool,
     clock: Option<Arc<dyn Clock>>,
     pub(crate) keys: Keys,
+    /// Which one of the server's, as functions are told: nothing for the first.
+    database: String,
     present: Mutex<Present>,
     /// Differs between any two processes.
     seed: u64,
@@ -64,12 +66,17 @@ impl Server {
     pub(crate) async fn connect(options: &Options) -> Result<Self, ConnectError> {
         let client = Client::open(options.url.as_str()).map_err(|source| ConnectError::Url { source })?;
         let place = client.get_connection_info().addr().to_string();
+        let database = match client.get_connection_info().redis_settings().db() {
+            0 => String::new(),
+            number => format!("{number}/"),
+        };
         let server = Self {
             client,
             place,
             allow_eviction: options.allow_eviction,
             clock: options.clock.clone(),
             keys: Keys::new(&options.prefix),
+            database,
             present: Mutex::default(),
             seed: RandomState::new().hash_one(std::process::id()),
             writes: AtomicU64::new(0),
@@ -128,10 +135,28 @@ impl Server {
         Ok(connection)
     }
 
+    /// Opens the store on the process behind this connection, with the library that it may not know.
     async fn take_epoch(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), RedisError> {
-        let mut cmd = redis::cmd("EVAL");
-        cmd.arg(&scripts::OPEN.code).arg(1).arg(self.keys.epoch()).arg(run);
-        cmd.query_async::<Value>(connection).await.map(|_| ())
+        let mut cmd = self.call(&scripts::OPEN);
+        cmd.arg(run);
+        match cmd.query_async::<Value>(connection).await {
+            Err(error) if is_unknown(&error) => {
+                load(connection).await?;
+                cmd.query_async::<Value>(connection).await.map(|_| ())
+            }
+            known => known.map(|_| ()),
+        }
+    }
+
+    /// The beginning of a call: the function, its key, and when and in which database.
+    fn call(&self, script: &Script) -> Cmd {
+        let mut cmd = redis::cmd("FCALL");
+        cmd.arg(&script.function).arg(1).arg(self.keys.epoch());
+        match &self.clock {
+            Some(clock) => cmd.arg(clock.now().as_millis()),
+            None => cmd.arg(&self.database),
+        };
+        cmd
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), ConnectError> {
@@ -166,12 +191,7 @@ impl Server {
         script: &Script,
         arguments: &[impl AsRef<[u8]> + Sync],
     ) -> Result<Reply, CacheError> {
-        let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(&script.sha).arg(1).arg(self.keys.epoch());
-        match &self.clock {
-            Some(clock) => cmd.arg(clock.now().as_millis()),
-            None => cmd.arg(""),
-        };
+        let mut cmd = self.call(script);
         for argument in arguments {
             cmd.arg(argument.as_ref());
         }
@@ -219,9 +239,9 @@ impl Server {
         }
     }
 
-    /// Sends a command once. A script that the server does not know is loaded, after the epoch was looked
-    /// at: scripts are forgotten when a server's process ends, so that one that is not known may mean
-    /// that history was lost.
+    /// Sends a command once. A process of the server that does not know the library, or answers that this
+    /// store was not opened on it, is not the one that was met last, or was emptied: the epoch is looked at
+    /// before the command is sent again. It changed nothing.
     async fn once(
         &self,
         cmd: &Cmd,
@@ -230,8 +250,8 @@ impl Server {
     ) -> Result<Value, RedisError> {
         let known = cmd.query_async::<Value>(connection).await;
         match (known, script) {
-            (Err(error), Some(script)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.load(script, connection).await?;
+            (Err(error), Some(_)) if is_unknown(&error) => {
+                self.load_epoch(connection).await?;
                 cmd.query_async(connection).await
             }
             (Ok(Value::Array(reply)), Some(_)) if is_unopened(&reply) => {
@@ -246,15 +266,24 @@ impl Server {
         let info: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
         self.take_epoch(connection, Info::parse(&info).run_id()).await
     }
+}
 
-    async fn load(&self, script: &Script, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        self.load_epoch(connection).await?;
-        redis::cmd("SCRIPT").arg("LOAD").arg(&script.code).query_async::<Value>(connection).await?;
-        Ok(())
+/// Loads the library, unless somebody else was faster.
+async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let mut cmd = redis::cmd("FUNCTION");
+    cmd.arg("LOAD").arg(&scripts::LIBRARY.code);
+    match cmd.query_async::<Value>(connection).await {
+        Err(error) if !error.detail().is_some_and(|detail| detail.contains("already exists")) => Err(error),
+        _ => Ok(()),
     }
 }
 
-/// Whether the store was emptied under the connection.
+/// Whether the server lacks the library.
+fn is_unknown(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.starts_with("Function not found"))
+}
+
+/// Whether the store is not open on the process behind the connection.
 fn is_unopened(reply: &[Value]) -> bool {
     matches!(reply, [Value::BulkString(word)] if word.as_slice() == b"unopened")
 }

@@ -156,6 +156,7 @@ impl From<CacheError> for CliError {
                 Self::new(Kind::NotFound, format!("no agent is called `{agent}`"))
             }
             CacheError::Invalid { .. } => Self::new(Kind::BadInput, message),
+            CacheError::Unavailable { .. } => Self::new(Kind::Unreachable, message),
             _ => Self::new(Kind::Internal, message),
         }
     }

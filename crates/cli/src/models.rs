@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use downbeat_core::llm::{Llm, LlmError};
 use downbeat_llm::{Environment, Offline};
-use downbeat_runtime::load::{Project, works_for};
+use downbeat_runtime::load::{Project, ProjectAgent, works_for};
 use downbeat_runtime::orchestrator::Models;
 
 use crate::error::{CliError, Kind};
@@ -65,6 +65,23 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
         },
     };
     Ok(Models { default, by_agent, scribe: Arc::new(Offline) })
+}
+
+/// The model of one agent, which does not plan, and who puts results of commands into words.
+///
+/// # Errors
+///
+/// As [`of`]. An agent that names its own model needs no other.
+pub(crate) fn of_agent(
+    project: &Project,
+    agent: &ProjectAgent,
+    chosen: Option<&str>,
+) -> Result<(Arc<dyn Llm>, Arc<dyn Llm>), CliError> {
+    let llm = match &agent.spec.llm {
+        Some(name) => open(name, &project.root)?,
+        None => of(project, chosen)?.default,
+    };
+    Ok((llm, Arc::new(Offline)))
 }
 
 /// The first thing for which the default model would be asked.

@@ -3,7 +3,9 @@
 //! In reading order:
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
+//! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
+//! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
 //! - [`command`], [`guard`], [`workspace`]: processes and files, within bounds.
 //! - [`why`], [`status`], [`report`]: what a person asks.
 //! - [`settings`], [`clock`], [`entropy`], [`stop`]: what is passed in.
@@ -14,8 +16,12 @@ pub mod clock;
 pub mod entropy;
 pub mod load;
 pub mod orchestrator;
+pub mod patient;
+pub mod process;
+pub mod recruit;
 pub mod report;
 pub mod settings;
+pub mod solo;
 pub mod status;
 pub mod stop;
 pub mod why;
@@ -25,4 +31,5 @@ pub use downbeat_process::{guard, shell as command};
 pub use orchestrator::{Orchestrator, RunError};
 pub use report::RunReport;
 pub use settings::Settings;
+pub use solo::Solo;
 pub use stop::Stop;

@@ -10,6 +10,7 @@ use downbeat_core::dag::Analysis;
 use downbeat_core::diagnostic::Report;
 use downbeat_core::goal::{Goal, GoalStatus};
 use downbeat_runtime::load::{self, Project, ProjectGoal};
+use downbeat_runtime::patient::{Outage, Patient};
 use downbeat_runtime::report::{self, RunReport};
 use downbeat_runtime::{Orchestrator, RunError, Settings, Stop};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,9 @@ use crate::live::follow::Live;
 use crate::logs::{self, Logs};
 use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
+use crate::signals::{self, Terminate};
 use crate::store::{self, Lies};
-use crate::{exit, models, signals};
+use crate::{exit, models};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
@@ -65,19 +67,14 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
-    signals::listen(&stop, &context.out, &running)?;
-    let live = Live::new(&cache, &context.clock, &context.out, &project, &running).await?;
+    signals::listen(&stop, &context.out, &running, Terminate::AtOnce)?;
+    let (cache, outage) = patient(context, cache, &stop);
+    let live = Live::new(&cache, &context.clock, &context.out, &project, &running, outage).await?;
     let ended = CancellationToken::new();
     let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
 
-    let settings = Settings {
-        exclusive: !context.is_shared(),
-        guard: std::env::current_exe().ok(),
-        logs: Some(logs_directory(context)),
-        ..context.config.settings.clone()
-    };
-    let orchestrator =
-        Orchestrator::new(Arc::clone(&cache), models, Arc::clone(&context.clock), settings, project);
+    let clock = Arc::clone(&context.clock);
+    let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
     let result = Box::pin(orchestrator.run(&stop)).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.
@@ -90,8 +87,30 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     Ok(code)
 }
 
+/// The same cache, which is waited for when it does not answer.
+pub(crate) fn patient(
+    context: &Context,
+    cache: Arc<dyn Cache>,
+    stop: &Stop,
+) -> (Arc<dyn Cache>, Arc<Outage>) {
+    let patience = context.config.settings.store_patience;
+    let patient = Patient::new(cache, patience, Arc::clone(&context.clock), stop.clone());
+    let outage = patient.outage();
+    (Arc::new(patient), outage)
+}
+
+/// The limits and periods, with what follows from where the state lies.
+pub(crate) fn settings(context: &Context) -> Settings {
+    Settings {
+        exclusive: !context.is_shared(),
+        guard: std::env::current_exe().ok(),
+        logs: Some(logs_directory(context)),
+        ..context.config.settings.clone()
+    }
+}
+
 /// That nobody reads what is printed neither ends a run nor changes what came of it.
-fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
+pub(crate) fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
     match printed {
         Err(error) if error.kind == Kind::Closed => Ok(()),
         printed => printed,
@@ -99,7 +118,7 @@ fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
 }
 
 /// What a run's report means to a shell.
-fn code_of(report: &RunReport) -> u8 {
+pub(crate) fn code_of(report: &RunReport) -> u8 {
     if report.is_complete() {
         exit::COMPLETE
     } else if report.interrupted {
@@ -130,7 +149,7 @@ pub(crate) fn load(context: &Context) -> Result<Project, CliError> {
     Ok(project)
 }
 
-fn start_logs(context: &Context, project: &Project, beside_view: bool) {
+pub(crate) fn start_logs(context: &Context, project: &Project, beside_view: bool) {
     let usual = if context.out.is_quiet() {
         "error"
     } else if beside_view {
@@ -158,7 +177,7 @@ pub(crate) fn logs_directory(context: &Context) -> PathBuf {
 }
 
 /// Makes Downbeat's own directory, which no repository wants.
-fn own_directory(context: &Context) -> Result<(), CliError> {
+pub(crate) fn own_directory(context: &Context) -> Result<(), CliError> {
     let own = context.place.own();
     let failed = |error| CliError::internal(format!("cannot make {}", own.display()), &error);
     std::fs::create_dir_all(&own).map_err(failed)?;
@@ -237,8 +256,13 @@ async fn nothing_to_do(
         for goal in &project.goals {
             goals.push(report::goal_report(cache, &goal.id).await?);
         }
-        let report =
-            RunReport { goals, interrupted: false, stuck: Vec::new(), duration: std::time::Duration::ZERO };
+        let report = RunReport {
+            goals,
+            unplanned: Vec::new(),
+            interrupted: false,
+            stuck: Vec::new(),
+            duration: std::time::Duration::ZERO,
+        };
         summary::print(context, &report, exit::COMPLETE)?;
     } else if !context.out.is_quiet() {
         for goal in complete {
@@ -282,7 +306,7 @@ fn preview(context: &Context, project: &Project) -> Result<(), CliError> {
 }
 
 /// Why a run did not begin, or broke off.
-fn refused(error: RunError, context: &Context) -> CliError {
+pub(crate) fn refused(error: RunError, context: &Context) -> CliError {
     let message = chain(&error);
     match error {
         RunError::TooManyAgents { declared, .. } => CliError::bad_input(message)
@@ -290,9 +314,12 @@ fn refused(error: RunError, context: &Context) -> CliError {
         RunError::AgentCycle { .. } => {
             CliError::bad_input(message).hint("take one of them out of `Depends On`")
         }
-        RunError::Agent { .. } => CliError::new(Kind::Busy, message).hint(
-            "two processes cannot have one name; the name of one that is gone is free after `agent_ttl`",
-        ),
+        RunError::Agent { .. } => CliError::new(Kind::Busy, message),
+        RunError::NameTaken { .. } => CliError::new(Kind::Busy, message)
+            .hint("two processes cannot have one name: stop that one, or give this one another name"),
+        RunError::Replaced { .. } => CliError::new(Kind::Busy, message),
+        RunError::OtherDeployment { .. } => CliError::new(Kind::Busy, message)
+            .hint("give this project a `--redis-prefix` of its own: what shares a prefix is one deployment"),
         RunError::Planning { ref source, .. }
             if matches!(source.error, downbeat_core::llm::LlmError::Unusable { .. }) =>
         {
@@ -317,6 +344,7 @@ mod tests {
     fn a_report_becomes_an_exit_code() {
         let report = |interrupted| RunReport {
             goals: Vec::new(),
+            unplanned: Vec::new(),
             interrupted,
             stuck: Vec::new(),
             duration: std::time::Duration::ZERO,
