@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-
 /// What a transport is opened with.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
