@@ -11,13 +11,6 @@ use downbeat_runtime::orchestrator::Models;
 
 use crate::error::{CliError, Kind};
 
-/// Programs that could be models, and how to get them.
-pub(crate) const PROGRAMS: [(&str, &str); 3] = [
-    ("claude", "npm install -g @anthropic-ai/claude-code"),
-    ("codex", "npm install -g @openai/codex"),
-    ("gemini", "npm install -g @google/gemini-cli"),
-];
-
 /// The environment that models are opened with. This program guards what is started for them.
 pub(crate) fn environment() -> Environment {
     let environment = Environment::of_process();
