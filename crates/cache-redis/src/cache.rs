@@ -286,25 +286,10 @@ impl Tasks for RedisCache {
         let token = settle.token.to_string();
         let [outcome, text, more, after] = requests::outcome(&outcome);
         let spent = requests::usage(&settle.spent);
-        let next = settle.next.as_ref().map(requests::claim).unwrap_or_default();
-        let [agent, incarnation, request, ttl, goal, task, capabilities] = &next;
-        let arguments: [&str; 15] = [
-            settle.task.as_str(),
-            &token,
-            &settle.request.0,
-            &outcome,
-            &text,
-            &more,
-            &after,
-            &spent,
-            agent,
-            incarnation,
-            request,
-            ttl,
-            goal,
-            task,
-            capabilities,
-        ];
+        let next = settle.next.as_ref().map(requests::claim);
+        let mut arguments: Vec<&str> =
+            vec![settle.task.as_str(), &token, &settle.request.0, &outcome, &text, &more, &after, &spent];
+        arguments.extend(next.iter().flatten().map(AsRef::as_ref));
         let mut reply = self.run(&scripts::SETTLE, &arguments).await?;
         const WHAT: &str = "answer of settle";
         match reply.word.as_str() {

@@ -37,6 +37,7 @@ async fn scripts_may_be_forgotten() {
     let before = token(&cache, "one").await;
 
     server.ask(&["SCRIPT", "FLUSH"]);
+    server.ask(&["FUNCTION", "FLUSH"]);
 
     assert_eq!(token(&cache, "two").await.epoch(), before.epoch());
 }

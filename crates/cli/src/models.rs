@@ -5,24 +5,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use downbeat_core::llm::{Llm, LlmError};
-use downbeat_llm::Offline;
+use downbeat_llm::{Environment, Offline};
 use downbeat_runtime::load::{Project, ProjectAgent, works_for};
 use downbeat_runtime::orchestrator::Models;
 
 use crate::error::{CliError, Kind};
 
-/// Programs that could be models, and how to get them.
-pub(crate) const PROGRAMS: [(&str, &str); 3] = [
-    ("claude", "npm install -g @anthropic-ai/claude-code"),
-    ("codex", "npm install -g @openai/codex"),
-    ("gemini", "npm install -g @google/gemini-cli"),
-];
+/// The environment that models are opened with. This program guards what is started for them.
+pub(crate) fn environment() -> Environment {
+    let environment = Environment::of_process();
+    match std::env::current_exe() {
+        Ok(guard) => environment.guarded_by(guard),
+        Err(_) => environment,
+    }
+}
 
 /// The model called `name`; paths in names are relative to `base`.
 pub(crate) fn open(name: &str, base: &Path) -> Result<Arc<dyn Llm>, CliError> {
     // Nobody wants to read `./` before each name.
     let base = if base == Path::new(".") { Path::new("") } else { base };
-    downbeat_llm::open(name, base).map_err(|error| match error {
+    downbeat_llm::open_in(name, base, &environment()).map_err(|error| match error {
         LlmError::Unusable { reason } => CliError::new(Kind::BadInput, reason),
         error => CliError::new(Kind::Failed, error.to_string()),
     })
@@ -51,7 +53,7 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
             Some(reason) => {
                 return Err(CliError::bad_input(format!("{reason}, and no model is chosen"))
                     .hint("choose one with `--llm NAME` or `llm = \"NAME\"` in downbeat.toml")
-                    .hint("there are `offline` (no model: checklists and commands) and `scripted:<file>` (recorded answers)"));
+                    .hint(downbeat_llm::available()));
             }
         },
     };

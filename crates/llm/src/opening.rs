@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::Path;
-
-use downbeat_core::llm::LlmError;
-use downbeat_core::text::clip;
+use std::path::{Path, PathBuf};
 
 /// What a transport is opened with.
 #[derive(Debug, Clone, Copy)]
@@ -26,9 +23,26 @@ pub struct Opening<'a> {
 ///
 /// Its [`Debug`](fmt::Debug) form shows names only: values may be secrets.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<OsString, OsString>);
+pub struct Environment {
+    variables: BTreeMap<OsString, OsString>,
+    guard: Option<PathBuf>,
+}
 
 impl Environment {
+    /// The same with a program that guards what is started for a model; see
+    /// [`Program::guard`](downbeat_process::Program::guard). Without it, what a tool starts may outlive
+    /// it, and commands cannot be confined.
+    #[must_use]
+    pub fn guarded_by(self, guard: impl Into<PathBuf>) -> Self {
+        Self { guard: Some(guard.into()), ..self }
+    }
+
+    /// The program that guards what is started for a model.
+    #[must_use]
+    pub fn guard(&self) -> Option<&Path> {
+        self.guard.as_deref()
+    }
+
     /// That of this process, as it is now.
     #[must_use]
     pub fn of_process() -> Self {
@@ -38,7 +52,7 @@ impl Environment {
     /// The value of a variable, when there is one and it is not empty.
     #[must_use]
     pub fn get_os(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// The value of a variable, when there is one, it is not empty, and it is UTF-8.
@@ -49,26 +63,21 @@ impl Environment {
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 }
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, guard: None }
     }
 }
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.variables.keys()).finish()
     }
-}
-
-/// For a provider that is named but not there.
-pub(crate) fn not_built_in_yet(opening: &Opening<'_>) -> LlmError {
-    let reason = format!("the model `{}` is not built into this version yet", clip(opening.name, 80));
-    LlmError::Unusable { reason }
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Program {
     pub env: Vec<(OsString, OsString)>,
     /// Names of further variables to pass on from this process. Everything else stays here.
     pub pass_env: Vec<String>,
+    /// Pass on the standard variables ([`STANDARD_ENV`]) of this process.
+    pub standard_env: bool,
     /// What it reads.
     pub input: Input,
     /// Both outputs through one pipe, so that their order is kept; else each through its own.
@@ -88,6 +90,7 @@ impl Program {
             directory: directory.into(),
             env: Vec::new(),
             pass_env: Vec::new(),
+            standard_env: true,
             input: Input::Nothing,
             merge_outputs: false,
             timeout: Duration::from_secs(60 * 60),
@@ -109,8 +112,9 @@ impl Program {
 
     /// The whole environment that it is given.
     pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
-        let passed = STANDARD_ENV.iter().copied().chain(self.pass_env.iter().map(String::as_str));
-        passed
+        let standard = STANDARD_ENV.iter().copied().filter(|_| self.standard_env);
+        standard
+            .chain(self.pass_env.iter().map(String::as_str))
             .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
             .chain(self.env.iter().cloned())
             .collect()

@@ -59,26 +59,6 @@ local function read(key)
   return table
 end
 
--- These fields of a hash as a table; nil when it lacks the first.
-local function read_only(key, names)
-  local values = call('HMGET', key, unpack(names))
-  if not values[1] then
-    return nil
-  end
-  local table = {}
-  for at = 1, #names do
-    local name, value = names[at], values[at]
-    if value then
-      if NUMBERS[name] then
-        table[name] = tonumber(value)
-      else
-        table[name] = value
-      end
-    end
-  end
-  return table
-end
-
 -- What is about to be changed: reads through to what was; `false` removes a field.
 local function draft(old)
   return setmetatable({}, { __index = old })

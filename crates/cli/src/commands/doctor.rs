@@ -8,6 +8,7 @@ use downbeat_runtime::load;
 use serde_json::{Value, json};
 
 use crate::args::Global;
+use crate::commands::providers;
 use crate::config::cache::redacted;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind};
@@ -65,7 +66,11 @@ impl Check {
 /// Looks at everything, and says what is wrong.
 pub(crate) async fn doctor(global: &Global, out: &Out) -> Result<u8, CliError> {
     let mut checks = vec![Check::good("version", env!("CARGO_PKG_VERSION")), shell(), clock()];
-    checks.extend(models::PROGRAMS.iter().map(|(name, get)| program(name, get)));
+    checks.extend(providers::look().await.into_iter().map(|(name, probe)| provider(name, &probe)));
+    checks.push(match providers::confinement() {
+        (true, detail) => Check::good("confinement", detail),
+        (false, detail) => Check::note("confinement", detail),
+    });
     let mut reports = Vec::new();
     let context = match Context::new(global, None, Flags::new()) {
         Ok(context) => Some(context),
@@ -112,11 +117,14 @@ fn clock() -> Check {
     Check::good("clock", time::moment(now))
 }
 
-fn program(name: &'static str, get: &str) -> Check {
-    match which(name) {
-        Some(path) => Check::note(name, format!("{}; not built into this version yet", path.display())),
-        None => Check::note(name, format!("not installed (`{get}`); not built into this version yet")),
+fn provider(name: &'static str, probe: &downbeat_llm::transport::Probe) -> Check {
+    let found = clean(&probe.found);
+    if probe.usable {
+        return Check::good(name, found);
     }
+    // Nobody needs all of them.
+    let check = Check::note(name, found);
+    if probe.remedies.is_empty() { check } else { check.hint(probe.remedies.join("; ")) }
 }
 
 fn instructions(context: &Context) -> (Check, Vec<downbeat_core::diagnostic::Report>) {

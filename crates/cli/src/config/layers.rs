@@ -224,6 +224,26 @@ impl<'a> Layers<'a> {
         number
     }
 
+    /// A number, or none when nobody says one.
+    pub(super) fn at_most(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<u64, String>,
+    ) -> Option<u64> {
+        let found =
+            self.nearest(key, &[], |raw| one(raw).and_then(|text| Ok((read(text)?, text.to_owned()))));
+        match found {
+            Some(((number, text), origin)) => {
+                self.show(key, text.trim(), origin);
+                Some(number)
+            }
+            None => {
+                self.show(key, "none", Origin::Default);
+                None
+            }
+        }
+    }
+
     /// A number of attempts; the alias says how many there are beside the first.
     pub(super) fn attempts(&mut self, key: &'static str, retries: &str, default: u32) -> u32 {
         let own = format!("DOWNBEAT_{}", key.to_ascii_uppercase());
