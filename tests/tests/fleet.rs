@@ -271,7 +271,7 @@ fn a_store_that_stays_away_ends_a_run_with_a_reason() {
     assert_eq!(pipe.line(), "agent-1");
     fleet.redis.kill();
     let ran: Ran = run.wait().code(3);
-    ran.says(&["Store unreachable since", "error: the store does not answer", "redis.sock", "carries on"]);
+    ran.says(&["Store unreachable since", "error: the store is not available", "redis.sock", "carries on"]);
     // The work was ended with it, and the same command carries on.
     pipe.closed();
     fleet.redis.begin();
