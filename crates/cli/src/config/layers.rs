@@ -29,6 +29,9 @@ const OTHERS: [&str; 11] = [
     "DOWNBEAT_PROJECT",
     "DOWNBEAT_CONFIG",
     "DOWNBEAT_LOG",
+    "DOWNBEAT_PRICES",
+    "DOWNBEAT_ALLOW_HTTP",
+    "DOWNBEAT_READABLE",
 ];
 
 /// The places, while they are read.
