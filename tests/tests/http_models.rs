@@ -1,6 +1,6 @@
 //! A whole run with a model behind HTTP: five tasks planned by the model, done with its tools, and
 //! every token of it counted.
-#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
+#![expect(clippy::indexing_slicing, reason = "test code: a fault ends the test")]
 
 use downbeat_model_stub::Stub;
 use downbeat_tests::{Project, Running};
