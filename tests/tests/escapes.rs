@@ -76,7 +76,7 @@ impl Escape {
         let answer = transport.ask(&ask).await.expect("the model finishes, whatever its command did");
         assert_eq!(answer.usage.calls, 2);
         assert!(stub.asked().is_empty() || permissions == Permissions::Full, "it reached the network");
-        let told = model.asked().last().unwrap().body["messages"][2].to_string();
+        let told = model.asked().last().unwrap().body.pointer("/messages/2").unwrap().to_string();
         let heard = heard.0.lock().unwrap().clone();
         Self { top, told, heard }
     }
