@@ -1,6 +1,6 @@
 //! Orchestrators and agents as processes of their own on one Redis: one leads, others take over, agents come
 //! and go, and the store may go away for a while.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -7,6 +7,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
     reason = "what a test needs and does not get fails the test"
 )]
 
