@@ -12,7 +12,7 @@ ARGV[6]  text           the summary, the message or the reason
 ARGV[7]  more           of what is done its artifacts (JSON), of a failure "+" and its detail; "" for none
 ARGV[8]  after          before another try, milliseconds; "" for at once
 ARGV[9]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
-ARGV[10] agent          who asks for the next task, as for `claim`; "" if nobody does
+ARGV[10] agent          who asks for the next task, as for `claim`; absent, with all that follow, if nobody
 ARGV[11] incarnation    which life of it
 ARGV[12] next_request   names the claim
 ARGV[13] ttl            milliseconds
@@ -26,45 +26,52 @@ Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: a
          {"lost", presented, current}   a newer token exists, or this one was spent
 ]]
 local id = ARGV[2]
-local old = settled_task(id, ARGV[5])
-if not old then
-  return { 'missing' }
+local status, not_before = 'done', ''
+local goal, waited
+if ARGV[5] == 'done' then
+  goal, waited = finish_task(id, ARGV[3], ARGV[4], ARGV[6], ARGV[7])
 end
-local goal = old.goal
-local by = outcome(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]))
-local new, refusal = make(id, old, 'settle', by)
-if not new then
-  if refusal[1] == 'repeated' then
-    local not_before = old.not_before and int(old.not_before) or ''
-    return { 'repeated', old.status, not_before, goal_of(goal).status }
+if not goal then
+  local old = task_of(id)
+  if not old then
+    return { 'missing' }
   end
-  return refusal
+  local by = outcome(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]))
+  local new, refusal = make(id, old, 'settle', by)
+  if not new then
+    if refusal[1] == 'repeated' then
+      return { 'repeated', old.status, old.not_before and int(old.not_before) or '', goal_of(old.goal).status }
+    end
+    return refusal
+  end
+  goal, waited = old.goal, old.waited
+  status, not_before = new.status, new.not_before and int(new.not_before) or ''
 end
 
 local unblocked = 0
-if old.waited and by.outcome == 'done' then
+if waited and status == 'done' then
   unblocked = unblock(goal, id)
 end
 spend(goal, ARGV[9])
 
-local status, next_claim
-if ARGV[10] == '' then
-  status, next_claim = evaluate(goal), {}
+local goal_status, next_claim
+if not ARGV[10] then
+  goal_status, next_claim = evaluate(goal), {}
 else
   -- A goal whose next task was granted is as active as it was before; only another must be looked at.
-  status = is_due() and evaluate(goal)
+  goal_status = is_due() and evaluate(goal)
   local told_before = #told
   next_claim = claim({
     agent = ARGV[10], incarnation = ARGV[11], request = ARGV[12], ttl = tonumber(ARGV[13]), goal = ARGV[14],
     task = ARGV[15], capabilities = ARGV[16],
   })
-  if not status and next_claim[1] == 'granted' and next_claim[3] == goal then
-    status = 'active'
-  elseif not status then
-    local later = told_from(told_before + 1)
-    status = evaluate(goal)
-    tell_again(later)
+  if not goal_status and next_claim[1] == 'granted' and next_claim[3] == goal then
+    goal_status = 'active'
+  elseif not goal_status then
+    local later_told = told_from(told_before + 1)
+    goal_status = evaluate(goal)
+    tell_again(later_told)
   end
 end
 finish()
-return { 'settled', new.status, new.not_before and int(new.not_before) or '', unblocked, status, next_claim }
+return { 'settled', status, not_before, unblocked, goal_status, next_claim }

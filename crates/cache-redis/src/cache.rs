@@ -15,9 +15,10 @@ use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId, Incarnation, TaskId, Token};
 use downbeat_core::rules;
 
-use crate::connect::{ConnectError, Options};
+use crate::connect::ConnectError;
 use crate::layout;
 use crate::news::{self, News};
+use crate::options::Options;
 use crate::reply::{Fields, Reply, json, list, parse, text, word};
 use crate::requests::{self, limit, millis};
 use crate::scripts::{self, Script};
@@ -29,7 +30,7 @@ use crate::server::Server;
 /// so one atomic step and one round trip; time is the server's.
 #[derive(Debug, Clone)]
 pub struct RedisCache {
-    server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
     news: Arc<News>,
 }
 
@@ -40,7 +41,7 @@ impl RedisCache {
     ///
     /// [`ConnectError`].
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        let server = Arc::new(Server::connect(&options).await?);
+        let server = Arc::new(Server::connect(options).await?);
         let news = Arc::new(News::start(Arc::clone(&server)));
         Ok(Self { server, news })
     }
@@ -285,25 +286,10 @@ impl Tasks for RedisCache {
         let token = settle.token.to_string();
         let [outcome, text, more, after] = requests::outcome(&outcome);
         let spent = requests::usage(&settle.spent);
-        let next = settle.next.as_ref().map(requests::claim).unwrap_or_default();
-        let [agent, incarnation, request, ttl, goal, task, capabilities] = &next;
-        let arguments: [&str; 15] = [
-            settle.task.as_str(),
-            &token,
-            &settle.request.0,
-            &outcome,
-            &text,
-            &more,
-            &after,
-            &spent,
-            agent,
-            incarnation,
-            request,
-            ttl,
-            goal,
-            task,
-            capabilities,
-        ];
+        let next = settle.next.as_ref().map(requests::claim);
+        let mut arguments: Vec<&str> =
+            vec![settle.task.as_str(), &token, &settle.request.0, &outcome, &text, &more, &after, &spent];
+        arguments.extend(next.iter().flatten().map(AsRef::as_ref));
         let mut reply = self.run(&scripts::SETTLE, &arguments).await?;
         const WHAT: &str = "answer of settle";
         match reply.word.as_str() {

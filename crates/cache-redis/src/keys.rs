@@ -13,6 +13,15 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Written before replicas are asked for their acknowledgement.
+    pub(crate) fn waits(&self) -> String {
+        format!("{}index:waited", self.prefix)
+    }
+
     /// How often history may have been lost, the high part of every token. The scripts take the prefix of
     /// all keys from it.
     pub(crate) fn epoch(&self) -> String {

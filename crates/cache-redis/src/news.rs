@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Topic};
 use futures::StreamExt;
-use redis::RedisError;
 use redis::aio::{PubSubSink, PubSubStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::fault::Fault;
 use crate::scripts;
-use crate::server::Server;
+use crate::server::{Server, jittered};
 
 /// The waits between two attempts to connect.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -110,6 +110,8 @@ pub(crate) async fn number(server: &Server, topic: &Topic) -> Result<u64, CacheE
 async fn listen(server: Arc<Server>, topics: Arc<Topics>, mut wished: mpsc::UnboundedReceiver<Wish>) {
     let mut wait = FIRST_WAIT;
     loop {
+        // A new connection for verbs may lead to another server.
+        let mut renewed = server.renewed();
         match subscribe(&server, &topics).await {
             Ok((sink, stream, channels)) => {
                 wait = FIRST_WAIT;
@@ -118,12 +120,15 @@ async fn listen(server: Arc<Server>, topics: Arc<Topics>, mut wished: mpsc::Unbo
                         topics.tell(&topic, number);
                     }
                 }
-                hear(&server, &topics, &mut wished, sink, stream, channels).await;
+                tokio::select! {
+                    () = hear(&server, &topics, &mut wished, sink, stream, channels) => {}
+                    _ = renewed.changed() => {}
+                }
                 tracing::debug!(place = server.place(), "the connection for news ended");
             }
             Err(error) => {
                 tracing::debug!(place = server.place(), %error, "no connection for news");
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(jittered(wait)).await;
                 wait = wait.saturating_mul(2).min(LONGEST_WAIT);
             }
         }
@@ -132,15 +137,12 @@ async fn listen(server: Arc<Server>, topics: Arc<Topics>, mut wished: mpsc::Unbo
 
 type Channels = HashMap<String, Topic>;
 
-async fn subscribe(
-    server: &Server,
-    topics: &Topics,
-) -> Result<(PubSubSink, PubSubStream, Channels), RedisError> {
-    let (mut sink, stream) = server.client().get_async_pubsub().await?.split();
+async fn subscribe(server: &Server, topics: &Topics) -> Result<(PubSubSink, PubSubStream, Channels), Fault> {
+    let (mut sink, stream) = server.news().await?.split();
     let mut channels = Channels::new();
     for topic in topics.all() {
         let channel = channel(server, &topic);
-        sink.subscribe(&channel).await?;
+        sink.subscribe(&channel).await.map_err(|error| Fault::new(server.place(), &error))?;
         channels.insert(channel, topic);
     }
     Ok((sink, stream, channels))

@@ -54,6 +54,14 @@ impl Script {
     }
 }
 
+impl Library {
+    /// The command that a line of the code calls.
+    pub(crate) fn command_at(&self, line: usize) -> Option<&str> {
+        let (_, call) = self.code.lines().nth(line.checked_sub(1)?)?.split_once("call('")?;
+        call.split('\'').next()
+    }
+}
+
 /// May change what is stored.
 const WRITES: &str = "{}";
 /// Is answered also when memory is full, and by a replica.

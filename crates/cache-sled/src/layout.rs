@@ -5,8 +5,8 @@
 //! that byte order is the order in which things are asked for. Values are JSON, to which fields may
 //! be added, unless said otherwise.
 //!
-//! A value of more than [`store::PIECE`](crate::store::PIECE) bytes is cut in pieces under keys of
-//! their own; that is the business of [`store`](crate::store) and not seen here.
+//! A value of more than [`apply::PIECE`](crate::apply::PIECE) bytes is cut in pieces under keys of
+//! their own; that is the business of [`apply`](crate::apply) and not seen here.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,10 @@ use downbeat_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of this page. A store with a greater one is refused.
-pub(crate) const SCHEMA: u64 = 1;
+///
+/// 2 keeps a [`journal`](crate::journal) beside sled: a version that does not know it would not see the
+/// newest writes. A store of 1 is one without a journal.
+pub(crate) const SCHEMA: u64 = 2;
 
 /// A key of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +245,11 @@ pub(crate) fn may_be_large(key: &[u8]) -> bool {
     !matches!(key.first(), Some(b'!' | b'r' | b'q' | b'd' | b'l' | b'h' | b'z' | b's' | b'x'))
 }
 
+/// Whether a stored key is an entry of an index: small, found by its beginning, and never in pieces.
+pub(crate) fn is_index(key: &[u8]) -> bool {
+    key.first().is_some_and(|tag| prefix::INDEXES.contains(tag))
+}
+
 /// The beginnings of keys that are looked through.
 pub(crate) mod prefix {
     use downbeat_core::ids::{AgentName, GoalId, StreamName, TaskId};
@@ -253,6 +261,8 @@ pub(crate) mod prefix {
     pub(crate) const READY: &[u8] = b"r";
     pub(crate) const DUE: &[u8] = b"d";
     pub(crate) const LEASES: &[u8] = b"l";
+    /// The tags of all indexes.
+    pub(crate) const INDEXES: &[u8] = b"rqdlh";
 
     pub(crate) fn pages(goal: &GoalId) -> Vec<u8> {
         named(b'p', goal)

@@ -22,7 +22,7 @@ pub(crate) enum Terminate {
     After(Duration),
 }
 
-/// Passes signals on to `stop` until the process ends. `running` is how many tasks run.
+/// Passes signals on to `stop` until the process ends. `running` is how many tasks run, where that is known.
 ///
 /// # Errors
 ///
@@ -30,21 +30,21 @@ pub(crate) enum Terminate {
 pub(crate) fn listen(
     stop: &Stop,
     out: &Out,
-    running: &Arc<AtomicUsize>,
+    running: Option<&Arc<AtomicUsize>>,
     terminated: Terminate,
 ) -> Result<(), CliError> {
     let listen = |kind| signal(kind).map_err(|error| CliError::internal("cannot listen to signals", &error));
     let (interrupt, terminate, hang_up) =
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     let signals = [interrupt, terminate, hang_up];
-    tokio::spawn(pass_on(stop.clone(), out.clone(), Arc::clone(running), terminated, signals));
+    tokio::spawn(pass_on(stop.clone(), out.clone(), running.map(Arc::clone), terminated, signals));
     Ok(())
 }
 
 async fn pass_on(
     stop: Stop,
     out: Out,
-    running: Arc<AtomicUsize>,
+    running: Option<Arc<AtomicUsize>>,
     terminated: Terminate,
     [mut interrupt, mut terminate, mut hang_up]: [Signal; 3],
 ) {
@@ -63,9 +63,10 @@ async fn pass_on(
             crate::output::terminal::restore();
             std::process::exit(i32::from(exit::INTERRUPTED));
         } else if gently && !stop.is_draining() {
-            match running.load(Ordering::Relaxed) {
-                0 => say("stopping".to_owned()),
-                tasks => {
+            match running.as_ref().map(|running| running.load(Ordering::Relaxed)) {
+                None => say("finishing what runs; a second signal stops it".to_owned()),
+                Some(0) => say("stopping".to_owned()),
+                Some(tasks) => {
                     say(format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task")));
                 }
             }

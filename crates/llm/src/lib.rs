@@ -4,6 +4,7 @@
 //! - [`open()`]: from the name that a user gives to a provider.
 //! - [`transport`]: what a provider is.
 //! - [`Prompted`]: the model behind one: prompts, answers, repairs.
+//! - [`layers`]: retry, fall-over, recording: around any of them.
 //! - [`offline`]: no model at all; plans from checklists.
 //! - [`scripted`]: answers from a file; for tests, demonstrations and reproduction.
 
@@ -13,6 +14,7 @@ mod claude;
 mod codex;
 mod gemini;
 mod http;
+pub mod layers;
 pub mod offline;
 mod open;
 mod opening;
@@ -26,7 +28,7 @@ mod tool;
 pub mod transport;
 
 pub use offline::Offline;
-pub use open::{open, open_in, transport_in};
+pub use open::{available, open, open_in, transport_in};
 pub use opening::{Environment, Opening};
 pub use prompt::PROMPT_VERSION;
 pub use prompted::Prompted;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use downbeat_core::llm::{Llm, LlmError};
 use downbeat_core::text::clip;
 
+use crate::layers::{FallingOver, Recording, Retrying};
 use crate::transport::Transport;
 use crate::{Environment, Offline, Opening, Prompted, Scripted, acp, claude, codex, gemini, http};
 
@@ -39,9 +40,13 @@ const PROVIDERS: [Provider; 9] = [
 ];
 
 /// What can be opened, for people.
-fn available() -> String {
+#[must_use]
+pub fn available() -> String {
     let forms: Vec<String> = PROVIDERS.iter().map(|provider| format!("`{}`", provider.form)).collect();
-    format!("`offline` (no model), `scripted:FILE` (recorded answers), {}", forms.join(", "))
+    format!(
+        "there are `offline` (no model), `scripted:FILE` (recorded answers), {}, and `record:DIRECTORY:MODEL` around any",
+        forms.join(", ")
+    )
 }
 
 /// Opens the provider called `name` with the environment of this process; see [`open_in`].
@@ -75,11 +80,20 @@ pub fn open_in(name: &str, base: &Path, environment: &Environment) -> Result<Arc
         ("scripted", _) => {
             unusable(format!("`{shown}` names no script: write `scripted:<file or directory>`"))
         }
+        ("record", Some(argument)) => {
+            let Some((directory, model)) = argument.split_once(':').filter(|(dir, _)| !dir.is_empty()) else {
+                return unusable(format!("`{shown}` is not complete: write `record:DIRECTORY:MODEL`"));
+            };
+            let inner = open_in(model, base, environment)?;
+            Ok(Arc::new(Recording::new(inner, &base.join(directory))?))
+        }
+        ("record", None) => unusable(format!("`{shown}` is not complete: write `record:DIRECTORY:MODEL`")),
         _ => Ok(Arc::new(Prompted::new(transport_in(name, base, environment)?))),
     }
 }
 
-/// Opens the way to a model called `name`, to look whether it can be used.
+/// Opens the way to a model called `name`, or to several: `claude,codex` asks the second when the first
+/// cannot answer. Each asks again by itself when it is overloaded.
 ///
 /// # Errors
 ///
@@ -89,12 +103,46 @@ pub fn transport_in(
     base: &Path,
     environment: &Environment,
 ) -> Result<Arc<dyn Transport>, LlmError> {
+    let mut ways = Vec::new();
+    for name in alternatives(name) {
+        let way = one(name, base, environment)?;
+        ways.push(Arc::new(Retrying::new(way)) as Arc<dyn Transport>);
+    }
+    if ways.len() > 1 {
+        return Ok(Arc::new(FallingOver::new(ways)));
+    }
+    ways.pop().ok_or_else(|| LlmError::Unusable { reason: "no model is named".to_owned() })
+}
+
+/// The names in a list of them. A comma divides where the name of a provider follows: commands and
+/// addresses may have commas, too.
+fn alternatives(names: &str) -> Vec<&str> {
+    let mut list = Vec::new();
+    let mut rest = names;
+    loop {
+        let division = rest.match_indices(',').find(|(at, _)| {
+            let behind = rest.get(at + 1..).unwrap_or_default().trim_start();
+            let name = behind.split([':', ',']).next().unwrap_or_default().trim_end();
+            PROVIDERS.iter().any(|provider| provider.name == name)
+        });
+        let Some((at, _)) = division else {
+            list.push(rest.trim());
+            return list;
+        };
+        let (name, behind) = rest.split_at(at);
+        list.push(name.trim());
+        rest = behind.strip_prefix(',').unwrap_or_default();
+    }
+}
+
+/// One way, with nothing around it.
+fn one(name: &str, base: &Path, environment: &Environment) -> Result<Arc<dyn Transport>, LlmError> {
     let (before, argument) =
         name.split_once(':').map_or((name, None), |(provider, argument)| (provider, Some(argument)));
     let shown = clip(name, 80);
     let unusable = |reason: String| Err(LlmError::Unusable { reason });
     let Some(provider) = PROVIDERS.iter().find(|provider| provider.name == before) else {
-        return unusable(format!("there is no model called `{shown}`; there are {}", available()));
+        return unusable(format!("there is no model called `{shown}`; {}", available()));
     };
     let argument = argument.map(str::trim).filter(|argument| !argument.is_empty());
     if (provider.needs_argument || name.contains(':')) && argument.is_none() {
@@ -144,6 +192,23 @@ mod tests {
         assert!(refused("scripted:none.json").contains("none.json"));
         for name in ["acp", "acp:", "anthropic", "claude:", "ollama: "] {
             assert!(refused(name).contains("is not complete: write `"), "{}", refused(name));
+        }
+    }
+
+    #[test]
+    fn a_comma_divides_only_before_a_provider() {
+        assert_eq!(alternatives("claude:opus, codex,gemini:x"), ["claude:opus", "codex", "gemini:x"]);
+        assert_eq!(alternatives("acp:agent --list a,b,claude"), ["acp:agent --list a,b", "claude"]);
+        assert_eq!(alternatives("acp:agent --list a,b,claudette"), ["acp:agent --list a,b,claudette"]);
+    }
+
+    #[test]
+    fn a_recording_is_made_of_any_other() {
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(open("record:tape:offline", place.path()).unwrap().name(), "offline");
+        assert!(place.path().join("tape").is_dir());
+        for name in ["record", "record:", "record:tape", "record::offline"] {
+            assert!(refused(name).contains("write `record:DIRECTORY:MODEL`"), "{}", refused(name));
         }
     }
 }

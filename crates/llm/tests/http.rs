@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::llm::LlmError;
-use downbeat_llm::transport::{Answer, Ask, AskError, Speaker, Step, Transport, Turn, Unobserved};
+use downbeat_llm::transport::{
+    Answer, Ask, AskError, Permissions, Speaker, Step, Transport, Turn, Unobserved, Work,
+};
 use downbeat_llm::{Environment, transport_in};
 use downbeat_model_stub::{Rule, Stub};
 use rstest::rstest;
@@ -167,7 +169,7 @@ async fn a_repair_is_a_conversation(#[values(Anthropic, Openai, Gemini, Ollama, 
 
 #[rstest]
 #[tokio::test]
-async fn a_schema_that_cannot_be_enforced_is_sent_all_the_same(
+async fn a_plan_is_asked_for_by_its_schema(
     #[values(Anthropic, Openai, Gemini, Ollama, Compatible)] api: Api,
 ) {
     let plan = json!({ "goal_id": "g", "nodes": [{ "id": "a", "title": "A", "metadata": { "k": 1 } }] });
@@ -178,10 +180,6 @@ async fn a_schema_that_cannot_be_enforced_is_sent_all_the_same(
 
     let structured = answer.structured.or_else(|| serde_json::from_str(&answer.text).ok());
     assert_eq!(structured, Some(plan));
-    if matches!(api, Openai | Compatible) {
-        let body = stub.asked()[0].body.to_string();
-        assert!(body.contains("\"strict\":false"), "{body}");
-    }
 }
 
 #[rstest]
@@ -379,4 +377,100 @@ fn what_is_set_wrong_is_said_before_anything_is_sent(
     let error = transport_in(name, Path::new("/"), &environment).unwrap_err().to_string();
     assert!(error.contains(expected), "{error}");
     assert!(!error.contains("pw@") && !error.contains("two words"), "{error}");
+}
+
+fn working(workspace: &Path, permissions: Permissions) -> Ask {
+    let work = Work { workspace: workspace.to_owned(), permissions, env: Vec::new() };
+    Ask { step: Step::Execute, work: Some(work), ..ask() }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_task_is_done_with_tools_and_finished(
+    #[values(Anthropic, Openai, Gemini, Ollama, Compatible)] api: Api,
+) {
+    let place = tempfile::tempdir().unwrap();
+    let rules = json!([{
+        "do": [
+            { "write": { "path": "out/a.txt", "content": "alpha" } },
+            { "together": [
+                { "tool": "read_file", "input": { "path": "out/a.txt" } },
+                { "tool": "list_files", "input": {} },
+            ] },
+            { "tool": "read_file", "input": { "path": "../secret", "line": 1 } },
+        ],
+        "json": { "summary": "Written." },
+        "usage": { "input": 200, "output": 20, "cached": 30 },
+    }]);
+    let stub = Stub::from_json(&rules).unwrap();
+
+    let answer = api.open(&stub).ask(&working(place.path(), Permissions::Edit)).await.unwrap();
+
+    assert_eq!(answer.structured, Some(json!({ "summary": "Written." })));
+    assert_eq!(std::fs::read_to_string(place.path().join("out/a.txt")).unwrap(), "alpha");
+    let (asked, reported) = (stub.asked(), stub.reported());
+    assert_eq!(asked.iter().map(|one| one.tool_results).collect::<Vec<_>>(), [0, 1, 3, 4]);
+    assert_eq!(
+        (answer.usage.calls, answer.usage.input_tokens, answer.usage.output_tokens),
+        (4, reported.input_tokens, reported.output_tokens)
+    );
+    let last = asked[3].body.to_string();
+    for result in ["wrote 5 bytes to out/a.txt", "alpha", "out/a.txt  5", "the input is wrong", "line"] {
+        assert!(last.contains(result), "{last}");
+    }
+    // Without a guard there are no commands: nothing would confine them.
+    assert!(!asked[0].tools.iter().any(|tool| tool == "run_command"), "{:?}", asked[0].tools);
+    assert!(asked[0].tools.iter().any(|tool| tool == "finish"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_wrong_answer_is_repaired_within_the_conversation(
+    #[values(Anthropic, Openai, Gemini, Ollama, Compatible)] api: Api,
+) {
+    let place = tempfile::tempdir().unwrap();
+    let wrong = |turn: usize| json!({ "turn": turn, "json": { "summry": "x", "note": 3 } });
+    let rules = json!([wrong(0), wrong(1), { "turn": 2, "json": { "summary": "Right." } }]);
+    let stub = Stub::from_json(&rules).unwrap();
+
+    let answer = api.open(&stub).ask(&working(place.path(), Permissions::Edit)).await.unwrap();
+
+    assert_eq!(answer.structured, Some(json!({ "summary": "Right." })));
+    assert_eq!(answer.usage.calls, 3);
+    let told = stub.asked()[2].body.to_string();
+    assert!(
+        told.contains("/note") && told.contains("summary") && told.contains("call `finish` again"),
+        "{told}"
+    );
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_fails_in_the_middle_was_paid_for_until_then(
+    #[values(Anthropic, Openai, Gemini, Ollama, Compatible)] api: Api,
+) {
+    let place = tempfile::tempdir().unwrap();
+    let rules = json!([
+        { "turn": 1, "status": 429, "headers": { "retry-after": "4" } },
+        { "do": [{ "write": { "path": "a", "content": "a" } }], "usage": { "input": 70, "output": 7 } },
+    ]);
+    let stub = Stub::from_json(&rules).unwrap();
+
+    let failed = api.open(&stub).ask(&working(place.path(), Permissions::Edit)).await.unwrap_err();
+
+    assert!(matches!(failed.error, LlmError::Unavailable { retry_after: Some(_), .. }), "{failed:?}");
+    assert_eq!((failed.usage.calls, failed.usage.input_tokens, failed.usage.output_tokens), (1, 70, 7));
+}
+
+#[tokio::test]
+async fn a_model_that_never_finishes_is_stopped() {
+    let place = tempfile::tempdir().unwrap();
+    let steps: Vec<Value> = (0..200).map(|_| json!({ "tool": "list_files", "input": {} })).collect();
+    let stub = Stub::from_json(&json!([{ "do": steps }])).unwrap();
+
+    let failed = Anthropic.open(&stub).ask(&working(place.path(), Permissions::Plan)).await.unwrap_err();
+
+    assert!(failed.error.to_string().contains("did not finish within 100 turns"), "{failed:?}");
+    assert_eq!(failed.usage.calls, 100);
+    assert!(stub.asked()[99].body.to_string().contains("There is one turn left"));
 }

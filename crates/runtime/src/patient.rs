@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use downbeat_core::backoff::Backoff;
 use downbeat_core::cache::{Agents, Cache, CacheError, Disposition, Records, Streams, Tasks};
 use downbeat_core::cache_verbs;
 use downbeat_core::time::{Clock, Timestamp};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -29,37 +30,69 @@ const IMPATIENT: [&str; 8] =
 pub struct Outage {
     patience: Duration,
     clock: Arc<dyn Clock>,
-    since: Mutex<Option<(Instant, Timestamp)>>,
+    silence: watch::Sender<Option<Silence>>,
+}
+
+/// Since when a store has not answered, and what was said first.
+#[derive(Debug, Clone)]
+struct Silence {
+    begun: Instant,
+    at: Timestamp,
+    said: String,
 }
 
 impl Outage {
     /// Since when the store has not answered; `None` while it does.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
-        self.lock().map(|(_, at)| at)
+        self.silence.borrow().as_ref().map(|silence| silence.at)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Timestamp)>> {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until the store has not answered for as long as patience lasts; says since when, and why.
+    pub async fn outlasts_patience(&self) -> String {
+        let mut changes = self.silence.subscribe();
+        loop {
+            let silence = changes.borrow_and_update().clone();
+            match silence {
+                None => {
+                    // The sender is our own: it does not go away.
+                    let _ = changes.changed().await;
+                }
+                Some(silence) => tokio::select! {
+                    () = tokio::time::sleep_until(silence.begun + self.patience) => {
+                        return format!("{} (unreachable since {})", silence.said, silence.at);
+                    }
+                    _ = changes.changed() => {}
+                },
+            }
+        }
     }
 
     /// Whether the store is to be asked again.
     fn failed(&self, error: &CacheError) -> bool {
-        let mut since = self.lock();
-        if let Some((since, _)) = *since {
-            return since.elapsed() < self.patience;
+        let begun = self.silence.borrow().as_ref().map(|silence| silence.begun);
+        if let Some(begun) = begun {
+            return begun.elapsed() < self.patience;
         }
-        let now = self.clock.now();
-        *since = Some((Instant::now(), now));
-        drop(since);
-        warn!(target: "runtime", "Store unreachable since {now}: {error}; work goes on, and the store is \
-            waited for at most {:.0?}", self.patience);
+        let at = self.clock.now();
+        let first = self.silence.send_if_modified(|silence| {
+            let first = silence.is_none();
+            silence.get_or_insert_with(|| Silence { begun: Instant::now(), at, said: error.to_string() });
+            first
+        });
+        if first {
+            warn!(target: "runtime", "Store unreachable since {at}: {error}; work goes on, and the store is \
+                waited for at most {:.0?}", self.patience);
+        }
         !self.patience.is_zero()
     }
 
     fn answered(&self) {
-        if let Some((since, _)) = self.lock().take() {
-            warn!(target: "runtime", "The store answers again, after {:.1?}", since.elapsed());
+        if self.silence.borrow().is_none() {
+            return;
+        }
+        if let Some(silence) = self.silence.send_replace(None) {
+            warn!(target: "runtime", "The store answers again, after {:.1?}", silence.begun.elapsed());
         }
     }
 }
@@ -78,7 +111,7 @@ impl Patient {
     /// Waits for `inner` for `patience` at most, and not after `stop` wants all work to end.
     #[must_use]
     pub fn new(inner: Arc<dyn Cache>, patience: Duration, clock: Arc<dyn Clock>, stop: Stop) -> Self {
-        let outage = Arc::new(Outage { patience, clock, since: Mutex::default() });
+        let outage = Arc::new(Outage { patience, clock, silence: watch::Sender::new(None) });
         Self { inner, outage, stop }
     }
 
@@ -98,7 +131,10 @@ impl Patient {
         let error = match answer {
             Err(error) if error.disposition() == Disposition::Retry => error,
             answer => {
-                self.outage.answered();
+                // A wait for news may end without a word from the store.
+                if verb != "changed" {
+                    self.outage.answered();
+                }
                 return ControlFlow::Break(answer);
             }
         };
@@ -177,6 +213,7 @@ mod tests {
         let begun = Instant::now();
         assert!(patient.agents().await.is_err());
         assert!(begun.elapsed() >= Duration::from_secs(10) && begun.elapsed() < Duration::from_secs(15));
+        assert!(patient.outage().outlasts_patience().await.contains("a planned fault"));
         stop.now();
         let begun = Instant::now();
         assert!(patient.agents().await.is_err());

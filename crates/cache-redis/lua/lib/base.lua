@@ -11,6 +11,12 @@ local P, PLACE, NOW, EPOCH
 -- compiled anew, and may then be found again in what is stored.
 local epochs, dues, quiet = {}, {}, {}
 
+-- Somebody may have emptied the store, or put another one in its place; or this process was a replica for a
+-- while, of a master with a later epoch. What makes tokens looks, and answers `unopened`.
+local function is_replaced()
+  return tonumber(call('GET', P .. 'epoch') or '') ~= EPOCH
+end
+
 -- The last moment that core writes.
 local LAST_MOMENT = 253402207200000
 -- The greatest number that Lua, JSON and JavaScript hold exactly.
@@ -48,26 +54,6 @@ local function read(key)
       table[name] = tonumber(value)
     else
       table[name] = value
-    end
-  end
-  return table
-end
-
--- These fields of a hash as a table; nil when it lacks the first.
-local function read_only(key, names)
-  local values = call('HMGET', key, unpack(names))
-  if not values[1] then
-    return nil
-  end
-  local table = {}
-  for at = 1, #names do
-    local name, value = names[at], values[at]
-    if value then
-      if NUMBERS[name] then
-        table[name] = tonumber(value)
-      else
-        table[name] = value
-      end
     end
   end
   return table

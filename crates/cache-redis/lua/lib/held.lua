@@ -1,7 +1,7 @@
 -- What an agent holds, in one field: a line for each claim, its request and its task. A settle leaves its
 -- line, so that it need not look; lines are cut when there are many.
 
-local HELD = 1024
+local HELD = 256
 
 -- Lines that this call has read, by agent.
 local lines = {}

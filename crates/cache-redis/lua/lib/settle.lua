@@ -1,19 +1,33 @@
 -- What ends an attempt.
 
--- What the end of a running task that is done must know of it, and what it may have to remove.
-local DONE = {
-  'goal', 'status', 'token', 'attempt', 'owner', 'lease_expires', 'settled_by', 'not_before', 'expired',
-  'last_error', 'last_error_detail', 'waited',
-}
-
-local function settled_task(id, word)
-  if word == 'done' then
-    local task = read_only(P .. 'task:' .. id, DONE)
-    if not task or task.status == 'running' then
-      return task
-    end
+-- The move `settle` of a running task by its holder, to done, written out as `grant` is. Returns its goal
+-- and whether somebody waits for it; nil when it is another move.
+local function finish_task(id, token, request, summary, artifacts)
+  local key = P .. 'task:' .. id
+  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited')
+  if task[1] ~= 'running' or task[2] ~= token then
+    return nil
   end
-  return task_of(id)
+  local goal, settled_by = task[3], token .. ' ' .. request
+  if artifacts == '' then
+    call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
+      'ended_at', int(NOW))
+  else
+    call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
+      'ended_at', int(NOW), 'artifacts', artifacts)
+  end
+  if task[6] then
+    call('HDEL', key, 'last_error', 'last_error_detail')
+  end
+  call('DEL', key .. ':lock')
+  call('ZREM', P .. 'index:leases', id)
+  count(goal, 'running', -1)
+  count(goal, 'done', 1)
+  told[#told + 1] = {
+    'kind', 'task.done', 'goal', goal, 'task', id, 'agent', task[4], 'token', token, 'attempt', task[5], 'reason',
+    summary,
+  }
+  return goal, task[7]
 end
 
 -- An outcome as the table of moves takes it.

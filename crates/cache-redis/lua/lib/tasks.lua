@@ -50,10 +50,7 @@ local function index(id, old, new)
   end
   if old then
     if claimable(old) then
-      -- A claim has taken it out where it found it.
-      if not old.taken_out then
-        call('ZREM', P .. 'index:ready:' .. old.goal .. ':' .. old.needs, id)
-      end
+      call('ZREM', P .. 'index:ready:' .. old.goal .. ':' .. old.needs, id)
     elseif old.status == 'ready' then
       call('ZREM', P .. 'index:waits', id)
     elseif old.status == 'running' and not (new and new.status == 'running') then

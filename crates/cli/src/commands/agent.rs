@@ -1,7 +1,6 @@
 //! `downbeat agent`: one agent of a fleet, as a process of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::suggest::nearest;
@@ -37,16 +36,16 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
     let name = AgentName::new(args.name.as_str())?;
     let agent = declared(&project, args.declared.as_deref().unwrap_or(name.as_str()))?;
     let goal = args.goal.as_deref().map(|goal| goal_of(&project, goal)).transpose()?;
-    let (llm, scribe) = models::of_agent(&project, &agent, context.config.llm.as_deref())?;
+    let llm = models::of_agent(&project, &agent, context.config.llm.as_deref())?;
     let stop = Stop::new();
     let grace = Terminate::After(context.config.settings.drain_grace);
-    signals::listen(&stop, &context.out, &Arc::new(AtomicUsize::new(0)), grace)?;
+    signals::listen(&stop, &context.out, None, grace)?;
     run::own_directory(context)?;
     let cache = store::open(&context.how("downbeat agent")).await?;
-    let (cache, _) = run::patient(context, cache, &stop);
+    let (cache, outage) = run::patient(context, cache, &stop);
     let solo = Solo {
         llm,
-        scribe,
+        scribe: models::scribe(),
         name,
         agent,
         goal,
@@ -55,7 +54,7 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
         clock: Arc::clone(&context.clock),
         settings: run::settings(context),
     };
-    let left = Box::pin(solo.run(&stop)).await.map_err(|error| run::refused(error, context))?;
+    let left = Box::pin(run::while_reachable(context, &outage, &stop, solo.run(&stop))).await?;
     let code = match left {
         Left::Rest { complete: true } => exit::COMPLETE,
         Left::Rest { complete: false } => exit::FAILED,

@@ -1,7 +1,6 @@
 //! `downbeat orchestrator`: plans and leads a fleet whose agents are processes of their own.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use downbeat_runtime::{Orchestrator, Stop};
 
@@ -40,13 +39,13 @@ pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.llm.as_deref())?;
     let stop = Stop::new();
-    signals::listen(&stop, &context.out, &Arc::new(AtomicUsize::new(0)), Terminate::AtOnce)?;
+    signals::listen(&stop, &context.out, None, Terminate::AtOnce)?;
     let cache = store::open(&context.how("downbeat orchestrator")).await?;
-    let (cache, _) = run::patient(context, cache, &stop);
+    let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
     let orchestrator =
         Orchestrator::new(cache, models, clock, run::settings(context), project).without_agents();
-    let report = Box::pin(orchestrator.run(&stop)).await.map_err(|error| run::refused(error, context))?;
+    let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;
     let code = run::code_of(&report);
     run::unless_closed(summary::print(context, &report, code))?;
     Ok(code)

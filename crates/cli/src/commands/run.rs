@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use downbeat_core::cache::Cache;
 use downbeat_core::dag::Analysis;
@@ -39,6 +40,9 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
         ("selection", args.selection.clone()),
+        ("permissions", args.permissions.clone()),
+        ("max_cost", args.max_cost.clone()),
+        ("max_tokens", args.max_tokens.clone()),
         ("durability", args.durability.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ]
@@ -67,21 +71,22 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
-    signals::listen(&stop, &context.out, &running, Terminate::AtOnce)?;
+    signals::listen(&stop, &context.out, Some(&running), Terminate::AtOnce)?;
     let (cache, outage) = patient(context, cache, &stop);
-    let live = Live::new(&cache, &context.clock, &context.out, &project, &running, outage).await?;
+    let live =
+        Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
     let ended = CancellationToken::new();
     let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
 
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
-    let result = Box::pin(orchestrator.run(&stop)).await;
+    let result = Box::pin(while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.
     let _ = view.await;
     drop(orchestrator);
 
-    let report = result.map_err(|error| refused(error, context))?;
+    let report = result?;
     let code = code_of(&report);
     unless_closed(summary::print(context, &report, code))?;
     Ok(code)
@@ -97,6 +102,33 @@ pub(crate) fn patient(
     let patient = Patient::new(cache, patience, Arc::clone(&context.clock), stop.clone());
     let outage = patient.outage();
     (Arc::new(patient), outage)
+}
+
+/// Does `work`, unless the store stays away for longer than patience lasts: then the work is ended.
+///
+/// # Errors
+///
+/// [`Kind::Unreachable`], and what `work` says.
+pub(crate) async fn while_reachable<T>(
+    context: &Context,
+    outage: &Outage,
+    stop: &Stop,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, CliError> {
+    let mut work = std::pin::pin!(work);
+    let said = tokio::select! {
+        done = &mut work => return done.map_err(|error| refused(error, context)),
+        said = outage.outlasts_patience() => said,
+    };
+    stop.now();
+    // What it still says is about the same silence. Its commands end within their grace; what waits longer
+    // waits for the store.
+    let grace = context.config.settings.kill_grace + Duration::from_secs(1);
+    let _ = tokio::time::timeout(grace, work).await;
+    let error = CliError::new(Kind::Unreachable, said);
+    Err(error
+        .hint("what was acknowledged is kept: the same command carries on when the store is back")
+        .hint("`store_patience` says for how long it is waited for"))
 }
 
 /// The limits and periods, with what follows from where the state lies.

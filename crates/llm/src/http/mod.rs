@@ -4,7 +4,7 @@
 //! - `vendor`: who there is, where, and which variables tell of keys and addresses.
 //! - `address`, `key`, `price`: what a user sets, checked.
 //! - `dialect`: how each vendor is asked and answers; one file each.
-//! - `schema`: a JSON Schema in the part of the language that vendors enforce.
+//! - `portable`: a JSON Schema in the part of the language that Gemini knows.
 //! - `client`: one request, within bounds of time and size.
 //! - `fault`, `retry_after`: what an HTTP answer that is no answer means.
 //! - `model`: a question and its answer; `work`: a task, with tools; `tools`: those tools.
@@ -16,9 +16,10 @@ mod dialect;
 mod fault;
 mod key;
 mod model;
+mod portable;
 mod price;
 mod retry_after;
-mod schema;
+mod tools;
 mod vendor;
 mod work;
 

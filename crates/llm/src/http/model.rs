@@ -1,5 +1,6 @@
 //! A question over HTTP, and its answer.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -36,7 +37,14 @@ pub(crate) struct HttpModel {
     client: Client,
     /// The server said that it cannot enforce a schema: it is told in words from then on.
     told_in_words: AtomicBool,
+    /// Guards what commands start; see [`Toolbox`](super::tools::Toolbox).
+    pub(super) guard: Option<PathBuf>,
+    /// What commands may read beside the system and the workspace.
+    pub(super) readable: Vec<PathBuf>,
 }
+
+/// The variable with the directories that a model's commands may read, separated by `:`.
+const READABLE: &str = "DOWNBEAT_READABLE";
 
 impl HttpModel {
     /// The model that `opening` means. Its key may be missing: [`probe`](Transport::probe) says so,
@@ -54,7 +62,12 @@ impl HttpModel {
         };
         let client = client::client(&address)?;
         let name = opening.name.to_owned();
-        Ok(Self { name, vendor, address, model, key, price, client, told_in_words: AtomicBool::new(false) })
+        let told_in_words = AtomicBool::new(false);
+        let guard = opening.environment.guard().map(Path::to_owned);
+        let readable =
+            opening.environment.get_os(READABLE).map(|paths| std::env::split_paths(paths).collect());
+        let readable = readable.unwrap_or_default();
+        Ok(Self { name, vendor, address, model, key, price, client, told_in_words, guard, readable })
     }
 
     /// What has to be set before it can be asked, if anything.
@@ -152,7 +165,7 @@ impl HttpModel {
         }
     }
 
-    fn scrub(&self, text: String) -> String {
+    pub(super) fn scrub(&self, text: String) -> String {
         match &self.key {
             Some(key) => key.scrub(text),
             None => text,

@@ -1,8 +1,7 @@
 //! What holds for every provider: on a transport that plays its answers from a list.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use downbeat_core::goal::Usage;
 use downbeat_core::ids::{AgentName, Capability};
@@ -10,41 +9,8 @@ use downbeat_core::llm::{AgentProfile, ExecutionStatus, LlmError};
 use serde_json::json;
 
 use super::*;
-use crate::testing;
-use crate::transport::{AskError, Observer, Probe, Speaker};
-
-/// Answers from a list, and keeps what it was asked.
-#[derive(Debug, Default)]
-struct Played {
-    answers: Mutex<VecDeque<Result<Answer, AskError>>>,
-    asked: Mutex<Vec<Ask>>,
-}
-
-impl Played {
-    fn asked(&self) -> Vec<Ask> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-#[async_trait]
-impl Transport for Played {
-    fn name(&self) -> String {
-        "played".to_owned()
-    }
-
-    async fn probe(&self) -> Probe {
-        Probe { usable: true, found: String::new(), remedies: Vec::new() }
-    }
-
-    async fn ask(&self, ask: &Ask) -> Result<Answer, AskError> {
-        self.asked.lock().unwrap().push(ask.clone());
-        let answer = self.answers.lock().unwrap().pop_front();
-        match answer {
-            Some(answer) => answer,
-            None => std::future::pending().await,
-        }
-    }
-}
+use crate::testing::{self, Played};
+use crate::transport::{AskError, Observer, Speaker};
 
 const EACH: Usage = Usage { calls: 1, input_tokens: 100, output_tokens: 10, cost_micros: 7 };
 
@@ -53,7 +19,7 @@ fn text(text: impl Into<String>) -> Result<Answer, AskError> {
 }
 
 fn played(answers: Vec<Result<Answer, AskError>>) -> (Arc<Played>, Prompted) {
-    let transport = Arc::new(Played { answers: Mutex::new(answers.into()), asked: Mutex::default() });
+    let transport = Arc::new(Played::new(answers));
     (Arc::clone(&transport), Prompted::new(transport))
 }
 

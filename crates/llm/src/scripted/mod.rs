@@ -40,6 +40,7 @@ mod files;
 mod kind;
 mod load;
 mod missing;
+pub(crate) mod recorded;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{ANSWER_TOOL, Dialect, Ending, MAX_TOKENS, Reading, Tokens, number, string, structured};
 use crate::http::conversation::{Entry, Request, ToolCall, ToolResult};
 use crate::http::key::Key;
-use crate::http::schema;
+use crate::schema::strict;
 
 /// See the module.
 #[derive(Debug)]
@@ -115,14 +115,13 @@ impl Dialect for Anthropic {
 enum AnswerBy {
     /// The vendor holds the answer to this schema.
     Format(Value),
-    /// A tool that has to be called: for schemas that cannot be enforced, and for models that cannot.
+    /// A tool that has to be called, for models that cannot enforce a schema.
     Tool(Value),
 }
 
 fn answer(request: &Request<'_>) -> Option<AnswerBy> {
     let (_, schema) = request.answer?;
-    let format = schema::closed(schema).filter(|_| request.native);
-    Some(format.map_or_else(|| AnswerBy::Tool(schema.clone()), AnswerBy::Format))
+    Some(if request.native { AnswerBy::Format(strict(schema)) } else { AnswerBy::Tool(schema.clone()) })
 }
 
 fn is(part: &Value, kind: &str) -> bool {

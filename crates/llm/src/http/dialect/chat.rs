@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Dialect, Ending, Reading, Tokens, arguments, array, bearer, number, string, structured, system};
 use crate::http::conversation::{Entry, Request, ToolCall};
 use crate::http::key::Key;
-use crate::http::schema;
+use crate::schema::strict;
 
 /// See the module.
 #[derive(Debug)]
@@ -29,9 +29,7 @@ impl Dialect for Chat {
         let mut body = json!({ "model": request.model, "messages": messages });
         let Some(object) = body.as_object_mut() else { return body };
         if let Some((name, schema)) = request.answer.filter(|_| request.native) {
-            let (schema, strict) =
-                schema::strict(schema).map_or((schema.clone(), false), |strict| (strict, true));
-            let format = json!({ "name": name, "schema": schema, "strict": strict });
+            let format = json!({ "name": name, "schema": strict(schema), "strict": true });
             object.insert(
                 "response_format".to_owned(),
                 json!({ "type": "json_schema", "json_schema": format }),
@@ -75,10 +73,9 @@ impl Dialect for Chat {
             "length" => Ending::Length,
             _ => Ending::Well,
         };
-        let loosen = |value| request.answer.map_or(Value::Null, |(_, schema)| schema::loosen(schema, value));
         Ok(Reading {
             said: message.clone(),
-            structured: structured(request, &text).map(loosen),
+            structured: structured(request, &text),
             text,
             calls,
             ending,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Dialect, Ending, Reading, Tokens, array, number, string, structured, system};
 use crate::http::conversation::{Entry, Request, ToolCall, ToolResult};
 use crate::http::key::Key;
-use crate::http::schema;
+use crate::http::portable::portable;
 
 /// See the module.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ impl Dialect for Gemini {
         });
         let Some(object) = body.as_object_mut() else { return body };
         if let Some((_, schema)) = request.answer.filter(|_| request.native) {
-            let config = json!({ "responseMimeType": "application/json", "responseJsonSchema": schema::portable(schema) });
+            let config =
+                json!({ "responseMimeType": "application/json", "responseJsonSchema": portable(schema) });
             object.insert("generationConfig".to_owned(), config);
         }
         if !request.tools.is_empty() {
@@ -56,7 +57,7 @@ impl Dialect for Gemini {
                 .map(|tool| {
                     json!({
                         "name": tool.name, "description": tool.description,
-                        "parametersJsonSchema": schema::portable(&tool.schema),
+                        "parametersJsonSchema": portable(&tool.schema),
                     })
                 })
                 .collect();

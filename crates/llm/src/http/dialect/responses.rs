@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Dialect, Ending, Reading, Tokens, arguments, array, bearer, number, string, structured, system};
 use crate::http::conversation::{Entry, Request, ToolCall};
 use crate::http::key::Key;
-use crate::http::schema;
+use crate::schema::strict;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,9 +34,8 @@ impl Dialect for Responses {
         });
         let Some(object) = body.as_object_mut() else { return body };
         if let Some((name, schema)) = request.answer.filter(|_| request.native) {
-            let (schema, strict) =
-                schema::strict(schema).map_or((schema.clone(), false), |strict| (strict, true));
-            let format = json!({ "type": "json_schema", "name": name, "schema": schema, "strict": strict });
+            let format =
+                json!({ "type": "json_schema", "name": name, "schema": strict(schema), "strict": true });
             object.insert("text".to_owned(), json!({ "format": format }));
         }
         if !request.tools.is_empty() {
@@ -80,10 +79,9 @@ impl Dialect for Responses {
             }
             _ => Ending::Well,
         };
-        let loosen = |value| request.answer.map_or(Value::Null, |(_, schema)| schema::loosen(schema, value));
         Ok(Reading {
             said: Value::Array(output.clone()),
-            structured: structured(request, &text).map(loosen),
+            structured: structured(request, &text),
             text,
             calls,
             ending,
