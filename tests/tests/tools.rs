@@ -13,9 +13,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use downbeat_core::llm::{LlmError, Observer, Permissions};
+use downbeat_core::ids::{AgentName, GoalId};
+use downbeat_core::llm::{Conduct, Execute, Llm as _, LlmError, Observer, Permissions};
 use downbeat_llm::transport::{Answer, Ask, AskError, Step, Transport, Work};
-use downbeat_llm::{Environment, transport_in};
+use downbeat_llm::{Environment, Prompted, bare_transport_in};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -86,7 +87,7 @@ impl Fake {
         .into_iter()
         .collect();
         let environment = environment.guarded_by(downbeat_tests::binary());
-        transport_in(self.tool, self.place.path(), &environment).unwrap()
+        bare_transport_in(self.tool, self.place.path(), &environment).unwrap()
     }
 
     fn question(&self, permissions: Option<Permissions>) -> Ask {
@@ -546,5 +547,173 @@ async fn faults_of_an_agent_of_the_protocol() {
     let error = silent.transport().ask(&question).await.unwrap_err().error;
     assert!(matches!(error, LlmError::TimedOut { .. }), "{error:?}");
     let daemon = fs::read_to_string(silent.file("daemon")).unwrap();
+    assert!(!fs::exists(format!("/proc/{}", daemon.trim())).unwrap(), "a daemon is left");
+}
+
+/// A request to do a task in the fake's workspace.
+fn task(fake: &Fake) -> Execute {
+    Execute {
+        goal: GoalId::new("demo").unwrap(),
+        agent: AgentName::new("ada").unwrap(),
+        instructions: String::new(),
+        node: serde_json::from_value(json!({"id": "a", "title": "Do it"})).unwrap(),
+        attempt: 1,
+        last_error: None,
+        inputs: Vec::new(),
+        memory: Vec::new(),
+        workspace: fake.file("workspace"),
+        conduct: Conduct::default(),
+    }
+}
+
+/// Answers that cannot be used, each in its own way, and one that can.
+fn at_the_third_time() -> [String; 3] {
+    let right = json!({"status": "done", "outputs": [], "notes": "n", "summary": "s"});
+    [
+        String::new(),
+        json!({"status": "well", "notes": 3}).to_string(),
+        format!("Here it is:\n```json\n{right}\n```"),
+    ]
+}
+
+/// The faults of both wrong answers went back, and the third was taken.
+async fn is_repaired_twice(fake: &Fake, tokens: (u64, u64)) {
+    let reply = Prompted::new(fake.transport()).execute(&task(fake)).await.unwrap();
+    assert_eq!((reply.value.notes.as_str(), reply.value.summary.as_deref()), ("n", Some("s")));
+    // All three answers are paid for.
+    let usage = reply.usage;
+    assert_eq!((usage.calls, usage.input_tokens, usage.output_tokens), (3, tokens.0, tokens.1));
+    let asked = |number: u32| fs::read_to_string(fake.file(&format!("question-{number}"))).unwrap();
+    assert!(!asked(1).contains("Your answer to this was"), "{}", asked(1));
+    assert!(asked(2).contains("the answer is empty"), "{}", asked(2));
+    assert!(asked(3).contains("/status") && asked(3).contains("/notes"), "{}", asked(3));
+    assert!(!fake.file("question-4").exists());
+}
+
+each_tool! {
+async fn a_wrong_schema_twice_and_then_right_is_right(tool) {
+    let fake = Fake::new(tool, "n=$(($(cat \"$HERE/n\" 2>/dev/null || echo 0) + 1)); echo $n > \"$HERE/n\"\ncat > \"$HERE/question-$n\"; cat \"$HERE/lines-$n\"");
+    for (number, answer) in (1..).zip(at_the_third_time()) {
+        let lines: Vec<String> = said(tool, &answer).iter().map(Value::to_string).collect();
+        fs::write(fake.file(&format!("lines-{number}")), lines.join("\n")).unwrap();
+    }
+    is_repaired_twice(&fake, (300, 60)).await;
+}
+}
+
+/// The message with which an agent of the protocol says `text`.
+fn chunk(text: &str) -> Value {
+    json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update":
+        {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}}})
+}
+
+#[tokio::test]
+async fn a_wrong_schema_twice_and_then_right_is_right_for_an_agent_of_the_protocol() {
+    let fake = protocol_agent(
+        "n=$(($(cat \"$HERE/n\" 2>/dev/null || echo 0) + 1)); echo $n > \"$HERE/n\"\nprintf '%s' \"$line\" > \"$HERE/question-$n\"; cat \"$HERE/lines-$n\"; finish",
+    );
+    for (number, answer) in (1..).zip(at_the_third_time()) {
+        fs::write(fake.file(&format!("lines-{number}")), format!("{}\n", chunk(&answer))).unwrap();
+    }
+    is_repaired_twice(&fake, (0, 0)).await;
+}
+
+#[tokio::test]
+async fn much_and_strange_output_of_an_agent_of_the_protocol_is_survived() {
+    // Ten megabytes of an answer: in one message, in many, and beside them what is no message at all.
+    for pieces in [1, 100] {
+        let fake = protocol_agent("cat \"$HERE/lines\"; finish");
+        let message = format!("{}\n", chunk(&"x".repeat(10 * 1024 * 1024 / pieces)));
+        fs::write(fake.file("lines"), message.repeat(pieces)).unwrap();
+        let got = fake.ask().await.unwrap();
+        assert!(got.text.len() > 1024 * 1024, "{}", got.text.len());
+        assert!(got.text.len() <= downbeat_llm::transport::MAX_ANSWER, "{}", got.text.len());
+    }
+    // Each line that is no message is answered: who floods and does not listen is ended at its time.
+    let flood = protocol_agent("yes 'no message' | head -c 10485760; finish");
+    let mut question = flood.question(None);
+    question.timeout = Duration::from_secs(2);
+    let error = flood.transport().ask(&question).await.unwrap_err().error;
+    assert!(matches!(error, LlmError::TimedOut { .. }), "{error:?}");
+    // What is no text ends the conversation, and shows nowhere.
+    let binary = protocol_agent("printf '\\377\\376\\000\\033[31m\\n'; chunk 'Well.'; finish")
+        .ask()
+        .await
+        .unwrap_err();
+    let said = binary.to_string();
+    assert!(matches!(binary.error, LlmError::Unavailable { .. }), "{said}");
+    assert!(said.contains("UTF-8") && !said.contains(char::is_control), "{said}");
+}
+
+#[tokio::test]
+async fn an_agent_of_the_protocol_that_is_missing_dies_or_breaks_off_is_told_apart() {
+    let missing = protocol_agent("");
+    fs::remove_file(missing.file("bin/agent")).unwrap();
+    match missing.error().await {
+        LlmError::Unusable { reason } => {
+            assert!(reason.contains("there is no program `agent` on the PATH"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let probe = missing.transport().probe().await;
+    assert!(!probe.usable && !probe.remedies.is_empty(), "{probe:?}");
+
+    // It dies before it was asked anything, in the middle of an answer, in the middle of a message, of a signal.
+    let mute = Fake::new("acp:agent", "echo 'no licence' >&2; exit 1").error().await;
+    assert!(
+        matches!(&mute, LlmError::Unavailable { reason, .. } if reason.contains("no licence")),
+        "{mute:?}"
+    );
+    for end in [
+        "chunk 'I be'; exit 0",
+        "printf '{\"jsonrpc\":\"2.0\",\"meth'; exit 0",
+        "chunk 'I be'; kill -KILL $$",
+    ] {
+        let failed = protocol_agent(end).ask().await.unwrap_err();
+        assert!(matches!(failed.error, LlmError::Unavailable { .. }), "{end}: {failed:?}");
+        // It was asked: that counts, though nobody knows what it cost.
+        assert_eq!(failed.usage.calls, 1, "{end}");
+    }
+}
+
+#[tokio::test]
+async fn limits_of_an_agent_of_the_protocol_are_read_from_its_words() {
+    let failing = |message: &str| {
+        protocol_agent(&format!(
+            r#"say '{{"jsonrpc":"2.0","id":'"$id"',"error":{{"code":-32603,"message":"{message}"}}}}'"#
+        ))
+    };
+    match failing("status 429: too many requests").error().await {
+        LlmError::Unavailable { retry_after, .. } => assert_eq!(retry_after, None),
+        other => panic!("{other:?}"),
+    }
+    match failing("You have hit your usage limit. Try again in 2 hours.").error().await {
+        LlmError::BudgetSpent { until, .. } => assert_eq!(until, Some(Duration::from_secs(7_200))),
+        other => panic!("{other:?}"),
+    }
+    let dropped = failing("TypeError: fetch failed: ECONNRESET").error().await;
+    assert!(matches!(dropped, LlmError::Unavailable { .. }), "{dropped:?}");
+}
+
+#[tokio::test]
+async fn an_agent_of_the_protocol_that_was_denied_and_goes_on_has_an_answer() {
+    let fake = protocol_agent("ask 101 'rm -rf' execute /; answer; chunk 'Done without.'; finish");
+    assert_eq!(fake.ask().await.unwrap().text, "Done without.");
+    let progress = fake.heard.progress.lock().unwrap().join("\n");
+    assert!(progress.contains("was not allowed: rm -rf"), "{progress}");
+}
+
+#[tokio::test]
+async fn an_agent_of_the_protocol_gives_no_secret_away_and_leaves_nothing() {
+    let fake = protocol_agent(
+        "env >&2; env > \"$HERE/given\"; chunk \"the key is $ANTHROPIC_API_KEY\"; (setsid sh -c 'echo $$ > \"$0/daemon\"; exec sleep 1000' \"$HERE\" &); while ! test -s \"$HERE/daemon\"; do :; done; finish",
+    );
+    let got = fake.ask().await.unwrap();
+    assert_eq!(got.text, "the key is [secret]");
+    let given = fs::read_to_string(fake.file("given")).unwrap();
+    assert!(!given.contains("nobody's business"), "{given}");
+    let kept = String::from_utf8_lossy(&fake.heard.output.lock().unwrap()).into_owned();
+    assert!(kept.contains("[secret]") && !kept.contains(SECRET), "{kept}");
+    let daemon = fs::read_to_string(fake.file("daemon")).unwrap();
     assert!(!fs::exists(format!("/proc/{}", daemon.trim())).unwrap(), "a daemon is left");
 }

@@ -8,6 +8,7 @@
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
 mod args;
+mod askable;
 mod commands;
 mod config;
 mod context;

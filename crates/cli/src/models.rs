@@ -11,9 +11,18 @@ use downbeat_runtime::orchestrator::Models;
 
 use crate::error::{CliError, Kind};
 
+/// What was chosen about models, for a whole project.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Chosen<'a> {
+    /// The model of all that name no other.
+    pub(crate) llm: Option<&'a str>,
+    /// What tokens cost. A project's file may say that: unlike a key or an address it sends nothing anywhere.
+    pub(crate) prices: &'a [String],
+}
+
 /// The environment that models are opened with. This program guards what is started for them.
-pub(crate) fn environment() -> Environment {
-    let environment = Environment::of_process();
+pub(crate) fn environment(prices: &[String]) -> Environment {
+    let environment = Environment::of_process().with("DOWNBEAT_PRICES", prices.join(","));
     match std::env::current_exe() {
         Ok(guard) => environment.guarded_by(guard),
         Err(_) => environment,
@@ -21,33 +30,33 @@ pub(crate) fn environment() -> Environment {
 }
 
 /// The model called `name`; paths in names are relative to `base`.
-pub(crate) fn open(name: &str, base: &Path) -> Result<Arc<dyn Llm>, CliError> {
+pub(crate) fn open(name: &str, base: &Path, prices: &[String]) -> Result<Arc<dyn Llm>, CliError> {
     // Nobody wants to read `./` before each name.
     let base = if base == Path::new(".") { Path::new("") } else { base };
-    downbeat_llm::open_in(name, base, &environment()).map_err(|error| match error {
+    downbeat_llm::open_in(name, base, &environment(prices)).map_err(|error| match error {
         LlmError::Unusable { reason } => CliError::new(Kind::BadInput, reason),
         error => CliError::new(Kind::Failed, error.to_string()),
     })
 }
 
-/// The models of a project: `chosen` for all that name no other, or none where none is needed.
+/// The models of a project: the one of `chosen` for all that name no other, or none where none is needed.
 ///
 /// # Errors
 ///
 /// A model is needed and none was chosen, or one cannot be used.
-pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliError> {
+pub(crate) fn of(project: &Project, chosen: Chosen<'_>) -> Result<Models, CliError> {
     let mut by_agent = HashMap::new();
     for agent in &project.agents {
         if let Some(name) = &agent.spec.llm {
-            let model = open(name, &project.root).map_err(|error| CliError {
+            let model = open(name, &project.root, chosen.prices).map_err(|error| CliError {
                 message: format!("agent `{}`: {}", agent.spec.name.value, error.message),
                 ..error
             })?;
             by_agent.insert(agent.spec.name.value.clone(), model);
         }
     }
-    let default = match chosen {
-        Some(name) => open(name, &project.root)?,
+    let default = match chosen.llm {
+        Some(name) => open(name, &project.root, chosen.prices)?,
         None => match needs_model(project) {
             None => Arc::new(Offline),
             Some(reason) => {
@@ -68,10 +77,10 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
 pub(crate) fn of_agent(
     project: &Project,
     agent: &ProjectAgent,
-    chosen: Option<&str>,
+    chosen: Chosen<'_>,
 ) -> Result<Arc<dyn Llm>, CliError> {
     match &agent.spec.llm {
-        Some(name) => open(name, &project.root),
+        Some(name) => open(name, &project.root, chosen.prices),
         None => Ok(of(project, chosen)?.default),
     }
 }

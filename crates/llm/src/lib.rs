@@ -28,7 +28,7 @@ mod tool;
 pub mod transport;
 
 pub use offline::Offline;
-pub use open::{available, open, open_in, transport_in};
+pub use open::{available, bare_transport_in, open, open_in, transport_in};
 pub use opening::{Environment, Opening};
 pub use prompt::PROMPT_VERSION;
 pub use prompted::Prompted;

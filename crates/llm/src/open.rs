@@ -114,6 +114,20 @@ pub fn transport_in(
     ways.pop().ok_or_else(|| LlmError::Unusable { reason: "no model is named".to_owned() })
 }
 
+/// Opens one way to a model, with nothing around it: it asks once, whatever comes of it, and its calls are
+/// counted as the provider does.
+///
+/// # Errors
+///
+/// As [`transport_in`]; also for a list of names.
+pub fn bare_transport_in(
+    name: &str,
+    base: &Path,
+    environment: &Environment,
+) -> Result<Arc<dyn Transport>, LlmError> {
+    one(name, base, environment)
+}
+
 /// The names in a list of them. A comma divides where the name of a provider follows: commands and
 /// addresses may have commas, too.
 fn alternatives(names: &str) -> Vec<&str> {

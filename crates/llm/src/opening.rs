@@ -37,6 +37,13 @@ impl Environment {
         Self { guard: Some(guard.into()), ..self }
     }
 
+    /// The same with this variable.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
     /// The program that guards what is started for a model.
     #[must_use]
     pub fn guard(&self) -> Option<&Path> {

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::llm::LlmError;
+use downbeat_core::ids::GoalId;
+use downbeat_core::llm::{Conduct, Decompose, Llm as _, LlmError};
 use downbeat_llm::transport::{
     Answer, Ask, AskError, Permissions, Speaker, Step, Transport, Turn, Unobserved, Work,
 };
-use downbeat_llm::{Environment, transport_in};
+use downbeat_llm::{Environment, Prompted, bare_transport_in};
 use downbeat_model_stub::{Rule, Stub};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ impl Api {
             Compatible => (format!("openai-compatible:{url}/v1#m"), vec![("OPENAI_COMPATIBLE_API_KEY", KEY)]),
         };
         let environment: Environment = variables.into_iter().chain(more.iter().copied()).collect();
-        transport_in(&name, Path::new("/"), &environment).unwrap()
+        bare_transport_in(&name, Path::new("/"), &environment).unwrap()
     }
 
     const fn path(self) -> &'static str {
@@ -321,7 +322,7 @@ async fn without_a_key_nothing_is_sent(#[case] name: &str, #[case] variable: &st
     let url = stub.url();
     let addresses = ["ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"];
     let environment: Environment = addresses.into_iter().map(|address| (address, url.as_str())).collect();
-    let transport = transport_in(name, Path::new("/"), &environment).unwrap();
+    let transport = bare_transport_in(name, Path::new("/"), &environment).unwrap();
 
     let (probe, error) = (transport.probe().await, transport.ask(&ask()).await.unwrap_err());
 
@@ -346,7 +347,7 @@ async fn a_probe_asks_nobody_and_shows_no_key() {
 async fn nobody_there_is_said_with_what_to_do() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let environment: Environment = [("OLLAMA_HOST", format!("127.0.0.1:{port}"))].into_iter().collect();
-    let transport = transport_in("ollama:llama", Path::new("/"), &environment).unwrap();
+    let transport = bare_transport_in("ollama:llama", Path::new("/"), &environment).unwrap();
 
     let error = transport.ask(&ask()).await.unwrap_err().error;
 
@@ -369,7 +370,7 @@ fn what_is_set_wrong_is_said_before_anything_is_sent(
     #[case] expected: &str,
 ) {
     let environment: Environment = variables.iter().copied().collect();
-    let error = transport_in(name, Path::new("/"), &environment).unwrap_err().to_string();
+    let error = bare_transport_in(name, Path::new("/"), &environment).unwrap_err().to_string();
     assert!(error.contains(expected), "{error}");
     assert!(!error.contains("pw@") && !error.contains("two words"), "{error}");
 }
@@ -468,4 +469,39 @@ async fn a_model_that_never_finishes_is_stopped() {
     assert!(failed.error.to_string().contains("did not finish within 100 turns"), "{failed:?}");
     assert_eq!(failed.usage.calls, 100);
     assert!(stub.asked()[99].body.to_string().contains("There is one turn left"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_wrong_schema_twice_and_then_right_is_right(
+    #[values(Anthropic, Openai, Gemini, Ollama, Compatible)] api: Api,
+) {
+    // A question without tools: what is wrong goes back by the layer above, as a conversation.
+    let rules = json!([
+        { "times": 1, "text": "I would rather talk.", "usage": { "input": 10, "output": 1 } },
+        { "times": 1, "json": { "nodes": [{ "id": "a", "title": 7 }], "edges": 3 }, "usage": { "input": 20, "output": 2 } },
+        { "json": { "nodes": [{ "id": "a", "title": "Do it" }], "edges": [] }, "usage": { "input": 40, "output": 4 } },
+    ]);
+    let stub = Stub::from_json(&rules).unwrap();
+    let request = Decompose {
+        goal: GoalId::new("demo").unwrap(),
+        title: "A demonstration".to_owned(),
+        brief: "Do it.".to_owned(),
+        agents: Vec::new(),
+        faults: Vec::new(),
+        conduct: Conduct::default(),
+    };
+
+    let reply = Prompted::new(api.open(&stub)).decompose(&request).await.unwrap();
+
+    assert_eq!(reply.value.nodes.len(), 1);
+    assert_eq!((reply.usage.calls, reply.usage.input_tokens, reply.usage.output_tokens), (3, 70, 7));
+    let asked = stub.asked();
+    assert_eq!(asked.len(), 3);
+    assert!(asked[1].text.contains("no JSON object"), "{}", asked[1].text);
+    assert!(
+        asked[2].text.contains("/nodes/0/title") && asked[2].text.contains("/edges"),
+        "{}",
+        asked[2].text
+    );
 }

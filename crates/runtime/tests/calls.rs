@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use downbeat_core::backoff::Backoff;
-use downbeat_core::cache::{Cache, Read, TaskQuery, events_stream};
+use downbeat_core::cache::{Cache, Read, TaskQuery, Topic, events_stream};
 use downbeat_core::dag::Node;
 use downbeat_core::goal::{GoalStatus, Usage};
 use downbeat_core::ids::{GoalId, TaskId};
@@ -24,7 +24,7 @@ use downbeat_runtime::orchestrator::Models;
 use downbeat_runtime::report::all_tasks;
 use downbeat_runtime::spending::{self, Ceiling};
 use downbeat_runtime::why::{CauseKind, Company, why};
-use downbeat_runtime::{Orchestrator, RunReport, Settings, Stop, load};
+use downbeat_runtime::{Orchestrator, RunError, RunReport, Settings, Stop, load};
 use serde_json::{Value, json};
 
 const LAYERS: usize = 5;
@@ -36,6 +36,8 @@ struct Counting {
     asked: Mutex<Vec<(Step, Usage)>>,
     /// What goes wrong, in order, at executions.
     failures: Mutex<VecDeque<LlmError>>,
+    /// The same, at planning.
+    unplanned: Mutex<VecDeque<LlmError>>,
     /// What every call costs, in the place of what its text has; with it tokens are as many.
     flat: Option<u64>,
 }
@@ -80,7 +82,12 @@ impl Transport for Counting {
 
     async fn ask(&self, ask: &Ask) -> Result<Answer, AskError> {
         let answer = match ask.step {
-            Step::Decompose => plan(),
+            Step::Decompose => {
+                if let Some(error) = self.unplanned.lock().unwrap().pop_front() {
+                    return Err(error.into());
+                }
+                plan()
+            }
             Step::Select => json!({"selected_task_id": null, "justification": "the first is as good"}),
             Step::Execute => {
                 if let Some(error) = self.failures.lock().unwrap().pop_front() {
@@ -132,6 +139,10 @@ impl Run {
     }
 
     async fn go(&self, transport: &Arc<Counting>, settings: Settings) -> RunReport {
+        self.try_go(transport, settings).await.unwrap()
+    }
+
+    async fn try_go(&self, transport: &Arc<Counting>, settings: Settings) -> Result<RunReport, RunError> {
         let file = self.place.path().join("INSTRUCTIONS.md");
         std::fs::write(&file, TEXT).unwrap();
         let llm: Arc<dyn Llm> = Arc::new(Prompted::new(Arc::<Counting>::clone(transport)));
@@ -139,7 +150,7 @@ impl Run {
         let project = load::load(&file).unwrap();
         let orchestrator =
             Orchestrator::new(Arc::clone(&self.cache), models, Arc::new(SystemClock), settings, project);
-        tokio::time::timeout(Duration::from_secs(60), orchestrator.run(&Stop::new())).await.unwrap().unwrap()
+        tokio::time::timeout(Duration::from_secs(60), orchestrator.run(&Stop::new())).await.unwrap()
     }
 
     async fn kinds(&self, kind: &str) -> Vec<Value> {
@@ -306,6 +317,41 @@ async fn a_model_at_its_limit_is_asked_again_at_the_stated_time_and_no_attempt_i
     let parked = run.kinds("llm.parked").await;
     assert_eq!(parked.len(), 1);
     assert!(parked[0]["reason"].as_str().unwrap().contains("five-hour limit"), "{parked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_at_its_limit_plans_when_the_limit_ends_and_says_so_meanwhile() {
+    let run = Run::new();
+    let until = Duration::from_millis(400);
+    let limit = LlmError::BudgetSpent { reason: "five-hour limit".to_owned(), until: Some(until) };
+    let transport = Arc::new(Counting { unplanned: Mutex::new([limit].into()), ..Counting::default() });
+    let cache = Arc::clone(&run.cache);
+    let seen = tokio::spawn(async move {
+        let mut seen = 0;
+        loop {
+            let parked = spending::parked(cache.as_ref(), SystemClock.now()).await.unwrap();
+            if !parked.is_empty() {
+                return parked;
+            }
+            seen =
+                cache.changed(&Topic::Stream(events_stream()), seen, Duration::from_secs(1)).await.unwrap();
+        }
+    });
+    let report = run.go(&transport, settings(run.place.path())).await;
+    assert!(report.is_complete(), "{report:?}");
+    assert!(report.duration >= until);
+    assert!(seen.await.unwrap()[0].reason.ends_with("five-hour limit"));
+    assert_eq!(run.kinds("llm.parked").await.len(), 1);
+    assert_eq!(report.goals[0].goal.usage, transport.total());
+
+    // A ceiling has no end: it ends the run.
+    let run = Run::new();
+    let transport = Arc::new(Counting { flat: Some(100), ..Counting::default() });
+    let ceiling = Ceiling { tokens: Some(0), cost_micros: None };
+    let failed =
+        run.try_go(&transport, Settings { ceiling, ..settings(run.place.path()) }).await.unwrap_err();
+    assert!(failed.to_string().contains("max_tokens = 0"), "{failed}");
+    assert_eq!(transport.total().calls, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,13 +66,15 @@ impl Check {
 /// Looks at everything, and says what is wrong.
 pub(crate) async fn doctor(global: &Global, out: &Out) -> Result<u8, CliError> {
     let mut checks = vec![Check::good("version", env!("CARGO_PKG_VERSION")), shell(), clock()];
-    checks.extend(providers::look().await.into_iter().map(|(name, probe)| provider(name, &probe)));
+    let context = Context::new(global, None, Flags::new());
+    let prices = context.as_ref().map(|context| context.config.prices.as_slice()).unwrap_or_default();
+    checks.extend(providers::look(prices).await.into_iter().map(|(name, probe)| provider(name, &probe)));
     checks.push(match providers::confinement() {
         (true, detail) => Check::good("confinement", detail),
         (false, detail) => Check::note("confinement", detail),
     });
     let mut reports = Vec::new();
-    let context = match Context::new(global, None, Flags::new()) {
+    let context = match context {
         Ok(context) => Some(context),
         Err(error) => {
             checks.push(Check::failed("settings", &error));
@@ -143,7 +145,7 @@ fn instructions(context: &Context) -> (Check, Vec<downbeat_core::diagnostic::Rep
                 counted(project.goals.len(), "goal")
             );
             let unmanned = project.unmanned();
-            let model = models::of(&project, context.config.llm.as_deref()).err();
+            let model = models::of(&project, context.config.chosen()).err();
             let check = match (unmanned.first(), model) {
                 (_, Some(error)) => Check::failed(name, &error),
                 (Some(line), None) => Check::note(name, format!("{what}; {line}")),

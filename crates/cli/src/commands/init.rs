@@ -96,7 +96,7 @@ mod tests {
         let project = load::load(&directory.path().join(INSTRUCTIONS)).unwrap();
         assert!(project.warnings.is_empty(), "{:?}", project.warnings);
         assert!(project.unmanned().is_empty());
-        assert!(crate::models::of(&project, None).is_ok());
+        assert!(crate::models::of(&project, crate::models::Chosen::default()).is_ok());
         let ignored = std::fs::read_to_string(directory.path().join(".gitignore")).unwrap();
         assert_eq!(ignored, ".downbeat/\n");
     }
@@ -126,7 +126,10 @@ mod tests {
         let file = Sources { file: Some((PathBuf::from(CONFIG), text)), ..Sources::default() };
         let config = file.config().unwrap_or_else(|error| panic!("{} {:?}", error.message, error.reports));
         let mut settings = config.settings;
+        // These have no value by default.
         settings.pass_env.clear();
+        assert_eq!(config.prices, ["anthropic:MODEL=3/15/0.30"]);
+        settings.ceiling = downbeat_runtime::Settings::default().ceiling;
         assert_eq!(settings, downbeat_runtime::Settings::default());
         let unsaid: Vec<&str> = config
             .shown

@@ -37,7 +37,7 @@ pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
     needs_shared(context, "an orchestrator without agents of its own")?;
     let project = run::load(context)?;
     run::start_logs(context, &project, false);
-    let models = models::of(&project, context.config.llm.as_deref())?;
+    let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
     signals::listen(&stop, &context.out, None, Terminate::AtOnce)?;
     let cache = store::open(&context.how("downbeat orchestrator")).await?;

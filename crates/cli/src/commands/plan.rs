@@ -33,7 +33,7 @@ pub(crate) async fn plan(context: &Context) -> Result<(), CliError> {
             *dag = Some(asked);
         }
     }
-    let missing = models::of(&project, context.config.llm.as_deref()).err();
+    let missing = models::of(&project, context.config.chosen()).err();
     if context.out.is_json() {
         return context.out.value(&to_json(&project, &goals, missing.as_ref()));
     }
@@ -55,7 +55,7 @@ pub(crate) async fn plan(context: &Context) -> Result<(), CliError> {
 
 /// Has a model plan what has no plan.
 async fn ask(context: &Context, project: &Project) -> Result<Vec<Arc<Dag>>, CliError> {
-    let models = models::of(project, context.config.llm.as_deref())?;
+    let models = models::of(project, context.config.chosen())?;
     let cache = Arc::new(MemoryCache::new(Arc::clone(&context.clock)));
     let settings = context.config.settings.clone();
     let orchestrator =

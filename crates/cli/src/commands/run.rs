@@ -26,7 +26,7 @@ use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
 use crate::signals::{self, Terminate};
 use crate::store::{self, Lies};
-use crate::{exit, models};
+use crate::{askable, exit, models};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
@@ -53,19 +53,24 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let project = load(context)?;
     let beside_view = context.out.can_redraw() && context.config.log_level.is_none();
     start_logs(context, &project, beside_view);
-    let models = models::of(&project, context.config.llm.as_deref())?;
+    let models = models::of(&project, context.config.chosen())?;
     let (declared, limit) = (project.agents.len(), context.config.settings.max_agents);
     if declared > limit {
         return Err(refused(RunError::TooManyAgents { declared, limit }, context));
     }
 
     own_directory(context)?;
+    let chosen = context.config.chosen();
     if args.fresh {
+        askable::check(&project, chosen, None).await?;
         start_over(context).await?;
     }
     let cache = store::open(&context.how(HOLDER)).await?;
     if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
         return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
+    }
+    if !args.fresh {
+        askable::check(&project, chosen, Some(cache.as_ref())).await?;
     }
     unless_closed(preview(context, &project))?;
 

@@ -1,6 +1,7 @@
 //! `downbeat task show` and `downbeat task list`.
 
 use downbeat_core::cache::Task;
+use downbeat_core::ids::TaskId;
 use downbeat_core::state::TaskStatus;
 use downbeat_runtime::report::all_tasks;
 use serde_json::Value;
@@ -24,6 +25,13 @@ pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> 
     let mut shown = view::detail(&detail, dag.as_deref());
     let usage = downbeat_runtime::spending::of_task(cache.as_ref(), &id).await?;
     shown.insert("usage".to_owned(), view::usage(usage));
+    for attempt in shown.get_mut("attempts").and_then(Value::as_array_mut).into_iter().flatten() {
+        let number = |key: &str| attempt.get(key).map(ToString::to_string).unwrap_or_default();
+        let output = output_of(context, &id, &number("attempt"), number("token").trim_matches('"'));
+        if let Some(members) = attempt.as_object_mut() {
+            members.insert("output".to_owned(), output.into());
+        }
+    }
     if context.out.is_json() {
         return context.out.value(&shown);
     }
@@ -87,6 +95,12 @@ pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> 
     attempts(context, &detail, &shown)
 }
 
+/// Where the output of an attempt is kept, if it is.
+fn output_of(context: &Context, task: &TaskId, attempt: &str, token: &str) -> Option<String> {
+    let log = logs_directory(context).join(task.as_str()).join(format!("{attempt}-{token}.log"));
+    log.is_file().then(|| log.display().to_string())
+}
+
 fn block(context: &Context, name: &str, text: Option<&str>) -> Result<(), CliError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(()) };
     context.out.line(format!("\n  {}", paint(FAINT, name)))?;
@@ -110,9 +124,7 @@ fn attempts(
         .right(&[0, 2])
         .shrink(&[5, 6]);
     let log = |attempt: u32, token: String| {
-        let log =
-            logs_directory(context).join(detail.task.node.id.as_str()).join(format!("{attempt}-{token}.log"));
-        if log.is_file() { log.display().to_string() } else { String::new() }
+        output_of(context, &detail.task.node.id, &attempt.to_string(), &token).unwrap_or_default()
     };
     for ended in &detail.ended {
         let colour =

@@ -19,6 +19,7 @@ use downbeat_runtime::settings::{Selection, Settings};
 use downbeat_runtime::spending::Ceiling;
 
 use crate::error::CliError;
+use crate::models;
 use cache::Chosen;
 use layers::Layers;
 
@@ -103,6 +104,8 @@ pub(crate) struct Sources {
 pub(crate) struct Config {
     /// The model, if one was chosen.
     pub(crate) llm: Option<String>,
+    /// What models' tokens cost, each as `NAME=IN/OUT[/CACHED]`.
+    pub(crate) prices: Vec<String>,
     /// Which cache.
     pub(crate) cache: Chosen,
     /// Where the word about the cache came from.
@@ -150,6 +153,7 @@ impl Sources {
         let defaults = Settings::default();
         let mut layers = Layers::new(self);
         let llm = layers.text("llm", &[], "by the plan");
+        let prices = layers.list("prices");
         let (cache, cache_origin) = layers.cache();
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
         let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
@@ -233,6 +237,7 @@ impl Sources {
         };
         Ok(Config {
             llm,
+            prices,
             cache,
             cache_origin,
             durability,
@@ -243,6 +248,13 @@ impl Sources {
             shown,
             warnings,
         })
+    }
+}
+
+impl Config {
+    /// What was chosen about models.
+    pub(crate) fn chosen(&self) -> models::Chosen<'_> {
+        models::Chosen { llm: self.llm.as_deref(), prices: &self.prices }
     }
 }
 

@@ -171,8 +171,14 @@ async fn converse(
     question: String,
 ) -> Result<StopReason, Error> {
     let [updates, permissions, reads, writes] = std::array::from_fn(|_| Arc::clone(&session));
-    let refuse =
-        |error: std::io::Error| Error::invalid_params().data(serde_json::Value::from(error.to_string()));
+    let refuse = |error: std::io::Error| {
+        let said = serde_json::Value::from(error.to_string());
+        match error.kind() {
+            // Agents look for a file before they make it: that is no refusal.
+            std::io::ErrorKind::NotFound => Error::new(-32002, "Resource not found").data(said),
+            _ => Error::invalid_params().data(said),
+        }
+    };
     Client
         .v1()
         .on_receive_notification(

@@ -68,8 +68,8 @@ impl Transport for FallingOver {
     /// Usable when one of them is.
     async fn probe(&self) -> Probe {
         let mut all = Probe { usable: false, found: String::new(), remedies: Vec::new() };
-        for provider in &self.providers {
-            let probe = provider.probe().await;
+        let looks = self.providers.iter().map(|provider| provider.probe());
+        for (provider, probe) in self.providers.iter().zip(futures::future::join_all(looks).await) {
             all.usable |= probe.usable;
             let comma = if all.found.is_empty() { "" } else { "; " };
             all.found = format!("{}{comma}{}: {}", all.found, provider.name(), probe.found);

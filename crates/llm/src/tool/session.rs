@@ -91,10 +91,10 @@ pub(crate) async fn converse(
     // Cancelling is dropping this future.
     let ended = downbeat_process::run(&program, &CancellationToken::new(), &mut ears).await;
     ears.finish();
-    let Ears { complaints, verdict, .. } = ears;
-    if let Some(error) = verdict {
+    if let Some(error) = ears.verdict.take() {
         return Err(error);
     }
+    let complaints = std::mem::take(&mut ears.complaints);
     let report = ended.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
             let reason = format!("`{}` cannot be started: {error}", tool.name);
@@ -160,6 +160,13 @@ impl Ears<'_> {
                 self.hear(stream, &line);
             }
         }
+    }
+}
+
+/// Who is cut off may have begun a line: that is kept, too.
+impl Drop for Ears<'_> {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

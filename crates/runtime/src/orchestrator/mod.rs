@@ -195,6 +195,8 @@ impl Orchestrator {
                     let planned = tokio::select! {
                         planned = self.plan_goals() => planned,
                         () = is_over(&mut standing, epoch) => continue,
+                        // A model may plan for minutes: nobody waits for that. What it was asked goes with it.
+                        () = stop.draining() => return Ok(None),
                     };
                     planned?;
                     self.start_agents_once(agents, stop).await?;

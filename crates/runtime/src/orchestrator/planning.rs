@@ -1,11 +1,13 @@
 //! Every declared goal gets its DAG, or the one that is declared now.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use downbeat_core::cache::{Amend, CacheError, Plan};
 use downbeat_core::dag::Dag;
 use downbeat_core::goal::Usage;
-use downbeat_core::llm::{AgentProfile, Conduct, Decompose, sound_plan};
+use downbeat_core::llm::{AgentProfile, Conduct, Decompose, LlmError, sound_plan};
+use downbeat_core::time::Clock as _;
 use tracing::{info, warn};
 
 use super::{Orchestrator, RunError};
@@ -14,6 +16,9 @@ use crate::load::{ProjectGoal, works_for};
 
 /// How often a model may try to make a sound plan.
 const TRIES: u32 = 3;
+
+/// The longest sleep of one that waits for a model.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Orchestrator {
     /// Plans what has no plan and amends what is declared differently. Nothing is stored before all
@@ -25,7 +30,7 @@ impl Orchestrator {
             let draft = match (&goal.dag, &stored) {
                 // A model's plan is kept: asking again would cost again.
                 (None, Some(_)) => None,
-                _ => Some(self.draft(goal).await?),
+                _ => Some(self.draft_in_time(goal).await?),
             };
             drafts.push((goal, stored, draft));
         }
@@ -46,6 +51,33 @@ impl Orchestrator {
             }
         }
         Ok(())
+    }
+
+    /// The same as [`draft`](Self::draft), but a limit of the model that has an end is waited for.
+    async fn draft_in_time(&self, goal: &ProjectGoal) -> Result<(Arc<Dag>, Usage), RunError> {
+        let mut before = Usage::default();
+        loop {
+            let source = match self.draft(goal).await {
+                Err(RunError::Planning { source, .. }) => source,
+                answer => return answer.map(|(dag, spent)| (dag, before.plus(spent))),
+            };
+            let is_limit = matches!(source.error, LlmError::BudgetSpent { .. });
+            let parked = self.ledger.closed(&self.models.default.name()).filter(|_| is_limit);
+            let Some((reason, until)) = parked.and_then(|parked| Some((parked.reason, parked.until?))) else {
+                return Err(RunError::Planning { goal: goal.id.clone(), source });
+            };
+            before = before.plus(source.usage);
+            warn!(target: "orchestrator", "Goal {} is planned when {} may be asked again, at {until}: {reason}",
+                goal.id, self.models.default.name());
+            // The clock may be set meanwhile: the sleep is only a guess of when to look again.
+            loop {
+                let left = until.since(self.clock.now());
+                if left.is_zero() {
+                    break;
+                }
+                tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+            }
+        }
     }
 
     /// The declared DAG of a goal, or a model's.
