@@ -133,7 +133,7 @@ fn a_timeout_ends_all_of_an_agent_and_keeps_what_it_said() {
     place.is_quiet_and_kept(|words| place.command(words));
     // What the agent had reported until then is counted.
     let task = place.project.task("a");
-    assert_eq!(task["usage"]["model_calls"], 1, "{task}");
+    assert_eq!((&task["usage"]["model_calls"], &task["usage"]["tokens"]), (&json!(1), &json!(75)), "{task}");
 }
 
 #[test]
@@ -150,7 +150,10 @@ fn ctrl_c_twice_ends_all_of_an_agent_and_keeps_what_it_said() {
     assert!(asked.elapsed() < ENDED, "{:?}", asked.elapsed());
     run.wait().code(4).says(&["carries on"]);
     place.is_quiet_and_kept(|words| place.command(words));
-    assert_eq!(place.project.task("a")["status"], "ready");
+    let task = place.project.task("a");
+    assert_eq!(task["status"], "ready");
+    // What it had reported until then is counted.
+    assert_eq!((&task["usage"]["model_calls"], &task["usage"]["tokens"]), (&json!(1), &json!(75)), "{task}");
 }
 
 #[test]

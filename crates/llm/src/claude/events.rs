@@ -100,7 +100,13 @@ impl<'a> Events<'a> {
             self.model = clip(model, 100);
         }
         if let Some(message) = event.get("message") {
-            self.messages.insert(text_at(message, "/id").to_owned(), usage_of(message));
+            let usage = Usage { calls: 0, ..usage_of(message) };
+            let before = self.messages.insert(text_at(message, "/id").to_owned(), usage).unwrap_or_default();
+            self.ask.observer.spent(Usage {
+                input_tokens: usage.input_tokens.saturating_sub(before.input_tokens),
+                output_tokens: usage.output_tokens.saturating_sub(before.output_tokens),
+                ..Usage::default()
+            });
         }
         let blocks = event.pointer("/message/content").and_then(Value::as_array).into_iter().flatten();
         for block in blocks {

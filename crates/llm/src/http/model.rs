@@ -20,7 +20,7 @@ use super::key::Key;
 use super::price::{self, PRICES, Price};
 use super::vendor::Vendor;
 use crate::opening::Opening;
-use crate::transport::{Answer, Ask, AskError, MAX_ANSWER, Probe, Speaker, Transport};
+use crate::transport::{Answer, Ask, AskError, MAX_ANSWER, Observer, Probe, Speaker, Transport};
 
 /// How much of a bad answer an error shows, in bytes.
 const EXCERPT: usize = 400;
@@ -123,6 +123,8 @@ impl HttpModel {
         let mut sum = spent.lock().unwrap_or_else(PoisonError::into_inner);
         *sum = sum.plus(usage);
         drop(sum);
+        // One question is one call, however many turns it takes: that is counted at its end.
+        turn.observer.spent(Usage { calls: 0, ..usage });
         judge(reading)
     }
 
@@ -185,7 +187,8 @@ impl HttpModel {
             Some(work) => super::work::work(self, ask, work, entries, spent).await?,
             None => {
                 let answer = Some((ask.step.as_str(), &*ask.schema));
-                let turn = Turn { system: &ask.system, entries: &entries, answer, tools: &[] };
+                let observer = ask.observer.as_ref();
+                let turn = Turn { system: &ask.system, entries: &entries, answer, tools: &[], observer };
                 self.turn(turn, spent).await?
             }
         };
@@ -201,6 +204,8 @@ pub(super) struct Turn<'a> {
     pub(super) entries: &'a [Entry],
     pub(super) answer: Option<(&'a str, &'a Value)>,
     pub(super) tools: &'a [ToolSpec],
+    /// Hears what it cost.
+    pub(super) observer: &'a dyn Observer,
 }
 
 /// Is it an answer at all?

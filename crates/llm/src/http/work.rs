@@ -50,7 +50,8 @@ pub(super) async fn work(
     let mut repairs = 0;
     let mut said = 0_usize;
     for turn in 1..=TURNS {
-        let turn_of = Turn { system: &ask.system, entries: &entries, answer: None, tools: &tools };
+        let observer = ask.observer.as_ref();
+        let turn_of = Turn { system: &ask.system, entries: &entries, answer: None, tools: &tools, observer };
         let mut reading = model.turn(turn_of, spent).await?;
         if reading.calls.is_empty() {
             // It answered in text: that is read above.

@@ -1,7 +1,9 @@
 //! A question, its answer, and its repair.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use downbeat_core::goal::Usage;
-use downbeat_core::llm::{CallError, LlmError, Reply};
+use downbeat_core::llm::{CallError, LlmError, Observer, Reply};
 use downbeat_core::text::clip;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -33,6 +35,8 @@ where
     let limit = ask.timeout;
     let mut spent = Usage::default();
     let mut repairs = 0;
+    let tally = Arc::new(Tally { inner: Arc::clone(&ask.observer), told: Mutex::default() });
+    ask.observer = Arc::<Tally>::clone(&tally);
     loop {
         ask.timeout = limit.saturating_sub(started.elapsed());
         if ask.timeout.is_zero() {
@@ -45,7 +49,7 @@ where
             Err(_) => return Err(CallError { error: LlmError::TimedOut { limit }, usage: spent }),
         };
         spent = spent.plus(answer.usage);
-        ask.observer.spent(answer.usage);
+        tally.rest_of(answer.usage);
         let faults = match judge(&answer) {
             Ok(value) => {
                 return Ok(Reply { value, usage: spent, model: answer.model, duration: started.elapsed() });
@@ -76,6 +80,48 @@ where
             // The work is done; only its report is wrong. It may still look.
             work.permissions = Permissions::Plan;
         }
+    }
+}
+
+/// Passes on what a transport tells of the cost of a question on its way, so that it is known if the
+/// question is cut off, and tells the rest when the answer is there.
+#[derive(Debug)]
+struct Tally {
+    inner: Arc<dyn Observer>,
+    told: Mutex<Usage>,
+}
+
+impl Tally {
+    fn told(&self) -> MutexGuard<'_, Usage> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of a question that cost `all`.
+    fn rest_of(&self, all: Usage) {
+        let told = std::mem::take(&mut *self.told());
+        self.inner.spent(Usage {
+            calls: all.calls.saturating_sub(told.calls),
+            input_tokens: all.input_tokens.saturating_sub(told.input_tokens),
+            output_tokens: all.output_tokens.saturating_sub(told.output_tokens),
+            cost_micros: all.cost_micros.saturating_sub(told.cost_micros),
+        });
+    }
+}
+
+impl Observer for Tally {
+    fn progress(&self, line: &str) {
+        self.inner.progress(line);
+    }
+
+    fn output(&self, bytes: &[u8]) {
+        self.inner.output(bytes);
+    }
+
+    fn spent(&self, usage: Usage) {
+        let mut told = self.told();
+        *told = told.plus(usage);
+        drop(told);
+        self.inner.spent(usage);
     }
 }
 
