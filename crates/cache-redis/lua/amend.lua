@@ -3,7 +3,7 @@ amend: a goal gets another DAG, and no task loses its state. The difference was 
 the DAG of a revision that it read; if that is not the stored one, nothing is written.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  goal           its id
 ARGV[3]  revision       the one that the caller amends
 ARGV[4]  request        names the request

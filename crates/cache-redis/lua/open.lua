@@ -5,7 +5,7 @@ those who hold a task since before are refused from now on. Every connection beg
 process that was not opened refuses every other verb.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            as of all verbs; says only which deployment is meant
+ARGV[1]  where          as of all verbs; says only which deployment is meant
 ARGV[2]  seen           the greatest epoch that the caller was ever told; 0 for none
 
 Returns  {"opened", epoch, refused}   refused: how many tasks were taken from their holders; "" when

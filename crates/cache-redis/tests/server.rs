@@ -30,13 +30,14 @@ async fn tokens_of_another_process_of_the_server_are_greater() {
 }
 
 #[tokio::test]
-async fn scripts_may_be_forgotten() {
+async fn functions_may_be_forgotten() {
     let server = Server::start();
     let cache = open(&server).await;
     cache.plan(&plan("g", "a; b")).await.unwrap();
     let before = token(&cache, "one").await;
 
     server.ask(&["SCRIPT", "FLUSH"]);
+    server.ask(&["FUNCTION", "FLUSH"]);
 
     assert_eq!(token(&cache, "two").await.epoch(), before.epoch());
 }
