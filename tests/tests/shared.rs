@@ -48,7 +48,7 @@ fn every_command_looks_into_a_run_that_goes_on() {
     assert_eq!(json(&["why", "c"])["causes"][0]["kind"], "dependency");
     assert_eq!(json(&["task", "show", "a"])["status"], "running");
     shared(&project, &redis, &["graph"]).wait().code(0).says(&["running"]);
-    shared(&project, &redis, &["doctor"]).wait().code(0).says(&["1 goal"]);
+    shared(&project, &redis, &["doctor"]).wait().code(0).says(&["1 goal", "noeviction", "risk"]);
     shared(&project, &redis, &["pause", "agent-1"]).wait().code(0);
     assert_eq!(json(&["why", "b"])["causes"][0]["kind"], "paused");
     shared(&project, &redis, &["resume", "agent-1"]).wait().code(0);
@@ -74,11 +74,11 @@ fn what_is_wrong_with_a_server_is_one_message() {
     let locked = Redis::start_with(&["--requirepass", "s3cret"]);
     let with = |password: &str| format!("{}?pass={password}", locked.url());
     for (url, code, says) in [
-        ("redis://127.0.0.1:1".to_owned(), 3, "no Redis server answers"),
+        ("redis://127.0.0.1:1".to_owned(), 3, "nobody listens there"),
         ("redis://nobody.invalid:6379".to_owned(), 3, "nobody.invalid"),
         ("redis+unix:///nowhere/redis.sock".to_owned(), 3, "/nowhere/redis.sock"),
         (old.url(), 3, "maxmemory-policy"),
-        (locked.url(), 3, "refuses the user or the password"),
+        (locked.url(), 3, "wants a password"),
         (with("wr0ng"), 3, "refuses the user or the password"),
         ("redsi://h".to_owned(), 2, "is it `redis:`?"),
         ("fakeredis://".to_owned(), 2, "nobody shares"),

@@ -52,7 +52,7 @@ impl Fake {
         for directory in ["bin", "home", "workspace"] {
             fs::create_dir(fake.place.path().join(directory)).unwrap();
         }
-        let program = fake.place.path().join("bin").join(tool);
+        let program = fake.place.path().join("bin").join(tool.trim_start_matches("acp:"));
         fs::write(&program, format!("#!/bin/sh\nHERE='{}'\n{script}\n", fake.place.path().display()))
             .unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -435,4 +435,113 @@ async fn a_tool_that_would_wait_for_long_is_ended_at_once() {
     let line = "Attempt 3 failed with status 429. Retrying with backoff...";
     let fake = Fake::new("gemini", &format!("cat > /dev/null; echo '{line}' >&2; sleep 1000"));
     assert!(matches!(fake.error().await, LlmError::Unavailable { .. }));
+}
+
+/// An agent of the protocol in shell: it says, asks and does what `prompted` holds, then answers.
+fn protocol_agent(prompted: &str) -> Fake {
+    let script = format!(
+        r#"
+say() {{ printf '%s\n' "$1"; }}
+chunk() {{ say '{{"jsonrpc":"2.0","method":"session/update","params":{{"sessionId":"s","update":{{"sessionUpdate":"agent_message_chunk","content":{{"type":"text","text":"'"$1"'"}}}}}}}}'; }}
+call() {{ say '{{"jsonrpc":"2.0","id":'"$1"',"method":"'"$2"'","params":{{"sessionId":"s",'"$3"'}}}}'; }}
+ask() {{ call "$1" session/request_permission '"toolCall":{{"toolCallId":"c","title":"'"$2"'","kind":"'"$3"'","locations":[{{"path":"'"$4"'"}}]}},"options":[{{"optionId":"yes","name":"Yes","kind":"allow_once"}},{{"optionId":"no","name":"No","kind":"reject_once"}}]'; }}
+answer() {{ IFS= read -r heard; printf '%s\n' "$heard" >> "$HERE/heard"; }}
+finish() {{ say '{{"jsonrpc":"2.0","id":'"$id"',"result":{{"stopReason":"'"${{1:-end_turn}}"'"}}}}'; }}
+echo 'a complaint' >&2
+while IFS= read -r line; do
+  id=$(printf '%s' "$line" | sed -n 's/.*"id":\("[^"]*"\|[0-9][0-9]*\).*/\1/p')
+  case $line in
+    *'"method":"initialize"'*) printf '%s\n' "$line" > "$HERE/hello"
+      say '{{"jsonrpc":"2.0","id":'"$id"',"result":{{"protocolVersion":1,"agentCapabilities":{{}},"agentInfo":{{"name":"fake","version":"1"}}}}}}' ;;
+    *'"method":"session/new"'*) printf '%s\n' "$line" > "$HERE/new"; say '{{"jsonrpc":"2.0","id":'"$id"',"result":{{"sessionId":"s"}}}}' ;;
+    *'"method":"session/prompt"'*)
+{prompted}
+      ;;
+  esac
+done"#
+    );
+    Fake::new("acp:agent", &script)
+}
+
+#[tokio::test]
+async fn an_agent_of_the_protocol_answers_and_keeps_to_its_workspace() {
+    let prompted = r#"
+      chunk 'I begin.'
+      ask 101 'Edit inside' edit "$HERE/workspace/new.txt"; answer
+      ask 102 'Edit outside' edit "$HERE/outside.txt"; answer
+      ask 103 'rm -rf' execute "$HERE/workspace"; answer
+      call 104 fs/write_text_file '"path":"'"$HERE"'/workspace/new.txt","content":"hello"'; answer
+      call 105 fs/write_text_file '"path":"'"$HERE"'/outside.txt","content":"hello"'; answer
+      call 106 fs/read_text_file '"path":"/etc/passwd"'; answer
+      call 107 terminal/create '"command":"true"'; answer
+      say 'this is no JSON'
+      say '{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":{"sessionUpdate":"tool_call","toolCallId":"c","title":"Editing"}}}'
+      chunk '{\"status\": '; chunk '\"done\"}'
+      finish"#;
+    let fake = protocol_agent(prompted);
+    let got = fake.ask().await.unwrap();
+    assert_eq!(got.text, r#"{"status": "done"}"#);
+    assert_eq!((got.model.as_str(), got.usage.calls, got.usage.tokens()), ("fake 1", 1, 0));
+    let heard = fs::read_to_string(fake.file("heard")).unwrap();
+    let heard: Vec<Value> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |id: u64| heard.iter().find(|message| message["id"] == id).unwrap();
+    for (id, option) in [(101, "yes"), (102, "no"), (103, "no")] {
+        assert_eq!(of(id)["result"]["outcome"]["optionId"], option, "{id}: {}", of(id));
+    }
+    assert!(of(104)["error"].is_null(), "{}", of(104));
+    for id in [105, 106, 107] {
+        assert!(of(id)["error"].is_object(), "{id}: {}", of(id));
+    }
+    assert_eq!(fs::read_to_string(fake.file("workspace/new.txt")).unwrap(), "hello");
+    assert!(!fake.file("outside.txt").exists());
+    let hello = fs::read_to_string(fake.file("hello")).unwrap();
+    assert!(!hello.contains(r#""terminal":true"#), "{hello}");
+    assert!(fs::read_to_string(fake.file("new")).unwrap().contains("workspace"));
+    let progress = fake.heard.progress.lock().unwrap().join("\n");
+    assert!(
+        progress.contains("I begin.")
+            && progress.contains("Editing")
+            && progress.contains("was not allowed: rm -rf"),
+        "{progress}"
+    );
+}
+
+#[tokio::test]
+async fn faults_of_an_agent_of_the_protocol() {
+    let refused = protocol_agent("chunk 'I will not.'; finish refusal").error().await;
+    assert!(matches!(&refused, LlmError::Refused { reason } if reason.contains("I will not")), "{refused:?}");
+
+    let denied = protocol_agent("ask 101 'rm -rf' execute /; answer; finish").error().await;
+    assert!(matches!(&denied, LlmError::Refused { reason } if reason.contains("rm -rf")), "{denied:?}");
+
+    let empty = protocol_agent("finish").ask().await.unwrap();
+    assert_eq!(empty.text, "");
+
+    let failing = |code: i32, message: &str| {
+        protocol_agent(&format!(
+            r#"say '{{"jsonrpc":"2.0","id":'"$id"',"error":{{"code":{code},"message":"{message}"}}}}'"#
+        ))
+    };
+    let signed_out = failing(-32000, "Authentication required").error().await;
+    assert!(
+        matches!(&signed_out, LlmError::Unusable { reason } if reason.contains("signed in")),
+        "{signed_out:?}"
+    );
+    match failing(-32603, "status 429: too many requests, try again in 30s").error().await {
+        LlmError::Unavailable { retry_after, .. } => assert_eq!(retry_after, Some(Duration::from_secs(30))),
+        other => panic!("{other:?}"),
+    }
+    let broken = failing(-32603, "Internal server error").error().await;
+    assert!(matches!(broken, LlmError::Unavailable { .. }), "{broken:?}");
+
+    let crashed = protocol_agent("exit 3").error().await;
+    assert!(matches!(crashed, LlmError::Unavailable { .. }), "{crashed:?}");
+
+    let silent = protocol_agent("setsid sleep 1000 & echo $! > \"$HERE/daemon\"; sleep 1000");
+    let mut question = silent.question(None);
+    question.timeout = Duration::from_millis(700);
+    let error = silent.transport().ask(&question).await.unwrap_err().error;
+    assert!(matches!(error, LlmError::TimedOut { .. }), "{error:?}");
+    let daemon = fs::read_to_string(silent.file("daemon")).unwrap();
+    assert!(!fs::exists(format!("/proc/{}", daemon.trim())).unwrap(), "a daemon is left");
 }

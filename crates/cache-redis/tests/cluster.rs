@@ -1,5 +1,5 @@
 //! A deployment on a Redis Cluster while slots move and nodes end.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

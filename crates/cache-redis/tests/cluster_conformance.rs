@@ -2,7 +2,7 @@
 //!
 //! A cluster takes seconds to start, so that checks share a few, one at a time each, and each check has a
 //! deployment of its own: several hash tags, spread over the nodes.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -1,6 +1,6 @@
 //! Tokens stay above all that were ever handed out, whatever happens to the server's history; and where
 //! something was lost, those who held a task before are refused.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -20,7 +20,7 @@ async fn open(url: String) -> RedisCache {
     RedisCache::connect(Options::new(url)).await.unwrap()
 }
 
-fn lost<T: std::fmt::Debug>(answer: Result<T, CacheError>) {
+fn lost<T: std::fmt::Debug>(answer: &Result<T, CacheError>) {
     assert!(matches!(answer, Err(CacheError::LeaseLost { .. })), "{answer:?}");
 }
 
@@ -50,8 +50,8 @@ async fn a_server_without_a_file_forgets_and_holders_are_refused() {
 
     server.crash();
 
-    lost(cache.settle(&settle("a", kept)).await);
-    lost(cache.settle(&settle("b", forgotten)).await);
+    lost(&cache.settle(&settle("a", kept)).await);
+    lost(&cache.settle(&settle("b", forgotten)).await);
     let again = token(&cache, "three").await;
     assert!(again > forgotten && again > kept);
 }
@@ -88,7 +88,7 @@ async fn a_restored_snapshot_hands_out_nothing_twice() {
     assert!(cache.renew_hold(&first, hold.ttl).await.is_err());
     let restored = token(&cache, "restored").await;
     assert!(restored > newest, "{restored} {newest}");
-    lost(cache.settle(&settle("d", newest)).await);
+    lost(&cache.settle(&settle("d", newest)).await);
     let second = cache.acquire(&hold).await.unwrap().unwrap();
     assert!(second.token > newest && second.token > first.token);
 }
@@ -126,8 +126,8 @@ async fn a_lagging_replica_becomes_master() {
     assert!(again > forgotten && again > kept);
     assert_eq!(other.task(&settle("b", again).task).await.unwrap().unwrap().task.state.token, again);
     // What the old master said last is gone, and nobody may write in its name.
-    lost(other.settle(&settle("a", kept)).await);
-    lost(other.settle(&settle("b", forgotten)).await);
+    lost(&other.settle(&settle("a", kept)).await);
+    lost(&other.settle(&settle("b", forgotten)).await);
     other.settle(&settle("b", again)).await.unwrap();
 }
 
@@ -150,10 +150,40 @@ async fn sentinels_lead_to_the_new_master() {
     assert!(after.token > held && after.token.epoch() > before.epoch());
     settled(&cache, &settle(after.task.as_str(), after.token)).await;
     // Nothing was lost this time, but nobody knows that.
-    lost(cache.settle(&settle("b", held)).await);
+    lost(&cache.settle(&settle("b", held)).await);
     assert_eq!(watched.servers[1].info("role"), "master");
     let facts = cache.facts().await.unwrap();
     assert_eq!(facts.mode, downbeat_cache_redis::Mode::Sentinel);
     assert!(facts.place.ends_with(&watched.servers[1].port().to_string()), "{}", facts.place);
     assert_eq!(watched.servers[1].text(&["HGET", "task:a", "status"]), "done");
+}
+
+/// A master becomes a replica and a master again, while somebody keeps a connection to it and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_was_a_replica_for_a_while_is_another_one() {
+    let first = master(&[]);
+    let second = replica_of(&first, &[]);
+    let quiet = open(first.url()).await;
+    quiet.plan(&plan("g", "a; b; c; d")).await.unwrap();
+    let kept = token(&quiet, "one").await;
+    let offset = first.info("master_repl_offset");
+    until("the replica is in step", || second.info("slave_repl_offset") >= offset);
+
+    second.ask(&["REPLICAOF", "NO", "ONE"]);
+    first.ask(&["REPLICAOF", "127.0.0.1", &second.port().to_string()]);
+    let other = open(second.url()).await;
+    let seen = token(&other, "two").await;
+    until("the first is in step", || {
+        first.info("master_link_status") == "up"
+            && first.text(&["HGET", "task:b", "token"]) == seen.to_string()
+    });
+    // From here on the first lags, and what the second hands out is lost.
+    first.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    let forgotten = token(&other, "three").await;
+    first.ask(&["REPLICAOF", "NO", "ONE"]);
+
+    let again = token(&quiet, "four").await;
+    assert!(again > forgotten && again.epoch() > forgotten.epoch(), "{again} {forgotten}");
+    lost(&quiet.settle(&settle("a", kept)).await);
+    lost(&quiet.settle(&settle("c", forgotten)).await);
 }

@@ -1,5 +1,5 @@
 //! Each fault of a server is one message: what happened, where, what to do. The texts are what users read.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -378,6 +378,18 @@ async fn replicas_are_asked_and_do_not_answer() {
     let settled = repeated!(cache.settle(&settle("a", held)));
     assert!(settled.repeated);
     assert_eq!(replica.text(&["HGET", "task:a", "status"]), "done");
+}
+
+#[tokio::test]
+async fn sentinels_know_no_master() {
+    let expected = "no sentinel names a master that answers; check the name, and SENTINEL MASTERS on one of them \
+                    place=`HERE`";
+    let nobody = format!("redis+sentinel://user:secret@127.0.0.1:{}/mymaster", free_port());
+    let said = refused(Options::new(nobody)).await;
+    says(said.split(" master=`").next().unwrap(), expected);
+    let watched = throwaway::sentinel::Watched::start();
+    let said = refused(Options::new(watched.url().replace("mymaster", "another"))).await;
+    says(said.split(" said=`").next().unwrap(), &format!("{expected} master=`another`"));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! TLS: who is trusted, and what is said when sides do not fit.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod throwaway;
 

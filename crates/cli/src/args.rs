@@ -153,6 +153,16 @@ pub(crate) struct Run {
     /// Who chooses among ready tasks [default: priority]
     #[arg(long, value_name = "WHO", value_parser = ["priority", "model"])]
     pub(crate) selection: Option<String>,
+    /// What a model may do with tools when it does a task: read only, work in the workspace, or
+    /// whatever you may [default: edit]
+    #[arg(long, value_name = "WHAT", value_parser = ["plan", "edit", "full"])]
+    pub(crate) permissions: Option<String>,
+    /// The most that models may cost, in US dollars, over all runs on this store
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) max_cost: Option<String>,
+    /// The most tokens that models may take, in and out, over all runs on this store
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<String>,
     /// Against what an acknowledged write is safe: a power failure, or only the end of this process
     /// [default: power]
     #[arg(long, value_name = "AGAINST", value_parser = ["power", "process"])]

@@ -219,13 +219,16 @@ fn state_of(config: &Config, place: &Place) -> Lies {
         Chosen::Sled(None) => Lies::Here(place.own().join("store")),
         Chosen::Sled(Some(path)) => Lies::Here(from_here(path)),
         Chosen::Redis(redis) => {
-            let file = config.shown.iter().find(|shown| shown.key == "redis_password_file");
-            let file_in_file = file.is_some_and(|shown| matches!(shown.origin, Origin::File(..)));
-            let password_file = redis.password_file.as_ref().map(|path| match file_in_file {
-                true => tidy(&place.root.join(path)),
-                false => path.clone(),
-            });
-            Lies::Shared(cache::Redis { password_file, ..redis.clone() })
+            let file = |key: &str, path: &Option<PathBuf>| {
+                let shown = config.shown.iter().find(|shown| shown.key == key);
+                let in_file = shown.is_some_and(|shown| matches!(shown.origin, Origin::File(..)));
+                path.as_ref().map(|path| if in_file { tidy(&place.root.join(path)) } else { path.clone() })
+            };
+            let password_file = file("redis_password_file", &redis.password_file);
+            let ca_file = file("redis_ca_file", &redis.ca_file);
+            let certificate = file("redis_certificate", &redis.certificate);
+            let key = file("redis_key", &redis.key);
+            Lies::Shared(cache::Redis { password_file, ca_file, certificate, key, ..redis.clone() })
         }
     }
 }

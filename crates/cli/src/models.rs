@@ -11,13 +11,6 @@ use downbeat_runtime::orchestrator::Models;
 
 use crate::error::{CliError, Kind};
 
-/// Programs that could be models, and how to get them.
-pub(crate) const PROGRAMS: [(&str, &str); 3] = [
-    ("claude", "npm install -g @anthropic-ai/claude-code"),
-    ("codex", "npm install -g @openai/codex"),
-    ("gemini", "npm install -g @google/gemini-cli"),
-];
-
 /// The environment that models are opened with. This program guards what is started for them.
 pub(crate) fn environment() -> Environment {
     let environment = Environment::of_process();
@@ -60,14 +53,14 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
             Some(reason) => {
                 return Err(CliError::bad_input(format!("{reason}, and no model is chosen"))
                     .hint("choose one with `--llm NAME` or `llm = \"NAME\"` in downbeat.toml")
-                    .hint("there are `offline` (no model: checklists and commands) and `scripted:<file>` (recorded answers)"));
+                    .hint(downbeat_llm::available()));
             }
         },
     };
     Ok(Models { default, by_agent, scribe: Arc::new(Offline) })
 }
 
-/// The model of one agent, which does not plan, and who puts results of commands into words.
+/// The model of one agent, which does not plan.
 ///
 /// # Errors
 ///
@@ -76,12 +69,16 @@ pub(crate) fn of_agent(
     project: &Project,
     agent: &ProjectAgent,
     chosen: Option<&str>,
-) -> Result<(Arc<dyn Llm>, Arc<dyn Llm>), CliError> {
-    let llm = match &agent.spec.llm {
-        Some(name) => open(name, &project.root)?,
-        None => of(project, chosen)?.default,
-    };
-    Ok((llm, Arc::new(Offline)))
+) -> Result<Arc<dyn Llm>, CliError> {
+    match &agent.spec.llm {
+        Some(name) => open(name, &project.root),
+        None => Ok(of(project, chosen)?.default),
+    }
+}
+
+/// Who puts the results of commands into words.
+pub(crate) fn scribe() -> Arc<dyn Llm> {
+    Arc::new(Offline)
 }
 
 /// The first thing for which the default model would be asked.

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_cache_redis::{ConnectError, RedisCache};
+use downbeat_cache_redis::{ConnectError, FaultKind, KeyLayout, Password, RedisCache, Tls};
 use downbeat_cache_sled::{Durability as Sled, OpenError, Options, SledCache};
 use downbeat_core::cache::{Cache, CacheError, Tasks};
 use downbeat_core::time::Clock;
 
 use crate::config::Durability;
-use crate::config::cache::{self, Redis};
+use crate::config::cache::Redis;
 use crate::error::{CliError, Kind, chain};
+use crate::output::text::{bytes, counted};
 
 /// How often a store that somebody holds is tried again: other commands hold it for a moment only.
 const TRIES: u32 = 6;
@@ -52,33 +53,45 @@ pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
     }
 }
 
+/// The variable of the environment that may hold the password of Redis.
+pub(crate) const PASSWORD: &str = "DOWNBEAT_REDIS_PASSWORD";
+
 async fn open_redis(redis: &Redis) -> Result<RedisCache, CliError> {
-    let later = [
-        (redis.cluster_layout, "`--key-layout cluster`"),
-        (redis.wait > 0, "`--redis-wait`"),
-        (redis.password_file.is_some(), "`--redis-password-file`"),
-    ];
-    if let Some((_, what)) = later.iter().find(|(wanted, _)| *wanted) {
-        return Err(CliError::bad_input(format!("{what} is not built into this version yet")));
-    }
     let mut options = downbeat_cache_redis::Options::new(&redis.url);
     options.prefix.clone_from(&redis.prefix);
+    options.layout = if redis.cluster_layout { KeyLayout::Cluster } else { KeyLayout::Plain };
+    options.wait_replicas = redis.wait;
     options.allow_eviction = redis.allow_eviction;
-    RedisCache::connect(options).await.map_err(|error| unreachable(&error, redis))
+    options.password = match &redis.password_file {
+        Some(path) => Password::File(path.clone()),
+        None if std::env::var_os(PASSWORD).is_some_and(|text| !text.is_empty()) => {
+            Password::Env(PASSWORD.to_owned())
+        }
+        None => Password::Url,
+    };
+    options.tls = Tls {
+        ca_file: redis.ca_file.clone(),
+        certificate: redis.certificate.clone(),
+        key: redis.key.clone(),
+    };
+    RedisCache::connect(options).await.map_err(|error| unreachable(&error))
 }
 
 /// Why a server will not do, and what to do about it.
-fn unreachable(error: &ConnectError, redis: &Redis) -> CliError {
-    let message = chain(error);
-    debug_assert!(
-        !message.contains(&redis.url) || !cache::has_secret(&redis.url),
-        "no error shows a password"
-    );
-    let refused = CliError::new(Kind::Unreachable, message);
-    match error {
-        ConnectError::Evicts { .. } => refused
-            .hint("`redis-cli CONFIG SET maxmemory-policy noeviction`, and in its configuration file")
-            .hint("--allow-eviction takes it as it is: what it evicts is lost"),
+fn unreachable(error: &ConnectError) -> CliError {
+    let refused = CliError::new(Kind::Unreachable, chain(error));
+    match (error, error.kind()) {
+        (_, Some(FaultKind::Unreachable | FaultKind::Unknown)) => {
+            refused.hint("without `--cache` the state lies in a directory of the project, for one machine")
+        }
+        (_, Some(FaultKind::Login)) => refused.hint(format!(
+            "the password comes from `--redis-password-file`, ${PASSWORD}, or the URL in $DOWNBEAT_CACHE"
+        )),
+        (_, Some(FaultKind::Tls)) => refused.hint("`redis_ca_file` names the authority to trust"),
+        (ConnectError::Evicts { .. }, _) => {
+            refused.hint("`--allow-eviction` takes it as it is: what it evicts is lost")
+        }
+        (ConnectError::Layout { .. }, _) => refused.hint("`--key-layout cluster`"),
         _ => refused,
     }
 }
@@ -95,6 +108,10 @@ pub(crate) struct Health {
     pub(crate) openings: Option<u64>,
     /// How many goals it knows.
     pub(crate) goals: usize,
+    /// What it stands on, in a line; nothing for a directory.
+    pub(crate) stands_on: Option<String>,
+    /// What may be lost and when, a sentence each.
+    pub(crate) risks: Vec<String>,
     /// Everything that contradicts itself in it; nothing in a sound store.
     pub(crate) faults: Vec<String>,
 }
@@ -110,12 +127,29 @@ pub(crate) async fn examine(how: &How<'_>) -> Result<Health, CliError> {
             let cache = open_sled(how, path).await?;
             let faults = cache.audit().await?;
             let goals = Tasks::goals(&cache).await?.len();
-            Ok(Health { openings: Some(cache.epoch()), goals, faults })
+            let openings = Some(cache.epoch());
+            Ok(Health { openings, goals, stands_on: None, risks: Vec::new(), faults })
         }
         Lies::Shared(redis) => {
             let cache = open_redis(redis).await?;
             let goals = Tasks::goals(&cache).await?.len();
-            Ok(Health { openings: None, goals, faults: Vec::new() })
+            let facts = cache.facts().await?;
+            let synced = facts.append_fsync.as_deref().unwrap_or("as it is configured");
+            let log = match facts.append_only {
+                true => format!("append-only file synced {synced}"),
+                false => "no append-only file".to_owned(),
+            };
+            let stands_on = format!(
+                "{} {}, {log}, {}, {} in use, {}, clock {} ms ahead",
+                facts.kind,
+                facts.version,
+                facts.maxmemory_policy,
+                bytes(facts.used_memory),
+                counted(usize::try_from(facts.replicas).unwrap_or(usize::MAX), "replica"),
+                facts.clock_ahead_ms
+            );
+            let stands_on = Some(stands_on);
+            Ok(Health { openings: None, goals, stands_on, risks: facts.risks, faults: Vec::new() })
         }
     }
 }

@@ -28,7 +28,7 @@ mod tool;
 pub mod transport;
 
 pub use offline::Offline;
-pub use open::{open, open_in, transport_in};
+pub use open::{available, open, open_in, transport_in};
 pub use opening::{Environment, Opening};
 pub use prompt::PROMPT_VERSION;
 pub use prompted::Prompted;

@@ -40,9 +40,13 @@ const PROVIDERS: [Provider; 9] = [
 ];
 
 /// What can be opened, for people.
-fn available() -> String {
+#[must_use]
+pub fn available() -> String {
     let forms: Vec<String> = PROVIDERS.iter().map(|provider| format!("`{}`", provider.form)).collect();
-    format!("`offline` (no model), `scripted:FILE` (recorded answers), {}", forms.join(", "))
+    format!(
+        "there are `offline` (no model), `scripted:FILE` (recorded answers), {}, and `record:DIRECTORY:MODEL` around any",
+        forms.join(", ")
+    )
 }
 
 /// Opens the provider called `name` with the environment of this process; see [`open_in`].
@@ -138,7 +142,7 @@ fn one(name: &str, base: &Path, environment: &Environment) -> Result<Arc<dyn Tra
     let shown = clip(name, 80);
     let unusable = |reason: String| Err(LlmError::Unusable { reason });
     let Some(provider) = PROVIDERS.iter().find(|provider| provider.name == before) else {
-        return unusable(format!("there is no model called `{shown}`; there are {}", available()));
+        return unusable(format!("there is no model called `{shown}`; {}", available()));
     };
     let argument = argument.map(str::trim).filter(|argument| !argument.is_empty());
     if (provider.needs_argument || name.contains(':')) && argument.is_none() {

@@ -5,9 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use downbeat_core::llm::LlmError;
-use downbeat_core::text::clip;
-
 /// What a transport is opened with.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
@@ -81,12 +78,6 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
     }
-}
-
-/// For a provider that is named but not there.
-pub(crate) fn not_built_in_yet(opening: &Opening<'_>) -> LlmError {
-    let reason = format!("the model `{}` is not built into this version yet", clip(opening.name, 80));
-    LlmError::Unusable { reason }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use downbeat_core::goal::Usage;
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId};
 use downbeat_core::llm::{Conduct, Llm, Select};
 use downbeat_core::state::Outcome;
-use downbeat_core::time::Clock;
+use downbeat_core::time::{Clock, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -23,6 +23,7 @@ use crate::attempt::{self, End};
 use crate::clock::CacheClock;
 use crate::entropy;
 use crate::settings::{Selection, Settings};
+use crate::spending::Ledger;
 use crate::stop::Stop;
 
 /// How many lines an agent remembers.
@@ -33,6 +34,9 @@ const MEMORY_LINE: usize = 2 * 1024;
 
 /// How many ready tasks a model chooses from.
 const CHOICES: usize = 20;
+
+/// How many ready tasks are looked at for one that needs no model.
+const LOOKED_AT: usize = 1_000;
 
 /// The longest sleep of an idle agent. News wakes it before; this is for news that got lost.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -56,6 +60,8 @@ pub struct Worker {
     pub cache: Arc<dyn Cache>,
     /// Its model.
     pub llm: Arc<dyn Llm>,
+    /// What models cost, and which are left alone.
+    pub ledger: Arc<Ledger>,
     /// Puts the results of commands into words, which needs no model.
     pub scribe: Arc<dyn Llm>,
     /// By which the cache's deadlines are waited for.
@@ -102,7 +108,9 @@ impl Worker {
                 self.give_back(&held.claimed).await;
                 return;
             }
-            let next = (self.settings.selection == Selection::Priority).then(|| self.claim(None));
+            let carries_on = self.settings.selection == Selection::Priority
+                && self.ledger.closed(&self.llm.name()).is_none();
+            let next = carries_on.then(|| self.claim(None));
             if let End::Settled { settled, asked } = attempt::run(&self, &held, &stop, next).await {
                 let granted = settled.next.and_then(ClaimReply::granted);
                 carried = granted.map(|claimed| Held { claimed, asked });
@@ -171,11 +179,16 @@ impl Worker {
     /// What there is: the number is from before the look, so that news during it counts.
     async fn look(&self) -> Result<(u64, Option<TaskId>), CacheError> {
         let seen = self.cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await?;
-        let chosen = if self.settings.selection == Selection::Model { self.choose().await? } else { None };
-        Ok((seen, chosen))
+        if self.settings.selection != Selection::Model || self.ledger.closed(&self.llm.name()).is_some() {
+            return Ok((seen, None));
+        }
+        Ok((seen, self.choose().await?))
     }
 
     async fn try_once(&self, seen: u64, chosen: Option<TaskId>) -> Result<(u64, ClaimReply), CacheError> {
+        if let Some(parked) = self.ledger.closed(&self.llm.name()) {
+            return Ok((seen, self.claim_command(parked.until).await?));
+        }
         if chosen.is_some() {
             let reply = self.cache.claim(&self.claim(chosen)).await?;
             if let ClaimReply::Granted(_) = reply {
@@ -183,6 +196,22 @@ impl Worker {
             }
         }
         Ok((seen, self.cache.claim(&self.claim(None)).await?))
+    }
+
+    /// While the model is left alone: takes a task that needs none.
+    async fn claim_command(&self, until: Option<Timestamp>) -> Result<ClaimReply, CacheError> {
+        let query =
+            ReadyQuery { goal: self.goal.clone(), capabilities: self.capabilities.clone(), limit: LOOKED_AT };
+        for task in self.cache.ready(&query).await? {
+            if task.node.run.is_none() {
+                continue;
+            }
+            let reply = self.cache.claim(&self.claim(Some(task.node.id.clone()))).await?;
+            if let ClaimReply::Granted(_) = reply {
+                return Ok(reply);
+            }
+        }
+        Ok(ClaimReply::Nothing { paused: false, next_due: until })
     }
 
     /// Lets the model choose, when there is something to choose.
@@ -305,10 +334,5 @@ impl Worker {
     /// The directory that a goal's tasks work in.
     pub(crate) fn workspace(&self, goal: &GoalId) -> PathBuf {
         self.workspaces.get(goal).cloned().unwrap_or_else(|| PathBuf::from("."))
-    }
-
-    /// Who puts the result of a task into words: a command's needs no model.
-    pub(crate) fn llm_for(&self, node: &Node) -> &dyn Llm {
-        if node.run.is_some() { self.scribe.as_ref() } else { self.llm.as_ref() }
     }
 }

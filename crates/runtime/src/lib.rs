@@ -22,6 +22,7 @@ pub mod recruit;
 pub mod report;
 pub mod settings;
 pub mod solo;
+pub mod spending;
 pub mod status;
 pub mod stop;
 pub mod why;

@@ -17,6 +17,7 @@ use crate::clock::CacheClock;
 use crate::load::ProjectAgent;
 use crate::orchestrator::RunError;
 use crate::settings::Settings;
+use crate::spending::Ledger;
 use crate::stop::Stop;
 use crate::{entropy, process};
 
@@ -29,6 +30,7 @@ pub(crate) fn host() -> String {
 pub(crate) struct Recruit<'a> {
     pub(crate) cache: &'a Arc<dyn Cache>,
     pub(crate) llm: &'a Arc<dyn Llm>,
+    pub(crate) ledger: &'a Arc<Ledger>,
     pub(crate) scribe: &'a Arc<dyn Llm>,
     pub(crate) clock: &'a Arc<CacheClock>,
     pub(crate) settings: &'a Arc<Settings>,
@@ -57,6 +59,7 @@ impl Recruit<'_> {
             instructions: agent.instructions.clone(),
             cache: Arc::clone(self.cache),
             llm: Arc::clone(self.llm),
+            ledger: Arc::clone(self.ledger),
             scribe: Arc::clone(self.scribe),
             clock: Arc::clone(self.clock),
             settings: Arc::clone(self.settings),

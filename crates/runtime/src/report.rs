@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, Task, TaskQuery};
-use downbeat_core::goal::{Goal, GoalStatus};
+use downbeat_core::goal::{Goal, GoalStatus, Usage};
 use downbeat_core::ids::{GoalId, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use serde::Serialize;
+
+use crate::spending::{self, larger};
 
 /// What came of a run: each goal, with its tasks in the order of the plan.
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +36,8 @@ pub struct GoalReport {
     pub goal: Goal,
     /// Its tasks.
     pub tasks: Vec<Task>,
+    /// What models cost for each task, when any was asked for the goal.
+    pub usage: HashMap<TaskId, Usage>,
     /// Attempts that this and earlier runs spent on it.
     pub attempts: u64,
     /// From the first claim to the last settle of its tasks.
@@ -84,7 +88,9 @@ pub async fn all_tasks(cache: &dyn Cache, goal: &GoalId) -> Result<Vec<Task>, Ca
 /// What the cache says; [`CacheError::GoalNotFound`] for a goal that has no plan.
 pub async fn goal_report(cache: &dyn Cache, goal: &GoalId) -> Result<GoalReport, CacheError> {
     let found = cache.goal(goal).await?;
-    let goal = found.ok_or_else(|| CacheError::GoalNotFound { goal: goal.clone() })?;
+    let mut goal = found.ok_or_else(|| CacheError::GoalNotFound { goal: goal.clone() })?;
+    // The book also has what attempts cost that were never settled, and the choices.
+    goal.usage = larger(goal.usage, spending::of_goal(cache, &goal.id).await?);
     let tasks = all_tasks(cache, &goal.id).await?;
     let spans: HashMap<&TaskId, (Timestamp, Timestamp)> = tasks
         .iter()
@@ -98,5 +104,11 @@ pub async fn goal_report(cache: &dyn Cache, goal: &GoalId) -> Result<GoalReport,
         .map(|(started, ended)| ended.since(*started))
         .sum();
     let attempts = tasks.iter().map(|task| u64::from(task.state.attempt)).sum();
-    Ok(GoalReport { span: last.since(first), worked, attempts, goal, tasks })
+    let mut usage = HashMap::new();
+    if goal.usage.calls > 0 {
+        for task in &tasks {
+            usage.insert(task.node.id.clone(), spending::of_task(cache, &task.node.id).await?);
+        }
+    }
+    Ok(GoalReport { usage, span: last.since(first), worked, attempts, goal, tasks })
 }

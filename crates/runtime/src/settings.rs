@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
+use downbeat_core::llm::Permissions;
+
+use crate::spending::Ceiling;
 
 /// The limits and periods of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,10 @@ pub struct Settings {
     pub interruption_limit: u32,
     /// Who chooses among ready tasks.
     pub selection: Selection,
+    /// What a model may do with tools when it executes a task.
+    pub permissions: Permissions,
+    /// What models may cost in all.
+    pub ceiling: Ceiling,
     /// How much of a command's output is kept, in bytes.
     pub max_output: u64,
     /// Between asking a command to end and ending it.
@@ -70,6 +77,8 @@ impl Default for Settings {
             max_agents: 100,
             interruption_limit: 25,
             selection: Selection::Priority,
+            permissions: Permissions::default(),
+            ceiling: Ceiling::default(),
             max_output: 10 * 1024 * 1024,
             kill_grace: Duration::from_secs(2),
             pass_env: Vec::new(),

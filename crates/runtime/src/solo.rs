@@ -18,6 +18,7 @@ use crate::orchestrator::RunError;
 use crate::orchestrator::leader::announcements;
 use crate::recruit::{self, Recruit};
 use crate::settings::Settings;
+use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
 
 /// The longest wait for the word that all goals rest; this is for a word that got lost, or that nobody said
@@ -75,11 +76,16 @@ impl Solo {
             recruit::check_undeclared(self.cache.as_ref(), &workspaces).await?;
         }
         recruit::bury_the_dead(self.cache.as_ref(), false, settings.interruption_limit).await?;
+        let clock = Arc::new(CacheClock::new(Arc::clone(&self.clock)));
+        let ledger = Arc::new(Ledger::new(Arc::clone(&self.cache), clock.clone(), settings.ceiling));
+        ledger.open().await?;
+        let llm: Arc<dyn Llm> = Arc::new(Accounted::new(Arc::clone(&self.llm), Arc::clone(&ledger)));
         let recruit = Recruit {
             cache: &self.cache,
-            llm: &self.llm,
+            llm: &llm,
+            ledger: &ledger,
             scribe: &self.scribe,
-            clock: &Arc::new(CacheClock::new(Arc::clone(&self.clock))),
+            clock: &clock,
             settings: &settings,
             workspaces: &workspaces,
         };

@@ -10,6 +10,7 @@ use downbeat_core::time::Timestamp;
 use serde::Serialize;
 
 use crate::orchestrator::leader::{ORCHESTRATOR, Said};
+use crate::spending::{self, Parked, larger};
 
 /// What is going on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,6 +19,8 @@ pub struct Status {
     pub goals: Vec<GoalLine>,
     /// By name.
     pub agents: Vec<AgentLine>,
+    /// Models that are left alone, and why; nobody else is asked either while one of them is all.
+    pub parked: Vec<Parked>,
     /// Who orchestrates.
     pub orchestrator: OrchestratorLine,
 }
@@ -35,6 +38,8 @@ pub struct GoalLine {
     pub reason: Option<String>,
     /// How many tasks stand where.
     pub counts: Counts,
+    /// Calls of models so far.
+    pub model_calls: u64,
     /// Model tokens so far.
     pub tokens: u64,
     /// Model cost so far, in US dollars.
@@ -83,7 +88,10 @@ pub struct OrchestratorLine {
 ///
 /// What the cache says.
 pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheError> {
-    let goals = cache.goals().await?;
+    let mut goals = cache.goals().await?;
+    for goal in &mut goals {
+        goal.usage = larger(goal.usage, spending::of_goal(cache, &goal.id).await?);
+    }
     let mut leases = std::collections::HashMap::new();
     for goal in goals.iter().filter(|goal| goal.counts.running > 0) {
         let query = TaskQuery {
@@ -106,6 +114,7 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
             status: goal.status,
             reason: goal.reason,
             counts: goal.counts,
+            model_calls: goal.usage.calls,
             tokens: goal.usage.tokens(),
             cost_usd: goal.usage.cost_usd(),
         })
@@ -127,7 +136,8 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
             }
         })
         .collect();
-    Ok(Status { goals, agents, orchestrator: orchestrator_line(cache, now).await? })
+    let parked = spending::parked(cache, now).await?;
+    Ok(Status { goals, agents, parked, orchestrator: orchestrator_line(cache, now).await? })
 }
 
 /// Unheard for this long an orchestrator counts as absent, if it says nothing about that.

@@ -9,6 +9,8 @@ use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use serde::Serialize;
 
+use crate::spending;
+
 /// Why a task stands where it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Why {
@@ -53,6 +55,8 @@ pub enum CauseKind {
     Cancelled,
     /// Its goal is at rest.
     Goal,
+    /// A limit of what may be spent is reached, or of what a model gives.
+    Budget,
     /// It can be claimed this moment.
     Claimable,
 }
@@ -204,6 +208,15 @@ async fn ready(
     company: Company,
     causes: &mut Vec<Cause>,
 ) -> Result<(), CacheError> {
+    if task.node.run.is_none() {
+        for parked in spending::parked(cache, now).await? {
+            let unblocks = match parked.until {
+                Some(until) => format!("it is {until}, or an agent with another model takes the task"),
+                None => "somebody raises `max_tokens` or `max_cost` and runs again".to_owned(),
+            };
+            causes.push(cause(CauseKind::Budget, parked.reason, unblocks));
+        }
+    }
     if let Some(until) = task.state.not_before.filter(|until| *until > now) {
         causes.push(cause(
             CauseKind::Backoff,

@@ -14,13 +14,14 @@ use downbeat_core::event::Event;
 use downbeat_core::faulty::{Fault, FaultPlan, FaultyCache};
 use downbeat_core::goal::{GoalStatus, Usage};
 use downbeat_core::ids::{AgentName, TaskId};
-use downbeat_core::llm::{Execution, ExecutionStatus, Llm, LlmError, MockLlm, Reply, Selection, Summary};
+use downbeat_core::llm::{Execution, ExecutionStatus, Llm, LlmError, MockLlm, Reply, Selection};
 use downbeat_core::memory::MemoryCache;
 use downbeat_core::state::TaskStatus;
 use downbeat_llm::Offline;
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::orchestrator::Models;
 use downbeat_runtime::settings::Selection as Chooser;
+use downbeat_runtime::spending;
 use downbeat_runtime::{Orchestrator, RunError, RunReport, Settings, Stop, entropy, load};
 
 const ONE_AGENT: &str = "## Agents\n\n### worker\n\n## Goals\n\n### g: A goal\n\n";
@@ -101,24 +102,21 @@ async fn a_models_plan_is_repaired_worked_off_and_paid_for() {
             more => panic!("{more:?}"),
         })
     });
-    // One of the two gives its summary with the execution, the other is asked for it.
+    // One of the two gives its summary with the execution; for the other the notes are enough.
     llm.expect_execute().times(2).returning(|request| {
         let summary = (request.node.id.as_str() == "b").then(|| "b is done".to_owned());
         if request.node.id.as_str() == "b" {
-            assert_eq!(request.inputs[0].summary, "a is done");
+            assert_eq!(request.inputs[0].summary, "do a: notes.");
         }
         let notes = "notes".to_owned();
         Ok(reply(Execution { status: ExecutionStatus::Done, outputs: vec![], notes, summary }, spent(10)))
-    });
-    llm.expect_summarize().times(1).returning(|request| {
-        Ok(reply(Summary { summary: format!("{} is done", request.node.id) }, spent(1)))
     });
     let text = format!("{ONE_AGENT}Make it so.\n");
     let orchestrator = orchestrator(place.path(), &text, &cache, Arc::new(llm), settings());
     let report = orchestrator.run(&Stop::new()).await.unwrap();
     assert!(is_complete(&report), "{report:?}");
     let usage = report.goals[0].goal.usage;
-    assert_eq!((usage.calls, usage.input_tokens), (5, 171));
+    assert_eq!((usage.calls, usage.input_tokens), (4, 170));
     // Run again: the plan is there, and nobody is asked anything.
     let again = orchestrator.run(&Stop::new()).await.unwrap();
     assert_eq!(again.goals[0].goal.usage, usage);
@@ -134,7 +132,14 @@ async fn a_model_that_never_plans_soundly_starts_nothing() {
     let orchestrator = orchestrator(place.path(), &text, &cache, Arc::new(llm), settings());
     let error = orchestrator.run(&Stop::new()).await.unwrap_err();
     assert!(matches!(error, RunError::UnsoundPlan { tries: 3, .. }), "{error}");
-    assert!(events(&cache).await.is_empty());
+    // Nothing but the three calls, which were paid for.
+    let events = events(&cache).await;
+    assert!(
+        events.len() == 3 && events.iter().all(|event| event.what.kind.as_str() == "llm.call"),
+        "{events:?}"
+    );
+    let goal = downbeat_core::ids::GoalId::new("g").unwrap();
+    assert_eq!(spending::of_goal(cache.as_ref(), &goal).await.unwrap().calls, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,10 @@
 //! Redis servers for one test, each in a directory of its own and on a Unix socket, or on free ports.
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(
+    dead_code,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "each test uses a part; it is test code"
+)]
 
 pub(crate) mod cluster;
 pub(crate) mod sentinel;

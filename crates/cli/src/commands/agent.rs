@@ -36,7 +36,7 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
     let name = AgentName::new(args.name.as_str())?;
     let agent = declared(&project, args.declared.as_deref().unwrap_or(name.as_str()))?;
     let goal = args.goal.as_deref().map(|goal| goal_of(&project, goal)).transpose()?;
-    let (llm, scribe) = models::of_agent(&project, &agent, context.config.llm.as_deref())?;
+    let llm = models::of_agent(&project, &agent, context.config.llm.as_deref())?;
     let stop = Stop::new();
     let grace = Terminate::After(context.config.settings.drain_grace);
     signals::listen(&stop, &context.out, None, grace)?;
@@ -45,7 +45,7 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
     let (cache, outage) = run::patient(context, cache, &stop);
     let solo = Solo {
         llm,
-        scribe,
+        scribe: models::scribe(),
         name,
         agent,
         goal,

@@ -8,6 +8,7 @@ use downbeat_runtime::load;
 use serde_json::{Value, json};
 
 use crate::args::Global;
+use crate::commands::providers;
 use crate::config::cache::redacted;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind};
@@ -65,7 +66,11 @@ impl Check {
 /// Looks at everything, and says what is wrong.
 pub(crate) async fn doctor(global: &Global, out: &Out) -> Result<u8, CliError> {
     let mut checks = vec![Check::good("version", env!("CARGO_PKG_VERSION")), shell(), clock()];
-    checks.extend(models::PROGRAMS.iter().map(|(name, get)| program(name, get)));
+    checks.extend(providers::look().await.into_iter().map(|(name, probe)| provider(name, &probe)));
+    checks.push(match providers::confinement() {
+        (true, detail) => Check::good("confinement", detail),
+        (false, detail) => Check::note("confinement", detail),
+    });
     let mut reports = Vec::new();
     let context = match Context::new(global, None, Flags::new()) {
         Ok(context) => Some(context),
@@ -79,7 +84,7 @@ pub(crate) async fn doctor(global: &Global, out: &Out) -> Result<u8, CliError> {
         let (check, found) = instructions(context);
         checks.push(check);
         reports.extend(found);
-        checks.push(store_check(context).await);
+        checks.extend(store_checks(context).await);
         checks.push(writable(context));
     }
     let healthy = checks.iter().all(|check| check.health != Health::Bad);
@@ -112,11 +117,14 @@ fn clock() -> Check {
     Check::good("clock", time::moment(now))
 }
 
-fn program(name: &'static str, get: &str) -> Check {
-    match which(name) {
-        Some(path) => Check::note(name, format!("{}; not built into this version yet", path.display())),
-        None => Check::note(name, format!("not installed (`{get}`); not built into this version yet")),
+fn provider(name: &'static str, probe: &downbeat_llm::transport::Probe) -> Check {
+    let found = clean(&probe.found);
+    if probe.usable {
+        return Check::good(name, found);
     }
+    // Nobody needs all of them.
+    let check = Check::note(name, found);
+    if probe.remedies.is_empty() { check } else { check.hint(probe.remedies.join("; ")) }
 }
 
 fn instructions(context: &Context) -> (Check, Vec<downbeat_core::diagnostic::Report>) {
@@ -150,35 +158,37 @@ fn instructions(context: &Context) -> (Check, Vec<downbeat_core::diagnostic::Rep
     }
 }
 
-async fn store_check(context: &Context) -> Check {
+async fn store_checks(context: &Context) -> Vec<Check> {
     let name = "store";
     let (place, size) = match &context.store {
         Lies::Here(path) if !path.exists() => {
-            return Check::note(name, format!("{}: nothing was run yet", path.display()));
+            return vec![Check::note(name, format!("{}: nothing was run yet", path.display()))];
         }
         Lies::Here(path) => (path.display().to_string(), Some(bytes(size_of(path)))),
         Lies::Shared(redis) => (redacted(&redis.url), None),
     };
-    match store::examine(&context.how("downbeat doctor")).await {
-        Ok(health) => match (health.faults.first(), size) {
-            (None, size) => {
-                let mut facts = vec![counted(health.goals, "goal")];
-                facts.extend(size.map(|size| format!("{size}, sound")));
-                facts.extend(health.openings.map(|openings| format!("opened {openings} times")));
-                Check::good(name, format!("{place}: {}", facts.join(", ")))
-            }
-            (Some(first), _) => {
-                let faults = counted(health.faults.len(), "contradiction");
-                Check::bad(name, format!("{place}: {faults}, the first: {first}"))
-                    .hint("`downbeat run --fresh` starts over and keeps this store beside the new one")
-            }
-        },
+    let health = match store::examine(&context.how("downbeat doctor")).await {
+        Ok(health) => health,
         Err(error) if error.kind == Kind::Busy => {
             let size = size.map(|size| format!(" ({size})")).unwrap_or_default();
-            Check::note(name, format!("{}{size}", error.message))
+            return vec![Check::note(name, format!("{}{size}", error.message))];
         }
-        Err(error) => Check::failed(name, &error),
+        Err(error) => return vec![Check::failed(name, &error)],
+    };
+    if let Some(first) = health.faults.first() {
+        let faults = counted(health.faults.len(), "contradiction");
+        let check = Check::bad(name, format!("{place}: {faults}, the first: {first}"));
+        return vec![
+            check.hint("`downbeat run --fresh` starts over and keeps this store beside the new one"),
+        ];
     }
+    let mut facts = vec![counted(health.goals, "goal")];
+    facts.extend(size.map(|size| format!("{size}, sound")));
+    facts.extend(health.openings.map(|openings| format!("opened {openings} times")));
+    facts.extend(health.stands_on);
+    let mut checks = vec![Check::good(name, format!("{place}: {}", facts.join(", ")))];
+    checks.extend(health.risks.into_iter().map(|risk| Check::note("risk", risk)));
+    checks
 }
 
 fn writable(context: &Context) -> Check {

@@ -8,6 +8,7 @@ mod graph;
 mod init;
 mod orchestrator;
 mod plan;
+mod providers;
 mod run;
 mod schema;
 mod status;

@@ -40,6 +40,9 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
         ("selection", args.selection.clone()),
+        ("permissions", args.permissions.clone()),
+        ("max_cost", args.max_cost.clone()),
+        ("max_tokens", args.max_tokens.clone()),
         ("durability", args.durability.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ]

@@ -36,6 +36,10 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
             context.out.line(format!("{} {}: {}", paint(colour, mark), goal.id, clean(reason)))?;
         }
     }
+    for parked in &status.parked {
+        let until = parked.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        context.out.line(format!("{} {}{until}", paint(CARE, "parked:"), clean(&parked.reason)))?;
+    }
     if !status.agents.is_empty() {
         context.out.line("")?;
         context.out.text(&agents(&status, context).render(0, context.out.width()))?;
@@ -55,11 +59,12 @@ fn goals(status: &Status) -> Table {
         "BLOCKED",
         "FAILED",
         "CANCELLED",
+        "CALLS",
         "TOKENS",
         "COST",
         "TITLE",
     ];
-    let mut table = Table::new(&head).right(&[3, 4, 5, 6, 7, 8, 9, 10]).shrink(&[11, 1]);
+    let mut table = Table::new(&head).right(&[3, 4, 5, 6, 7, 8, 9, 10, 11]).shrink(&[12, 1]);
     let number =
         |number: u64, colour| Cell::new(colour, if number == 0 { String::new() } else { thousands(number) });
     for goal in &status.goals {
@@ -76,6 +81,7 @@ fn goals(status: &Status) -> Table {
             number(blocked, FAINT),
             number(failed, style::BAD),
             number(cancelled, style::GONE),
+            number(goal.model_calls, FAINT),
             number(goal.tokens, FAINT),
             Cell::new(FAINT, cost),
             Cell::plain(clean(&goal.title)),

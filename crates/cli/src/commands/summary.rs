@@ -130,6 +130,9 @@ fn totals(report: &GoalReport) -> String {
     let usage = report.goal.usage;
     if usage.calls > 0 {
         more.push(count(usage.calls, "model call"));
+        // Three digits behind the point say nothing more than one.
+        let per_task = usage.calls.saturating_mul(10) / report.goal.counts.total().max(1);
+        more.push(format!("{}.{} a task", per_task / 10, per_task % 10));
         more.push(format!("{} tokens", thousands(usage.tokens())));
         if usage.cost_micros > 0 {
             more.push(format!("${:.4}", usage.cost_usd()));
@@ -167,7 +170,12 @@ fn to_json(report: &RunReport, code: u8) -> Value {
             object.insert("attempts".to_owned(), goal.attempts.into());
             object.insert("span_ms".to_owned(), millis(goal.span));
             object.insert("worked_ms".to_owned(), millis(goal.worked));
-            let tasks = goal.tasks.iter().map(|task| Value::Object(view::task(task)));
+            let tasks = goal.tasks.iter().map(|task| {
+                let mut object = view::task(task);
+                let usage = goal.usage.get(&task.node.id).copied().unwrap_or_default();
+                object.insert("usage".to_owned(), view::usage(usage));
+                Value::Object(object)
+            });
             object.insert("tasks".to_owned(), Value::Array(tasks.collect()));
             Value::Object(object)
         })

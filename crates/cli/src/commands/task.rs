@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::output::style::{self, BAD, CARE, FAINT, STRONG, paint};
 use crate::output::table::{Cell, Table};
-use crate::output::text::{bytes, clean, clean_block};
+use crate::output::text::{bytes, clean, clean_block, count, thousands};
 use crate::output::{time, view};
 
 /// Shows what a task is, where it stands and every attempt.
@@ -21,7 +21,9 @@ pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> 
     let detail = cache.task(&id).await?;
     let detail = detail.ok_or(downbeat_core::cache::CacheError::TaskNotFound { task: id.clone() })?;
     let dag = cache.dag(&detail.task.goal).await?;
-    let shown = view::detail(&detail, dag.as_deref());
+    let mut shown = view::detail(&detail, dag.as_deref());
+    let usage = downbeat_runtime::spending::of_task(cache.as_ref(), &id).await?;
+    shown.insert("usage".to_owned(), view::usage(usage));
     if context.out.is_json() {
         return context.out.value(&shown);
     }
@@ -53,6 +55,11 @@ pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> 
     row("unblocks", list("dependants"));
     row("attempts", format!("{} of {}", state.attempt, state.max_attempts));
     row("agent", state.owner.as_ref().map(ToString::to_string).unwrap_or_default());
+    if usage.calls > 0 {
+        let cost = if usage.cost_micros > 0 { format!(", ${:.4}", usage.cost_usd()) } else { String::new() };
+        let tokens = thousands(usage.tokens());
+        row("model", format!("{}, {tokens} tokens{cost}", count(usage.calls, "call")));
+    }
     row("started", state.started_at.map(time::moment).unwrap_or_default());
     row("ended", state.ended_at.map(time::moment).unwrap_or_default());
     let holder = state.holder.as_ref().filter(|_| state.status == TaskStatus::Running);

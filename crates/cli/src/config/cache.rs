@@ -38,6 +38,12 @@ pub(crate) struct Redis {
     pub(crate) wait: u32,
     /// A file that holds the password.
     pub(crate) password_file: Option<PathBuf>,
+    /// Whose certificates are trusted, in place of the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// This client's certificate, if the server asks for one.
+    pub(crate) certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    pub(crate) key: Option<PathBuf>,
     /// Whether a server that evicts keys will do.
     pub(crate) allow_eviction: bool,
 }

@@ -17,7 +17,7 @@ use super::{Origin, Shown, Sources, parse};
 use crate::error::{CliError, Kind};
 
 /// Variables that Downbeat gives to commands, and those that are read elsewhere: no settings.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "DOWNBEAT_GOAL",
     "DOWNBEAT_TASK",
     "DOWNBEAT_AGENT",
@@ -29,6 +29,7 @@ const OTHERS: [&str; 11] = [
     "DOWNBEAT_PROJECT",
     "DOWNBEAT_CONFIG",
     "DOWNBEAT_LOG",
+    crate::store::PASSWORD,
 ];
 
 /// The places, while they are read.
@@ -155,6 +156,9 @@ impl<'a> Layers<'a> {
         let cluster_layout = self.choice("key_layout", false, &layout);
         let wait = self.count("redis_wait", &[], 0..=100, 0_u32);
         let password_file = self.text("redis_password_file", &[], "none").map(PathBuf::from);
+        let mut file = |key| self.text(key, &[], "none").map(PathBuf::from);
+        let (ca_file, certificate, key) =
+            (file("redis_ca_file"), file("redis_certificate"), file("redis_key"));
         let allow_eviction = self.switch("allow_eviction");
         if directory.is_some() && chosen != Chosen::Sled(None) {
             match store_origin.nearness().cmp(&origin.nearness()) {
@@ -167,8 +171,17 @@ impl<'a> Layers<'a> {
             Chosen::Sled(None) => (Chosen::Sled(directory.map(PathBuf::from)), store_origin),
             Chosen::Sled(path) => (Chosen::Sled(path), origin),
             Chosen::Redis(redis) => {
-                let all =
-                    cache::Redis { prefix, cluster_layout, wait, password_file, allow_eviction, ..redis };
+                let all = cache::Redis {
+                    url: redis.url,
+                    prefix,
+                    cluster_layout,
+                    wait,
+                    password_file,
+                    ca_file,
+                    certificate,
+                    key,
+                    allow_eviction,
+                };
                 (Chosen::Redis(all), origin)
             }
         }
@@ -209,6 +222,26 @@ impl<'a> Layers<'a> {
         let number = number.and_then(|number| N::try_from(number).ok()).unwrap_or(default);
         self.show(key, number, origin);
         number
+    }
+
+    /// A number, or none when nobody says one.
+    pub(super) fn at_most(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<u64, String>,
+    ) -> Option<u64> {
+        let found =
+            self.nearest(key, &[], |raw| one(raw).and_then(|text| Ok((read(text)?, text.to_owned()))));
+        match found {
+            Some(((number, text), origin)) => {
+                self.show(key, text.trim(), origin);
+                Some(number)
+            }
+            None => {
+                self.show(key, "none", Origin::Default);
+                None
+            }
+        }
     }
 
     /// A number of attempts; the alias says how many there are beside the first.

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
+use downbeat_core::llm::Permissions;
 use downbeat_runtime::settings::{Selection, Settings};
+use downbeat_runtime::spending::Ceiling;
 
 use crate::error::CliError;
 use cache::Chosen;
@@ -175,6 +177,15 @@ impl Sources {
             Selection::Priority,
             &[("priority", Selection::Priority), ("model", Selection::Model)],
         );
+        let permissions = layers.choice(
+            "permissions",
+            Permissions::Edit,
+            &[("edit", Permissions::Edit), ("plan", Permissions::Plan), ("full", Permissions::Full)],
+        );
+        let spending = Ceiling {
+            tokens: layers.at_most("max_tokens", |text| parse::count(text, &(1..=1 << 50))),
+            cost_micros: layers.at_most("max_cost", parse::dollars),
+        };
         let max_output = layers.bytes("max_output", 1024..=1 << 40, defaults.max_output);
         let kill_grace = layers.span("kill_grace", &[], tenth..=60 * second, defaults.kill_grace);
         let pass_env = layers.list("pass_env");
@@ -209,6 +220,8 @@ impl Sources {
             max_agents,
             interruption_limit,
             selection,
+            permissions,
+            ceiling: spending,
             max_output,
             kill_grace,
             pass_env,

@@ -59,3 +59,32 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
         _ => Err(format!("must be `true` or `false`, and is `{text}`")),
     }
 }
+
+/// US dollars in millionths, from `0.000001` to a million; a `$` before it is allowed.
+pub(super) fn dollars(text: &str) -> Result<u64, String> {
+    let fault =
+        || format!("must be US dollars, such as `2` or `0.50`, up to 1000000, and is `{}`", text.trim());
+    let number = text.trim().trim_start_matches('$');
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let sound = !whole.is_empty() && part.len() <= 6;
+    if !sound || !whole.bytes().chain(part.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return Err(fault());
+    }
+    let micros = format!("{whole}{part:0<6}").parse::<u64>().map_err(|_| fault())?;
+    if (1..=1_000_000_000_000).contains(&micros) { Ok(micros) } else { Err(fault()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_are_exact() {
+        for (text, micros) in [("2", 2_000_000), ("$0.50", 500_000), ("0.000001", 1), (" 1.25 ", 1_250_000)] {
+            assert_eq!(dollars(text), Ok(micros), "{text}");
+        }
+        for text in ["", "0", "-1", "1e3", ".5", "1.0000001", "2000000", "1,5", "two"] {
+            assert!(dollars(text).unwrap_err().contains("US dollars"), "{text}");
+        }
+    }
+}

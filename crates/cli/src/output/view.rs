@@ -2,7 +2,7 @@
 
 use downbeat_core::cache::{Task, TaskDetail};
 use downbeat_core::dag::Dag;
-use downbeat_core::goal::Goal;
+use downbeat_core::goal::{Goal, Usage};
 use downbeat_core::state::TaskStatus;
 use serde_json::{Map, Value, json};
 
@@ -93,6 +93,17 @@ fn attempts(detail: &TaskDetail) -> Vec<Value> {
         }));
     }
     attempts
+}
+
+/// What models cost.
+pub(crate) fn usage(usage: Usage) -> Value {
+    json!({
+        "model_calls": usage.calls,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "tokens": usage.tokens(),
+        "cost_usd": usage.cost_usd(),
+    })
 }
 
 /// A goal as `status` shows it.

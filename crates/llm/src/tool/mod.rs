@@ -29,7 +29,7 @@ pub(crate) use session::{Heard, converse};
 /// What is known of a tool before it is looked for.
 #[derive(Debug)]
 pub(crate) struct Manual {
-    /// What it is called, as a program.
+    /// What it is called, as a program; unless [`Tool::called`] says otherwise.
     pub(crate) program: &'static str,
     /// How to get it.
     pub(crate) install: &'static str,
@@ -46,6 +46,7 @@ pub(crate) struct Tool {
     pub(crate) name: String,
     pub(crate) model: Option<String>,
     pub(crate) manual: &'static Manual,
+    program: String,
     env: Vec<(OsString, OsString)>,
     guard: Option<PathBuf>,
     pub(crate) redactor: Redactor,
@@ -73,7 +74,20 @@ impl Tool {
         let env = environment::given(opening.environment, manual.variables);
         let redactor = Redactor::new(opening.environment);
         let guard = opening.environment.guard().map(Path::to_owned);
-        Self { name: opening.name.to_owned(), model, manual, env, guard, redactor }
+        Self {
+            name: opening.name.to_owned(),
+            model,
+            manual,
+            program: manual.program.to_owned(),
+            env,
+            guard,
+            redactor,
+        }
+    }
+
+    /// The same for another program.
+    pub(crate) fn called(self, program: String) -> Self {
+        Self { program, ..self }
     }
 
     /// A further variable, for this tool.
@@ -93,10 +107,10 @@ impl Tool {
     ///
     /// [`LlmError::Unusable`]: it is not installed, and how to change that.
     pub(crate) fn find(&self) -> Result<PathBuf, LlmError> {
-        environment::find(self.manual.program, self.get("PATH")).ok_or_else(|| LlmError::Unusable {
+        environment::find(&self.program, self.get("PATH")).ok_or_else(|| LlmError::Unusable {
             reason: format!(
-                "`{}` is not installed: there is no program `{}` on the PATH; install it with `{}`",
-                self.name, self.manual.program, self.manual.install
+                "`{}` is not installed: there is no program `{}` on the PATH; to install it: {}",
+                self.name, self.program, self.manual.install
             ),
         })
     }
@@ -153,7 +167,7 @@ impl Tool {
             Err(_) => {
                 return Probe {
                     usable: false,
-                    found: format!("no program `{}` on the PATH", self.manual.program),
+                    found: format!("no program `{}` on the PATH", self.program),
                     remedies: vec![self.manual.install.to_owned()],
                 };
             }
@@ -244,7 +258,7 @@ impl Place {
     }
 }
 
-/// The longest name of a permission as users write it.
+/// A permission as users write it.
 pub(crate) const fn permission_name(permissions: Option<Permissions>) -> &'static str {
     match permissions {
         None => "none",

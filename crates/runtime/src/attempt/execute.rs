@@ -1,12 +1,16 @@
 //! The step that does the task: its command, or its agent's model.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Disposition, Phase};
 use downbeat_core::llm::{Conduct, Execute, Execution, ExecutionStatus, Input, LlmError};
 use downbeat_core::state::Failure;
 use tokio_util::sync::CancellationToken;
 
+use super::watching::Watch;
 use super::{Attempt, Executed, Setback};
 use crate::command::{self, CommandEnd, CommandReport, ShellCommand};
 
@@ -43,11 +47,8 @@ impl Attempt<'_> {
         stop: &CancellationToken,
     ) -> Result<CommandReport, Setback> {
         let settings = &self.worker.settings;
-        let lease = &self.claimed.lease;
         let timeout = self.claimed.node.timeout.map_or(settings.task_timeout, |timeout| timeout.get());
-        let log = settings.logs.as_ref().map(|logs| {
-            logs.join(lease.task.as_str()).join(format!("{}-{}.log", lease.attempt, lease.token))
-        });
+        let log = self.log();
         let command = ShellCommand {
             script,
             directory: &self.workspace,
@@ -104,6 +105,23 @@ impl Attempt<'_> {
         env
     }
 
+    /// Where the output of this attempt is kept.
+    fn log(&self) -> Option<PathBuf> {
+        let lease = &self.claimed.lease;
+        let logs = self.worker.settings.logs.as_ref()?;
+        Some(logs.join(lease.task.as_str()).join(format!("{}-{}.log", lease.attempt, lease.token)))
+    }
+
+    /// How a model is to do the task.
+    fn conduct(&self, limit: Duration) -> Conduct {
+        let settings = &self.worker.settings;
+        let watch = Watch::new(self.log().as_deref(), settings.max_output, self.progress.clone());
+        // What is no text a model's tool could not name either.
+        let env = self.environment().into_iter();
+        let env = env.filter_map(|(name, value)| Some((name, value.into_string().ok()?))).collect();
+        Conduct { observer: Arc::new(watch), permissions: settings.permissions, env, timeout: Some(limit) }
+    }
+
     async fn ask(&mut self) -> Result<Executed, Setback> {
         let lease = &self.claimed.lease;
         let inputs = match self.inputs().await {
@@ -113,6 +131,8 @@ impl Attempt<'_> {
                 return Err(Setback::Retry(Failure::new(message, None)));
             }
         };
+        let limit =
+            self.claimed.node.timeout.map_or(self.worker.settings.task_timeout, |timeout| timeout.get());
         let request = Execute {
             goal: lease.goal.clone(),
             agent: lease.agent.clone(),
@@ -123,16 +143,18 @@ impl Attempt<'_> {
             inputs,
             memory: self.worker.memory(),
             workspace: self.workspace.clone(),
-            conduct: Conduct::default(),
+            conduct: self.conduct(limit),
         };
-        let limit =
-            self.claimed.node.timeout.map_or(self.worker.settings.task_timeout, |timeout| timeout.get());
         let reply = match tokio::time::timeout(limit, self.worker.llm.execute(&request)).await {
             Ok(reply) => reply,
             Err(_) => Err(LlmError::TimedOut { limit }.into()),
         };
         let reply = reply.map_err(|error| {
             self.spent = self.spent.plus(error.usage);
+            if let LlmError::BudgetSpent { reason, .. } = &error.error {
+                // It says nothing about the task: the attempt is given back, and costs none.
+                return Setback::Parked(format!("the model is not asked now: {reason}"));
+            }
             let failure = Failure::new(error.to_string(), None);
             match error.disposition() {
                 Disposition::Retry => Setback::Retry(failure),

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Disposition, Lease, Renew};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::agent::Worker;
+
+/// The least time between two words about progress: each is a write and an event.
+const BETWEEN_NEWS: Duration = Duration::from_secs(2);
 
 /// Why the work has to stop.
 pub(super) enum Loss {
@@ -30,17 +33,32 @@ impl Drop for Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(worker: &Worker, lease: &Lease, asked: Instant) -> Self {
+    /// Renews from now on, and tells the cache what `news` says of the task's progress.
+    pub(super) fn start(
+        worker: &Worker,
+        lease: &Lease,
+        asked: Instant,
+        mut news: watch::Receiver<Option<String>>,
+    ) -> Self {
         let (tell, loss) = oneshot::channel();
         let cache = worker.cache.clone();
         let ttl = worker.settings.lease_ttl;
-        let renew = Renew { task: lease.task.clone(), token: lease.token, ttl, progress: None };
+        let mut renew = Renew { task: lease.task.clone(), token: lease.token, ttl, progress: None };
         let task = tokio::spawn(async move {
             // Counted from when each request was sent: our deadline is never after the cache's.
             let mut deadline = asked + ttl;
             let mut pause = ttl / 3;
+            let mut told: Option<Instant> = None;
             loop {
-                tokio::time::sleep(pause).await;
+                let due = Instant::now() + pause;
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    // Progress is told at once, and then not again for a while.
+                    Ok(()) = news.changed(), if told.is_none_or(|told| told.elapsed() >= BETWEEN_NEWS) => {
+                        told = Some(Instant::now());
+                    }
+                }
+                renew.progress.clone_from(&news.borrow_and_update());
                 let sent = Instant::now();
                 let answer = tokio::time::timeout_at(deadline, cache.renew(&renew)).await;
                 match answer {

@@ -6,6 +6,7 @@ mod execute;
 mod keeper;
 mod settle;
 mod verify;
+mod watching;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use downbeat_core::cache::{Claim, Claimed, Phase, Settled};
 use downbeat_core::goal::Usage;
 use downbeat_core::llm::{Conduct, Summarize};
 use downbeat_core::state::{Artifact, Failure, Outcome};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -38,6 +40,8 @@ pub enum End {
 struct Verdict {
     outcome: Outcome,
     spent: Usage,
+    /// No model may be asked now: the agent takes no further task with this one's end.
+    is_parked: bool,
 }
 
 /// What executing came to.
@@ -58,6 +62,8 @@ enum Setback {
     Final(Failure),
     /// The work was stopped from outside; it says nothing about the task.
     Stopped,
+    /// No model may be asked now, for this reason; it says nothing about the task.
+    Parked(String),
 }
 
 /// An attempt in progress.
@@ -66,6 +72,7 @@ pub(crate) struct Attempt<'a> {
     claimed: &'a Claimed,
     workspace: PathBuf,
     spent: Usage,
+    progress: watch::Sender<Option<String>>,
 }
 
 /// Works on a claimed task and settles it. `next` is claimed in the same step.
@@ -74,10 +81,11 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
     let lease = &claimed.lease;
     info!(target: "runtime", agent = %lease.agent, "Acquired lease for task {} (attempt {} of {})",
         lease.task, lease.attempt, lease.max_attempts);
-    let keeper = Keeper::start(worker, lease, held.asked);
+    let (progress, news) = watch::channel(None);
+    let keeper = Keeper::start(worker, lease, held.asked, news);
     let work = stop.for_work();
-    let mut attempt =
-        Attempt { worker, claimed, workspace: worker.workspace(&lease.goal), spent: Usage::default() };
+    let workspace = worker.workspace(&lease.goal);
+    let mut attempt = Attempt { worker, claimed, workspace, spent: Usage::default(), progress };
     let verdict = tokio::select! {
         verdict = attempt.work(&work) => Some(verdict),
         loss = keeper.lost() => {
@@ -92,22 +100,30 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
         }
     };
     let Some(verdict) = verdict else { return End::Lost };
-    let end = settle::settle(worker, claimed, verdict, stop, next.filter(|_| !stop.is_draining())).await;
+    let is_parked = verdict.is_parked;
+    let end =
+        settle::settle(worker, claimed, verdict, stop, next.filter(|_| !stop.is_draining() && !is_parked))
+            .await;
     drop(keeper);
     end
 }
 
 impl Attempt<'_> {
     async fn work(&mut self, stop: &tokio_util::sync::CancellationToken) -> Verdict {
+        let mut is_parked = false;
         let outcome = match self.steps(stop).await {
             Ok((summary, artifacts)) => Outcome::Done { summary, artifacts },
             Err(Setback::Stopped) => {
                 Outcome::Release { reason: "the run was stopped before the task was done".to_owned() }
             }
+            Err(Setback::Parked(reason)) => {
+                is_parked = true;
+                Outcome::Release { reason }
+            }
             Err(Setback::Final(failure)) => Outcome::Failed { failure },
             Err(Setback::Retry(failure)) => Outcome::Retry { after: self.backoff(), failure },
         };
-        Verdict { outcome, spent: self.spent }
+        Verdict { outcome, spent: self.spent, is_parked }
     }
 
     async fn steps(
@@ -121,13 +137,15 @@ impl Attempt<'_> {
         };
         let artifacts = self.verify(&executed, stop).await?;
         let summary = match executed.summary {
-            Some(summary) => summary,
-            None => self.summarize(executed.notes, &artifacts).await,
+            Some(summary) if !summary.trim().is_empty() => summary,
+            _ => self.summarize(executed.notes, &artifacts).await,
         };
         Ok((summary, artifacts))
     }
 
-    /// A summary is a courtesy: finished work is never failed for the want of one.
+    /// A summary of what a command printed, or of the notes of a model that gave none: by a template,
+    /// since a further call would cost more than it says. Finished work is never failed for the want of
+    /// one.
     async fn summarize(&mut self, notes: String, artifacts: &[Artifact]) -> String {
         let lease = &self.claimed.lease;
         let request = Summarize {
@@ -138,7 +156,7 @@ impl Attempt<'_> {
             artifacts: artifacts.to_vec(),
             conduct: Conduct::default(),
         };
-        match self.worker.llm_for(&self.claimed.node).summarize(&request).await {
+        match self.worker.scribe.summarize(&request).await {
             Ok(reply) => {
                 self.spent = self.spent.plus(reply.usage);
                 reply.value.summary

@@ -1,7 +1,6 @@
 //! Why a run did not start, or could not go on.
 
 use downbeat_core::cache::CacheError;
-use downbeat_core::dag::DagError;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::CallError;
 use downbeat_core::time::Timestamp;
@@ -75,14 +74,14 @@ pub enum RunError {
         source: CallError,
     },
     /// A model's plans were unsound, however often it was told.
-    #[error("goal `{goal}` has no sound plan after {tries} tries: {source}")]
+    #[error("goal `{goal}` has no sound plan after {tries} tries:\n{}", faults.join("\n"))]
     UnsoundPlan {
         /// The goal.
         goal: GoalId,
         /// How often it tried.
         tries: u32,
-        /// What is wrong with the last.
-        source: DagError,
+        /// What is wrong with the last, each fault in a line.
+        faults: Vec<String>,
     },
     /// Some tasks can be executed by nobody: nothing was started.
     #[error("{} tasks cannot be executed:\n{}", reasons.len(), reasons.join("\n"))]

@@ -28,6 +28,7 @@ use crate::clock::CacheClock;
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
+use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
@@ -45,6 +46,17 @@ pub struct Models {
 }
 
 impl Models {
+    /// The same, with every call counted. The scribe is no model and costs nothing.
+    fn accounted(self, ledger: &Arc<Ledger>) -> Self {
+        let around =
+            |llm: Arc<dyn Llm>| -> Arc<dyn Llm> { Arc::new(Accounted::new(llm, Arc::clone(ledger))) };
+        Self {
+            default: around(self.default),
+            by_agent: self.by_agent.into_iter().map(|(name, llm)| (name, around(llm))).collect(),
+            scribe: self.scribe,
+        }
+    }
+
     /// The model of an agent.
     #[must_use]
     pub fn of(&self, agent: &AgentName) -> &Arc<dyn Llm> {
@@ -57,6 +69,7 @@ impl Models {
 pub struct Orchestrator {
     cache: Arc<dyn Cache>,
     models: Models,
+    ledger: Arc<Ledger>,
     clock: Arc<CacheClock>,
     settings: Arc<Settings>,
     project: Project,
@@ -77,10 +90,13 @@ impl Orchestrator {
         project: Project,
     ) -> Self {
         let workspaces = project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect();
+        let clock = Arc::new(CacheClock::new(clock));
+        let ledger = Arc::new(Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling));
         Self {
             cache,
-            models,
-            clock: Arc::new(CacheClock::new(clock)),
+            models: models.accounted(&ledger),
+            ledger,
+            clock,
             settings: Arc::new(settings),
             project,
             workspaces: Arc::new(workspaces),
@@ -113,6 +129,7 @@ impl Orchestrator {
             self.check_undeclared().await?;
         }
         self.bury_the_dead().await?;
+        self.ledger.open().await?;
         let goals: Vec<GoalId> = self.project.goals.iter().map(|goal| goal.id.clone()).collect();
         let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
         let mut agents = Vec::new();

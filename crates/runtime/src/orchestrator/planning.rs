@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use downbeat_core::cache::{Amend, CacheError, Plan};
-use downbeat_core::dag::{self, Dag};
+use downbeat_core::dag::Dag;
 use downbeat_core::goal::Usage;
-use downbeat_core::llm::{AgentProfile, Conduct, Decompose};
+use downbeat_core::llm::{AgentProfile, Conduct, Decompose, sound_plan};
 use tracing::{info, warn};
 
 use super::{Orchestrator, RunError};
@@ -66,7 +66,7 @@ impl Orchestrator {
                 })
                 .collect(),
             faults: Vec::new(),
-            conduct: Conduct::default(),
+            conduct: Conduct { permissions: self.settings.permissions, ..Conduct::default() },
         };
         let mut spent = Usage::default();
         let mut tries = 0;
@@ -80,17 +80,16 @@ impl Orchestrator {
                 .await
                 .map_err(|source| RunError::Planning { goal: goal.id.clone(), source })?;
             spent = spent.plus(reply.usage);
-            let mut draft = reply.value;
-            // The goal is ours to name, not the model's.
-            goal.id.as_str().clone_into(&mut draft.goal_id);
-            match dag::validate(draft) {
+            // A model behind a transport has repaired its plan already and only gives a sound one; what
+            // does not look itself, such as a script, is asked again here.
+            match sound_plan(reply.value, &request) {
                 Ok(dag) => return Ok((Arc::new(dag), spent)),
-                Err(source) if tries >= TRIES => {
-                    return Err(RunError::UnsoundPlan { goal: goal.id.clone(), tries, source });
+                Err(faults) if tries >= TRIES => {
+                    return Err(RunError::UnsoundPlan { goal: goal.id.clone(), tries, faults });
                 }
-                Err(source) => {
-                    warn!(target: "orchestrator", "The plan of goal {} is unsound: {source}", goal.id);
-                    request.faults = source.faults.iter().map(ToString::to_string).collect();
+                Err(faults) => {
+                    warn!(target: "orchestrator", "The plan of goal {} is unsound: {}", goal.id, faults.join("; "));
+                    request.faults = faults;
                 }
             }
         }

@@ -50,6 +50,7 @@ impl Orchestrator {
         let recruit = Recruit {
             cache: &self.cache,
             llm: self.models.of(name),
+            ledger: &self.ledger,
             scribe: &self.models.scribe,
             clock: &self.clock,
             settings: &self.settings,

@@ -23,6 +23,7 @@ impl Orchestrator {
             return Ok(Vec::new());
         }
         let mut lines = Vec::new();
+        let exhausted = self.ledger.exhausted();
         for goal in goals {
             let mut after = None;
             loop {
@@ -30,6 +31,13 @@ impl Orchestrator {
                 let query = TaskQuery { goal: goal.clone(), status, after, limit: PAGE };
                 let page = self.cache.tasks(&query).await?;
                 for task in &page {
+                    let needs_model = task.node.run.is_none();
+                    if exhausted.as_ref().is_some_and(|_| needs_model) {
+                        if lines.is_empty() {
+                            lines.extend(exhausted.clone());
+                        }
+                        continue;
+                    }
                     if agents.iter().any(|agent| may_take(agent, task)) {
                         return Ok(Vec::new());
                     }
