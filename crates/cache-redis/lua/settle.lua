@@ -21,10 +21,15 @@ ARGV[15] next_task      this one and no other; "" for the best
 ARGV[16] capabilities   of the agent, by commas
 
 Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: as of `claim`, or {}
+         {"unopened"}                    as any verb may answer
          {"repeated", status, not_before, goal_status}                   nothing was written
          {"missing"}                                                     no such task
          {"lost", presented, current}   a newer token exists, or this one was spent
 ]]
+-- Before anything is written: a claim that finds out later could no longer say so.
+if ARGV[10] and is_replaced() then
+  return { 'unopened' }
+end
 local id = ARGV[2]
 local status, not_before = 'done', ''
 local goal, waited

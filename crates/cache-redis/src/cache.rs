@@ -259,7 +259,7 @@ impl Tasks for RedisCache {
         rules::check_claim(claim)?;
         let mut reply = self
             .server
-            .run(&scripts::CLAIM, &requests::claim(claim).each_ref().map(|text| text.as_bytes()))
+            .run_among(&scripts::CLAIM, &requests::claim(claim).each_ref().map(|text| text.as_bytes()))
             .await?;
         claimed(claim, &mut reply)
     }
@@ -274,7 +274,7 @@ impl Tasks for RedisCache {
             if progress.is_some() { "1" } else { "0" },
             progress.as_deref().unwrap_or_default(),
         ];
-        let mut reply = self.run(&scripts::RENEW, &arguments).await?;
+        let mut reply = self.server.run_among(&scripts::RENEW, &arguments).await?;
         match reply.word.as_str() {
             "renewed" => Ok(Renewed { expires_at: reply.moment()? }),
             _ => Err(refused(&renew.task, &mut reply)),
@@ -290,7 +290,7 @@ impl Tasks for RedisCache {
         let mut arguments: Vec<&str> =
             vec![settle.task.as_str(), &token, &settle.request.0, &outcome, &text, &more, &after, &spent];
         arguments.extend(next.iter().flatten().map(AsRef::as_ref));
-        let mut reply = self.run(&scripts::SETTLE, &arguments).await?;
+        let mut reply = self.server.run_among(&scripts::SETTLE, &arguments).await?;
         const WHAT: &str = "answer of settle";
         match reply.word.as_str() {
             "settled" => {

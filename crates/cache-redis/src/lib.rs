@@ -7,6 +7,7 @@
 //! `news` is the connection on which news comes in; `reply` and `layout` read what scripts answer;
 //! `requests` writes what they are asked; `cache` is the traits.
 
+mod batch;
 mod cache;
 mod connect;
 mod facts;

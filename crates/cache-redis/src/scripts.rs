@@ -28,7 +28,7 @@ macro_rules! parts {
 
 /// What verbs share.
 const SHARED: &str = parts! {
-    "base" "events" "goals" "moves" "held" "tasks" "upkeep" "best" "agents" "claim" "settle" "dags" "verbs"
+    "base" "events" "leases" "top" "goals" "moves" "held" "tasks" "upkeep" "best" "agents" "claim" "settle" "dags" "verbs"
 };
 
 /// Stands in `SHARED` for the name of the library, which follows from its code.
@@ -81,6 +81,7 @@ verbs! {
     AGENTS "agents" READS
     AMEND "amend" WRITES
     APPEND "append" WRITES
+    BATCH "batch" WRITES
     BEAT "beat" WRITES
     CLAIM "claim" WRITES
     DAG "dag" READS

@@ -63,30 +63,6 @@ local function reorder(goal, ids)
   end
 end
 
--- Commands that take many arguments, gathered. Lua passes at most some thousands at once.
-local BULK = 1000
-
-local function bulk(command, key)
-  return { command, key }
-end
-
-local function put(gathered, one, other)
-  local size = #gathered
-  gathered[size + 1], gathered[size + 2] = one, other
-  if size >= BULK then
-    call(unpack(gathered))
-    for at = size + 2, 3, -1 do
-      gathered[at] = nil
-    end
-  end
-end
-
-local function flush(gathered)
-  if #gathered > 2 then
-    call(unpack(gathered))
-  end
-end
-
 -- Adds the tasks of a goal that has none. They begin at `from` in a list, eight values each: id, node,
 -- dependencies, dependants, needs, priority, open, its own attempts or "".
 local function add_all(goal_id, goal, list, from)
@@ -143,7 +119,7 @@ local function add_all(goal_id, goal, list, from)
   flush(tasks)
   for needs, gathered in pairs(ready) do
     flush(gathered)
-    call('ZADD', P .. 'index:ready', 'LT', int(best_of[needs]), goal_id .. ':' .. needs)
+    top('ZADD', 'LT', int(best_of[needs]), goal_id .. ':' .. needs)
     call('SADD', P .. 'index:needs:' .. goal_id, needs)
   end
 end

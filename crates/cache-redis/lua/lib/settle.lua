@@ -19,8 +19,8 @@ local function finish_task(id, token, request, summary, artifacts)
   if task[6] then
     call('HDEL', key, 'last_error', 'last_error_detail')
   end
-  call('DEL', key .. ':lock')
-  call('ZREM', P .. 'index:leases', id)
+  unlock(id)
+  end_lease(id)
   count(goal, 'running', -1)
   count(goal, 'done', 1)
   told[#told + 1] = {

@@ -31,16 +31,8 @@ end
 local function enter(id, task)
   local group, score = task.goal .. ':' .. task.needs, score_of(task)
   call('ZADD', P .. 'index:ready:' .. group, score, id)
-  if call('ZADD', P .. 'index:ready', 'LT', score, group) == 1 then
+  if top('ZADD', 'LT', score, group) == 1 then
     call('SADD', P .. 'index:needs:' .. task.goal, task.needs)
-  end
-end
-
--- No lease and no wait ends before `dues`, as far as this process has seen to it.
-local function due_from(moment)
-  local due = dues[PLACE]
-  if due and moment < due.at then
-    due.at = moment
   end
 end
 
@@ -54,7 +46,7 @@ local function index(id, old, new)
     elseif old.status == 'ready' then
       call('ZREM', P .. 'index:waits', id)
     elseif old.status == 'running' and not (new and new.status == 'running') then
-      call('ZREM', P .. 'index:leases', id)
+      end_lease(id)
     end
   end
   if new then
@@ -64,8 +56,7 @@ local function index(id, old, new)
       call('ZADD', P .. 'index:waits', int(new.not_before), id)
       due_from(new.not_before)
     elseif new.status == 'running' then
-      call('ZADD', P .. 'index:leases', int(new.lease_expires), id)
-      due_from(new.lease_expires)
+      lease(id, new.lease_expires)
       if not old or old.status ~= 'running' then
         hold(new.owner, new.request, id)
       end
@@ -73,22 +64,20 @@ local function index(id, old, new)
   end
 end
 
--- The lock is for people who look; the token in the hash decides.
-local function lock(id, old, new)
-  local key = P .. 'task:' .. id .. ':lock'
+local function lock_as(id, old, new)
   if new and new.status == 'running' then
     if not old or old.lease_expires ~= new.lease_expires or old.token ~= new.token or old.status ~= 'running' then
-      call('SET', key, new.owner .. ':' .. int(new.token), 'PX', int(math.max(new.lease_expires - NOW, 1)))
+      lock(id, new.owner, int(new.token), new.lease_expires)
     end
   elseif old and old.status == 'running' then
-    call('DEL', key)
+    unlock(id)
   end
 end
 
 -- Writes a task; its indexes follow from the pair of states.
 local function put_task(id, old, new)
   index(id, old, new)
-  lock(id, old, new)
+  lock_as(id, old, new)
   if new then
     write(P .. 'task:' .. id, old, new)
   else
