@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use downbeat_cache_sled::{Durability, Options, SledCache};
-use downbeat_core::cache::Cache;
+use downbeat_core::cache::{Cache, StreamLimits};
 use downbeat_core::memory::MemoryCache;
 use downbeat_core::time::{Clock, Timestamp};
 
@@ -50,6 +50,7 @@ impl Subject {
                     path,
                     clock,
                     durability: Durability::Power,
+                    limits: StreamLimits::default(),
                     holder: "downbeat-bench".to_owned(),
                 };
                 let sled = Arc::new(SledCache::open(options)?);

@@ -5,6 +5,8 @@ with this script, and so does every loading of scripts.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
 ARGV[1]  run            the run id of the server
+ARGV[2]  events         how many entries the log keeps
+ARGV[3]  others         how many entries every other stream keeps
 
 Returns  {"opened", epoch}
 ]]
@@ -20,4 +22,5 @@ if not epoch or call('GET', prefix .. 'epoch:run') ~= ARGV[1] then
     call('SET', prefix .. 'index:work', string.format('%.0f', floor))
   end
 end
+call('HSET', prefix .. 'limits', 'events', ARGV[2], 'others', ARGV[3])
 return { 'opened', tonumber(epoch) }

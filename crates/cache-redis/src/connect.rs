@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use downbeat_core::cache::StreamLimits;
 use downbeat_core::time::Clock;
 
 /// The oldest server that will do.
@@ -18,6 +19,8 @@ pub struct Options {
     pub prefix: String,
     /// Whether a server that evicts keys when its memory is full will do. What it evicts is lost.
     pub allow_eviction: bool,
+    /// How many entries streams keep. Those of the newest connection hold for the whole deployment.
+    pub limits: StreamLimits,
     /// Only for tests: the time, in place of the server's.
     pub clock: Option<Arc<dyn Clock>>,
 }
@@ -26,7 +29,13 @@ impl Options {
     /// A deployment of its own on the server at `url`.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), prefix: String::new(), allow_eviction: false, clock: None }
+        Self {
+            url: url.into(),
+            prefix: String::new(),
+            allow_eviction: false,
+            limits: StreamLimits::default(),
+            clock: None,
+        }
     }
 }
 

@@ -29,10 +29,6 @@ impl Keys {
         format!("{}news", self.prefix)
     }
 
-    pub(crate) fn stream(&self, stream: &StreamName) -> String {
-        format!("{}stream:{stream}", self.prefix)
-    }
-
     /// The end of a stream.
     pub(crate) fn head(&self, stream: &StreamName) -> String {
         format!("{}stream:{stream}:head", self.prefix)

@@ -26,8 +26,9 @@ macro_rules! parts {
 }
 
 /// What every verb but `open` begins with.
-pub(crate) const LIBRARY: &str =
-    parts! { "base" "events" "goals" "moves" "tasks" "upkeep" "best" "agents" "claim" "dags" };
+pub(crate) const LIBRARY: &str = parts! {
+    "base" "streams" "events" "goals" "moves" "errors" "tasks" "upkeep" "best" "agents" "claim" "dags" "forget"
+};
 
 macro_rules! verbs {
     ($($name:ident $file:literal)*) => {
@@ -51,13 +52,16 @@ verbs! {
     CLAIM "claim"
     DAG "dag"
     DEREGISTER "deregister"
+    ERRORS "errors"
     GOALS "goals"
     HOLD "hold"
     LIST "list"
     PLAN "plan"
+    READ "read"
     READY "ready"
     REGISTER "register"
     REMEMBER "remember"
+    REMOVE "remove"
     RENEW "renew"
     SETTLE "settle"
     STEER "steer"

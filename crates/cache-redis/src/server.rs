@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use downbeat_core::cache::CacheError;
+use downbeat_core::cache::{CacheError, StreamLimits};
 use downbeat_core::time::Clock;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
@@ -37,6 +37,7 @@ pub(crate) struct Server {
     client: Client,
     place: String,
     allow_eviction: bool,
+    limits: StreamLimits,
     clock: Option<Arc<dyn Clock>>,
     pub(crate) keys: Keys,
     present: Mutex<Present>,
@@ -68,6 +69,7 @@ impl Server {
             client,
             place,
             allow_eviction: options.allow_eviction,
+            limits: options.limits,
             clock: options.clock.clone(),
             keys: Keys::new(&options.prefix),
             present: Mutex::default(),
@@ -131,6 +133,7 @@ impl Server {
     async fn take_epoch(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), RedisError> {
         let mut cmd = redis::cmd("EVAL");
         cmd.arg(&scripts::OPEN.code).arg(1).arg(self.keys.epoch()).arg(run);
+        cmd.arg(self.limits.events.max(1)).arg(self.limits.others.max(1));
         cmd.query_async::<Value>(connection).await.map(|_| ())
     }
 

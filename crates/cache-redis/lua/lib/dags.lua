@@ -12,10 +12,13 @@ local function put_links(goal, id, dependencies, dependants)
   end
 end
 
+local forgotten
+
 -- Adds a task that nobody knows yet. `task`: node, dependencies, dependants, needs, priority, open,
 -- attempts (its own, if any).
 local function add(goal_id, goal, id, task)
   local ordinal = call('INCR', P .. 'index:ordinal')
+  forgotten = forgotten or forgotten_token()
   local new = {
     goal = goal_id,
     ordinal = ordinal,
@@ -26,7 +29,7 @@ local function add(goal_id, goal, id, task)
     max_attempts = math.max(task.attempts or goal.max_attempts, 1),
     own_attempts = task.attempts,
     interruptions = 0,
-    token = 0,
+    token = forgotten,
     needs = task.needs,
     created_at = NOW,
   }

@@ -16,6 +16,7 @@ local function append(stream, entries)
   for at, entry in ipairs(entries) do
     call('XADD', key, int(last - #entries + at) .. '-0', 'at', now, unpack(entry))
   end
+  trim(stream, last, #entries)
   call('PUBLISH', P .. 'news:' .. stream, int(last))
   return last
 end
