@@ -101,9 +101,10 @@ async fn remove(cache: &RedisCache, id: &str) -> u64 {
     cache.remove(&Remove { goal: goal(id), ended_at: None }).await.unwrap().tasks
 }
 
-async fn cancel(cache: &RedisCache, id: &str) {
+async fn cancel(cache: &RedisCache, id: &str, round: usize) {
     let directive = Directive::CancelGoal { goal: goal(id) };
-    let steer = Steer { directive, by: "a test".to_owned(), request: request(format!("cancel {id}")) };
+    let steer =
+        Steer { directive, by: "a test".to_owned(), request: request(format!("cancel {id} {round}")) };
     assert!(cache.steer(&steer).await.unwrap().applied);
 }
 
@@ -184,15 +185,22 @@ async fn the_server_is_told_to_keep_blocks_of_any_size() {
 }
 
 /// Begins to remove a large goal, and is gone before it is through with it.
-async fn half_remove(server: &Server, cache: &RedisCache, tasks: usize) -> redis::aio::MultiplexedConnection {
+async fn half_remove(
+    server: &Server,
+    cache: &RedisCache,
+    tasks: usize,
+    round: usize,
+) -> redis::aio::MultiplexedConnection {
     let mut connection = connection(server).await;
-    plan(cache, "g", tasks, 0).await;
-    cancel(cache, "g").await;
+    plan(cache, "g", tasks, round).await;
+    cancel(cache, "g", round).await;
     let removal = tokio::spawn({
         let cache = cache.clone();
         async move { remove(&cache, "g").await }
     });
-    while number(&mut connection, &["EXISTS", "removing:g"]).await == 0 {}
+    while number(&mut connection, &["EXISTS", "removing:g"]).await == 0 {
+        assert!(!removal.is_finished(), "{:?}", removal.await);
+    }
     removal.abort();
     let _ = removal.await;
     assert_eq!(number(&mut connection, &["EXISTS", "removing:g"]).await, 1, "it was to be left half way");
@@ -201,13 +209,13 @@ async fn half_remove(server: &Server, cache: &RedisCache, tasks: usize) -> redis
 
 #[tokio::test]
 async fn a_goal_that_is_half_removed_is_not_there_and_its_ids_are_free() {
-    const TASKS: usize = 30_000;
+    const TASKS: usize = 12_000;
     let server = Server::start();
     let cache = open(&server, LIMITS).await;
-    let mut connection = half_remove(&server, &cache, TASKS).await;
+    let mut connection = half_remove(&server, &cache, TASKS, 0).await;
 
     let left = number(&mut connection, &["ZCARD", "removing:g"]).await;
-    assert!(left > 0 && left < 30_000, "{left} tasks are left");
+    assert!(left > 0 && left < 12_000, "{left} tasks are left");
     let last: Vec<String> =
         redis::cmd("ZRANGE").arg(&["removing:g", "-1", "-1"]).query_async(&mut connection).await.unwrap();
     let last = task(&last[0]);
@@ -234,11 +242,11 @@ async fn a_goal_that_is_half_removed_is_not_there_and_its_ids_are_free() {
     assert_eq!(cache.task(&last).await.unwrap().unwrap().task.goal, goal("h"));
     assert_eq!(number(&mut connection, &["EXISTS", "removing:g", "index:removing"]).await, 0);
     assert!(number(&mut connection, &["DBSIZE"]).await < 40);
-    cancel(&cache, "h").await;
+    cancel(&cache, "h", 0).await;
     remove(&cache, "h").await;
 
-    half_remove(&server, &cache, TASKS).await;
-    plan(&cache, "g", 3, 1).await;
+    half_remove(&server, &cache, TASKS, 1).await;
+    plan(&cache, "g", 3, 2).await;
     assert_eq!(number(&mut connection, &["EXISTS", "removing:g", "index:removing"]).await, 0);
     assert_eq!(cache.goal(&goal("g")).await.unwrap().unwrap().counts.total(), 3);
 }
@@ -247,7 +255,7 @@ async fn a_goal_that_is_half_removed_is_not_there_and_its_ids_are_free() {
 async fn a_sweep_goes_on_with_a_removal() {
     let mut server = Server::start();
     let cache = open(&server, LIMITS).await;
-    half_remove(&server, &cache, 30_000).await;
+    half_remove(&server, &cache, 12_000, 0).await;
     server.crash();
     let mut connection = connection(&server).await;
     for _ in 0..60 {
@@ -263,8 +271,8 @@ async fn others_are_answered_while_a_large_goal_is_removed() {
     let server = Server::start();
     let cache = open(&server, LIMITS).await;
     let mut connection = connection(&server).await;
-    plan(&cache, "g", 30_000, 0).await;
-    cancel(&cache, "g").await;
+    plan(&cache, "g", 12_000, 0).await;
+    cancel(&cache, "g", 0).await;
     let removal = tokio::spawn({
         let cache = cache.clone();
         async move { remove(&cache, "g").await }
@@ -276,7 +284,7 @@ async fn others_are_answered_while_a_large_goal_is_removed() {
         longest = longest.max(asked.elapsed());
         answers += 1;
     }
-    assert_eq!(removal.await.unwrap(), 30_000);
+    assert_eq!(removal.await.unwrap(), 12_000);
     println!("{answers} answers, the latest after {longest:?}");
-    assert!(answers >= 10, "{answers} answers while 30 parts were removed");
+    assert!(answers >= 6, "{answers} answers while 12 parts were removed");
 }
