@@ -38,7 +38,7 @@ fn a_goal_is_removed_with_its_archive_and_can_run_anew() {
         .says(&["2 tasks are removed"]);
     project.downbeat(&["goal", "remove", "demo"]).code(2).says(&["no goal is called `demo`"]);
     project.downbeat(&["task", "show", "one"]).code(2);
-    assert!(project.events().iter().any(|event| event.what.kind.as_str() == "goal.removed"));
+    assert!(project.events().iter().any(|event| event.kind == "goal.removed"));
 
     // The same plan again; the archive of before is not of it.
     project.downbeat(&["run"]).code(0);
