@@ -10,6 +10,8 @@
     reason = "test code: a fault ends the test"
 )]
 
+pub mod redis;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -251,7 +253,12 @@ pub struct Event {
 }
 
 impl Event {
-    fn read(line: &str) -> Self {
+    /// Reads a line.
+    ///
+    /// # Panics
+    ///
+    /// It is no event.
+    pub fn read(line: &str) -> Self {
         let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let text = |key| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let number = |key| value.get(key).and_then(Value::as_u64).unwrap_or_default();

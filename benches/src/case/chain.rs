@@ -1,107 +1,85 @@
 //! A chain of tasks: how long it takes from the settle of one to the claim of the next.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use downbeat_core::cache::{Cache, ClaimReply, Topic};
-use downbeat_core::ids::{AgentName, GoalId};
-use tokio::sync::mpsc;
+use downbeat_core::cache::{Cache, ClaimReply};
+use downbeat_core::ids::AgentName;
 
+use super::Bench;
 use crate::line::Line;
 use crate::reference;
-use crate::subject::Subject;
+use crate::samples::{Sample, Samples};
+use crate::shape::Shape;
+use crate::subject::Kind;
 use crate::work::{self, Watch};
 
-pub(super) async fn run(directory: &Path, tasks: u64) -> Result<Vec<Line>> {
+pub(super) async fn run(bench: &Bench) -> Result<Vec<Line>> {
+    let tasks = bench.tasks.unwrap_or(if bench.quick { 300 } else { 1_000 });
+    let shape = Shape::chain(tasks);
     let mut lines = Vec::new();
-    for kind in Subject::ALL {
-        let subject = Subject::open(kind, directory)?;
-        let before = subject.written();
-        work::plan(subject.cache.as_ref(), work::chain("alone", tasks)?).await?;
-        let mut alone = alone(&subject.cache, tasks).await?;
-        alone.cache = subject.name().to_owned();
-        if let (Some(before), Some(after)) = (before, subject.written()) {
-            let raw = reference::raw_sled(directory, tasks, &after.since(&before))?;
-            alone = alone.beside("raw sled batches", raw);
+    for kind in &bench.kinds {
+        for carried in [false, true] {
+            let line = measure(bench, *kind, &shape, carried).await?;
+            bench.say(&line)?;
+            lines.push(line);
         }
-        lines.push(alone);
-
-        let other = Subject::open(kind, directory)?;
-        work::plan(other.cache.as_ref(), work::chain("turns", tasks)?).await?;
-        let mut turns = turns(&other.cache, tasks).await?;
-        turns.cache = other.name().to_owned();
-        lines.push(turns);
     }
     Ok(lines)
 }
 
-/// One agent that claims the next task with each settle.
-async fn alone(cache: &Arc<dyn Cache>, tasks: u64) -> Result<Line> {
-    let (agent, goal) = (AgentName::new("solo")?, GoalId::new("alone")?);
+async fn measure(bench: &Bench, kind: Kind, shape: &Shape, carried: bool) -> Result<Line> {
+    let (mut ours, mut reference) = (Samples::new(), Samples::new());
+    for _ in bench.rounds.each() {
+        match kind {
+            Kind::Memory => reference.push(Sample::speed(reference::memory::schedule(shape)?)),
+            Kind::Redis => reference.push(bench.minimal(shape, 1, 1, carried).await?.1),
+            Kind::Sled => {}
+        }
+        let subject = bench.open(kind, 1).await?;
+        work::plan(subject.cache()?.as_ref(), shape.dags("bench")?).await?;
+        let before = subject.written();
+        let watch = Watch::start();
+        let (hops, sample) = bench.metered(kind, shape.tasks, hops(subject.cache()?, carried)).await?;
+        let per_second = watch.per_second(shape.tasks);
+        ensure!(u64::try_from(hops.len())? == shape.tasks, "the chain stopped after {} hops", hops.len());
+        ours.push(Sample {
+            per_second,
+            server_cpu_us: sample.server_cpu_us,
+            cpu_us: sample.cpu_us,
+            ..Sample::steps(hops)
+        });
+        if let Some((after, before)) = subject.written().zip(before) {
+            let raw = reference::sled::raw_sled(&bench.directory, shape.tasks, &after.since(&before))?;
+            reference.push(Sample::speed(raw));
+        }
+        subject.remove().await?;
+    }
+    let case = if carried { "chain, carried" } else { "chain" };
+    let beside = match (kind, carried) {
+        (Kind::Memory, _) => "scheduling in memory",
+        (Kind::Sled, _) => "raw sled batches",
+        (Kind::Redis, false) => "pair that unblocks",
+        (Kind::Redis, true) => "fused that unblocks",
+    };
+    Ok(Line::of(case, kind.name(), (shape.tasks, 1), &ours).beside(beside, &reference))
+}
+
+/// One agent: from where it settles a task to where it has the next.
+async fn hops(cache: &Arc<dyn Cache>, carried: bool) -> Result<Vec<Duration>> {
+    let agent = AgentName::new("solo")?;
     let mut hops = Vec::new();
-    let whole = Watch::start();
-    let mut held = cache.claim(&work::claim(&agent, &goal)).await?.granted();
+    let mut held = cache.claim(&work::claim(&agent)).await?.granted();
     while let Some(claimed) = held {
         let hop = Watch::start();
-        let settle = work::done(&claimed, Some(work::claim(&agent, &goal)));
-        held = cache.settle(&settle).await?.next.and_then(ClaimReply::granted);
+        let settled = cache.settle(&work::done(&claimed, carried.then(|| work::claim(&agent)))).await?;
+        held = if carried {
+            settled.next.and_then(ClaimReply::granted)
+        } else {
+            cache.claim(&work::claim(&agent)).await?.granted()
+        };
         hops.push(hop.elapsed());
     }
-    line("chain, one agent", tasks, 1, &whole, hops)
-}
-
-/// Two agents: one settles, and the other, who was asleep, claims what that unblocked.
-async fn turns(cache: &Arc<dyn Cache>, tasks: u64) -> Result<Line> {
-    let goal = GoalId::new("turns")?;
-    let whole = Watch::start();
-    let (hand, mut taken) = mpsc::channel(1);
-    let mut sleepers = tokio::task::JoinSet::new();
-    // Each takes the next task that gets ready and hands it over, together with when it had it.
-    let cache_of_sleeper = Arc::clone(cache);
-    let goal_of_sleeper = goal.clone();
-    sleepers.spawn(async move {
-        let agent = AgentName::new("sleeper")?;
-        loop {
-            let seen = cache_of_sleeper.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await?;
-            match cache_of_sleeper.claim(&work::claim(&agent, &goal_of_sleeper)).await?.granted() {
-                Some(claimed) => {
-                    if hand.send(claimed).await.is_err() {
-                        return anyhow::Ok(());
-                    }
-                }
-                None => {
-                    cache_of_sleeper.changed(&Topic::Ready, seen, Duration::from_secs(1)).await?;
-                }
-            }
-        }
-    });
-    let mut hops = Vec::new();
-    let mut settled: Option<Watch> = None;
-    for _ in 0..tasks {
-        let Some(claimed) = taken.recv().await else { break };
-        hops.extend(settled.take().map(|watch| watch.elapsed()));
-        // The sleeper must be asleep again, or nothing is woken.
-        tokio::time::sleep(Duration::from_micros(200)).await;
-        cache.settle(&work::done(&claimed, None)).await?;
-        settled = Some(Watch::start());
-    }
-    sleepers.abort_all();
-    line("chain, wake-up of an idle agent", tasks, 2, &whole, hops)
-}
-
-fn line(case: &str, tasks: u64, agents: usize, whole: &Watch, mut hops: Vec<Duration>) -> Result<Line> {
-    ensure!(!hops.is_empty(), "the chain did not move");
-    hops.sort_unstable();
-    let at = |share: usize| hops.get((hops.len() - 1) * share / 100).map(|span| span.as_secs_f64() * 1e6);
-    Ok(Line {
-        case: case.to_owned(),
-        tasks,
-        agents,
-        per_second: whole.per_second(tasks),
-        p50_us: at(50),
-        p99_us: at(99),
-        ..Line::default()
-    })
+    Ok(hops)
 }

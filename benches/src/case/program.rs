@@ -9,18 +9,28 @@ use anyhow::{Context as _, Result, bail};
 use downbeat_core::time::{Clock as _, Timestamp};
 use serde_json::Value;
 
+use super::Bench;
 use crate::line::Line;
 use crate::subject::HostClock;
 
-/// For how long an idle process is watched.
-const WATCHED: Duration = Duration::from_secs(10);
+/// Where the command is.
+pub(crate) fn program() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("downbeat"))
+}
 
-pub(super) fn run(directory: &Path, starts: u32) -> Result<Vec<Line>> {
-    let program = std::env::current_exe()?.with_file_name("downbeat");
+pub(super) fn run(bench: &Bench) -> Result<Vec<Line>> {
+    let program = program()?;
     if !program.exists() {
         bail!("{} is not there: build it with `cargo build --release` first", program.display());
     }
-    Ok(vec![first_claim(&program, directory, starts)?, idle(&program, directory)?])
+    let (starts, watched) = if bench.quick { (5, 2) } else { (20, 10) };
+    let watched = Duration::from_secs(watched);
+    let lines =
+        vec![first_claim(&program, &bench.directory, starts)?, idle(&program, &bench.directory, watched)?];
+    for line in &lines {
+        bench.say(line)?;
+    }
+    Ok(lines)
 }
 
 fn project(directory: &Path, tasks: &str) -> Result<PathBuf> {
@@ -68,28 +78,28 @@ fn first_claim(program: &Path, directory: &Path, starts: u32) -> Result<Line> {
 }
 
 /// Three agents that wait for a goal that one long task blocks.
-fn idle(program: &Path, directory: &Path) -> Result<Line> {
+fn idle(program: &Path, directory: &Path, watched: Duration) -> Result<Line> {
     let tasks = "- [ ] Wait {#wait}\n  ```sh\n  exec sleep 60\n  ```\n- [ ] Then {#then after=wait}\n  ```sh\n  true\n  ```\n";
     let place = project(directory, tasks)?;
     let mut child = command(program, &place).arg("run").spawn()?;
-    let line = watch(&child);
+    let line = watch(&child, watched);
     child.kill()?;
     child.wait()?;
     line
 }
 
 #[expect(clippy::disallowed_methods, reason = "it watches a process for a while")]
-fn watch(child: &Child) -> Result<Line> {
+fn watch(child: &Child, watched: Duration) -> Result<Line> {
     std::thread::sleep(Duration::from_secs(2));
     let before = cpu_seconds(child.id())?;
-    std::thread::sleep(WATCHED);
+    std::thread::sleep(watched);
     let used = cpu_seconds(child.id())? - before;
     Ok(Line {
         case: "idle, agents wait".to_owned(),
         cache: "sled".to_owned(),
         tasks: 2,
         agents: 4,
-        cpu_share: Some(used / WATCHED.as_secs_f64()),
+        cpu_share: Some(used / watched.as_secs_f64()),
         resident_bytes: Some(resident(child.id())?),
         ..Line::default()
     })

@@ -9,7 +9,7 @@ ARGV[3]  revision       the one that the caller amends
 ARGV[4]  request        names the request
 ARGV[5]  max_attempts   for new nodes that say nothing about it
 ARGV[6]  digest         of the new DAG
-ARGV[7]  spent          JSON: calls, input_tokens, output_tokens, cost_micros
+ARGV[7]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
 ARGV[8]  seen           the revision that the difference starts from
 ARGV[9]  change         JSON: reason and data (of the event), removed, removed_reason, added (each: id,
                         node, dependencies, dependants, needs, priority, waits_for, attempts?), rewired
@@ -48,10 +48,10 @@ end
 
 goal.amended_by = ARGV[4]
 goal.max_attempts = tonumber(ARGV[5])
-goal.called_off = nil
+goal.called_off = false
 goal.revision = goal.revision + 1
 goal.digest = ARGV[6]
-spend(goal, cjson.decode(ARGV[7]))
+spend(id, ARGV[7])
 say('goal.amended', { goal = id, reason = change.reason, data = change.data })
 
 local dag = P .. 'dag:' .. id
@@ -60,8 +60,8 @@ for _, removed in ipairs(change.removed) do
   -- Finished ones have nothing to call off.
   task = make(removed, task, 'cancel', { reason = change.removed_reason }) or task
   put_task(removed, task, nil)
+  count(id, task.status, -1)
   forget_token(task.token)
-  goal[task.status] = math.max(goal[task.status] - 1, 0)
   call('DEL', P .. 'task:' .. removed .. ':errors')
   call('HDEL', dag .. ':nodes', removed)
   call('HDEL', dag .. ':deps', removed)
@@ -91,18 +91,19 @@ for _, rewired in ipairs(change.rewired) do
 end
 for _, changed in ipairs(change.changed) do
   local old = task_of(changed.id)
-  local new = copy(old)
+  local new = draft(old)
   -- A priority that a person gave stays, unless the plan itself gives another.
   if changed.priority and not finished(old) then
     new.priority = changed.priority
   end
   new.needs = changed.needs
-  new.own_attempts = changed.attempts
+  new.own_attempts = changed.attempts or false
   put_task(changed.id, old, new)
   call('HSET', dag .. ':nodes', changed.id, changed.node)
 end
 for _, link in ipairs(change.links) do
   put_links(id, link.id, link.dependencies, link.dependants)
+  mark_waited(link.id, link.dependants)
 end
 reorder(id, change.order)
 evaluate(id)

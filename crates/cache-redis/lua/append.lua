@@ -21,6 +21,6 @@ while at <= #ARGV do
   entries[#entries + 1] = { unpack(ARGV, at + 1, at + number) }
   at = at + 1 + number
 end
-local last = int(append(ARGV[2], entries))
+local last = append(ARGV[2], entries)
 call('HSET', head, 'request', ARGV[3], 'request_last', last)
 return { 'last', last }

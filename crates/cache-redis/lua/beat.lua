@@ -17,16 +17,16 @@ local old = agent_of(name)
 if not may_beat(old, ARGV[3]) then
   return { 'replaced' }
 end
-local agent = copy(old)
+local agent = draft(old)
 agent.phase = ARGV[4]
-agent.task = ARGV[5] ~= '' and ARGV[5] or nil
+agent.task = ARGV[5] ~= '' and ARGV[5]
 agent.last_beat = NOW
-agent.silent = nil
+agent.silent = false
 put_agent(name, old, agent)
 if ARGV[6] == '1' and old.phase ~= agent.phase then
   say('agent.phase', {
     agent = name,
-    task = agent.task,
+    task = agent.task or nil,
     data = '{"phase":"' .. agent.phase .. '","from":"' .. old.phase .. '"}',
   })
 end

@@ -19,7 +19,7 @@ if not may_beat(old, ARGV[3]) then
 end
 local limit = tonumber(ARGV[7])
 local freed = free(name, ARGV[3], limit and 'interrupt' or 'drop', { reason = ARGV[6], limit = limit })
-local agent = copy(old)
+local agent = draft(old)
 agent.phase = 'stopped'
 agent.end_reason = ARGV[4]
 put_agent(name, old, agent)

@@ -10,15 +10,21 @@ ARGV[5]  token          of the holder; "" to acquire
 ARGV[6]  ttl            milliseconds; "" to release
 
 Returns  {"held", token, expires_at}
+         {"unopened"}            as any verb may answer
          {"busy"}                somebody else has it
          {"conflict", current}   the token is not the newest, or was given back
          {"released"}            also when there was nothing to give back
          {"tokens"}              fencing tokens are used up
 ]]
+if is_replaced() then
+  return { 'unopened' }
+end
 local verb, holder = ARGV[2], ARGV[4]
 local key = P .. 'hold:' .. ARGV[3]
 local old = read(key)
-local own = old and old.held == '1' and old.holder == holder and old.token == tonumber(ARGV[5])
+-- Since history was lost somebody else may have held it, too.
+local lost = old and old.token < tonumber(call('HGET', P .. 'epoch:taken', 'lost') or '0')
+local own = old and not lost and old.held == '1' and old.holder == holder and old.token == tonumber(ARGV[5])
 if verb == 'release' then
   if own then
     call('HSET', key, 'held', '0')
@@ -38,8 +44,9 @@ if old and old.held == '1' and old.expires_at > NOW then
   if old.holder ~= holder then
     return { 'busy' }
   end
-else
-  local floor = EPOCH * 4294967296
+end
+if not old or lost or old.held ~= '1' or old.expires_at <= NOW then
+  local floor = EPOCH * 67108864
   if floor >= EXACT then
     return { 'tokens' }
   end

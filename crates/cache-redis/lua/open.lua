@@ -1,26 +1,64 @@
 --[[
-open: takes a new epoch when this is another server process than the last one that the store was opened
-on: history may have been lost with it, and no token may be handed out twice. Every connection begins
-with this script, and so does every loading of scripts.
+open: takes a new epoch when the server's history is another one than that on which the store was opened
+last: something may have been lost with it, and no token may be handed out twice. Where something is lost,
+those who hold a task since before are refused from now on. Every connection begins with it, and a
+process that was not opened refuses every other verb.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  run            the run id of the server
-ARGV[2]  events         how many entries the log keeps
-ARGV[3]  others         how many entries every other stream keeps
+ARGV[1]  now            as of all verbs; says only which deployment is meant
+ARGV[2]  seen           the greatest epoch that the caller was ever told; 0 for none
+ARGV[3]  events         how many entries the log keeps
+ARGV[4]  others         how many entries every other stream keeps
 
-Returns  {"opened", epoch}
+Returns  {"opened", epoch, refused}   refused: how many tasks were taken from their holders; "" when
+                                      nothing is known to be lost
 ]]
-local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -6)
-local epoch = call('GET', KEYS[1])
-if not epoch or call('GET', prefix .. 'epoch:run') ~= ARGV[1] then
-  epoch = call('INCR', KEYS[1])
-  call('SET', prefix .. 'epoch:run', ARGV[1])
-  -- The number of work only grows, also over epochs.
-  local floor = epoch * 4294967296
-  if floor > tonumber(call('GET', prefix .. 'index:work') or '0') then
-    call('SET', prefix .. 'index:work', string.format('%.0f', floor))
+local place = tonumber(ARGV[1]) and prefix or ARGV[1] .. prefix
+call('HSET', prefix .. 'limits', 'events', ARGV[3], 'others', ARGV[4])
+local function info(section, field)
+  return string.match(call('INFO', section), '\n' .. field .. ':([^\r\n]*)') or ''
+end
+local run, history = info('server', 'run_id'), info('replication', 'master_replid')
+-- This process was told, too, when the store was put in its place under it.
+local seen = math.max(tonumber(ARGV[2]), epochs[place] or 0)
+local epoch = tonumber(call('GET', KEYS[1]) or '0')
+local last = call('HMGET', prefix .. 'epoch:taken', 'run', 'history')
+if epoch > 0 and epoch >= seen and last[1] == run and last[2] == history then
+  epochs[place], dues[place] = epoch, nil
+  return { 'opened', int(epoch), '' }
+end
+
+-- Lost is what only another master had; what a process without an append-only file had; what somebody was
+-- told and is not there.
+local promoted = last[2] ~= history and string.find(info('replication', 'master_replid2'), '[^0]') ~= nil
+local forgot = last[1] ~= run and info('persistence', 'aof_enabled') ~= '1'
+local lost = epoch < seen or (epoch > 0 and (promoted or forgot))
+
+-- By the clock an epoch is greater than any before, also those that a restored snapshot does not know of.
+-- Units of 16 seconds since 2026 fill the 27 bits in the year 2094.
+local clock = math.floor((tonumber(call('TIME')[1]) - 1767225600) / 16)
+epoch = math.max(epoch + 1, seen + 1, clock)
+epochs[place], dues[place] = epoch, nil
+call('SET', KEYS[1], int(epoch))
+call('HSET', prefix .. 'epoch:taken', 'run', run, 'history', history)
+local floor = epoch * 67108864
+-- The number of work only grows, also over epochs.
+if floor > tonumber(call('GET', prefix .. 'index:work') or '0') then
+  call('SET', prefix .. 'index:work', int(floor))
+end
+if not lost then
+  return { 'opened', int(epoch), '' }
+end
+
+-- A token that nobody was given: whoever holds the task is refused, and its lease ends in its time.
+local refused = 0
+for _, id in ipairs(call('ZRANGE', prefix .. 'index:leases', 0, -1)) do
+  local task = prefix .. 'task:' .. id
+  if call('HEXISTS', task, 'lease_expires') == 1 then
+    call('HSET', task, 'token', int(floor))
+    refused = refused + 1
   end
 end
-call('HSET', prefix .. 'limits', 'events', ARGV[2], 'others', ARGV[3])
-return { 'opened', tonumber(epoch) }
+call('HSET', prefix .. 'epoch:taken', 'lost', int(floor))
+return { 'opened', int(epoch), int(refused) }

@@ -8,17 +8,21 @@ ARGV[3]  title          what it is called
 ARGV[4]  request        names the request
 ARGV[5]  max_attempts   for nodes that say nothing about it
 ARGV[6]  digest         of the DAG
-ARGV[7]  spent          JSON: calls, input_tokens, output_tokens, cost_micros
+ARGV[7]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
 ARGV[8]  tasks          the first of eight arguments for each task, in the order of the draft: id, node
                         (JSON), dependencies (JSON), dependants (by spaces), needs (by commas), priority,
                         open, its own attempts or ""
 
 Returns  {"goal", fields}
+         {"unopened"}           as any verb may answer
          {"exists"}             the goal has a DAG from another request; nothing was written
          {"taken", task, goal, …}   other goals hold these ids; nothing was written
          {"removing", goal}         the removal of this one has to be finished first; nothing was written
 ]]
 local TASKS = 8
+if is_replaced() then
+  return { 'unopened' }
+end
 local id = ARGV[2]
 local goal = goal_of(id)
 if goal then
@@ -48,15 +52,10 @@ goal = {
   calls = 0, input_tokens = 0, output_tokens = 0, cost_micros = 0,
   created_at = NOW, planned_by = ARGV[4], max_attempts = tonumber(ARGV[5]),
 }
-spend(goal, cjson.decode(ARGV[7]))
 goals[id] = goal
+spend(id, ARGV[7])
 call('ZADD', P .. 'index:goals', 0, id)
-for at = TASKS, #ARGV, 8 do
-  add(id, goal, ARGV[at], {
-    node = ARGV[at + 1], dependencies = ARGV[at + 2], dependants = ARGV[at + 3], needs = ARGV[at + 4],
-    priority = tonumber(ARGV[at + 5]), open = tonumber(ARGV[at + 6]), attempts = tonumber(ARGV[at + 7]),
-  })
-end
+add_all(id, goal, ARGV, TASKS)
 reorder(id, ids)
 say('goal.planned', {
   goal = id,

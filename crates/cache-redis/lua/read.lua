@@ -13,10 +13,10 @@ local key = P .. 'stream:' .. ARGV[2]
 local oldest = call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
 local limit = tonumber(ARGV[4])
 if not oldest then
-  return { 'page', int(tonumber(call('HGET', key .. ':head', 'last') or '0') + 1), {} }
+  return { 'page', int(tonumber(last_of(ARGV[2])) + 1), {} }
 end
 local entries = {}
 if limit > 0 and ARGV[3] ~= '' then
-  entries = call('XRANGE', key, ARGV[3], '+', 'COUNT', limit)
+  entries = call('XRANGE', key, '0-' .. ARGV[3], '+', 'COUNT', limit)
 end
-return { 'page', string.match(oldest[1], '^%d+'), entries }
+return { 'page', string.sub(oldest[1], 3), entries }

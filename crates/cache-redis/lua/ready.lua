@@ -4,14 +4,13 @@ ready: what could be claimed now, best first, without claiming it.
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
 ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
 ARGV[2]  goal           only of this one; "" for all
-ARGV[3]  capabilities   JSON, a list
+ARGV[3]  capabilities   by commas
 ARGV[4]  limit          at most this many
 
 Returns  {"tasks", {task, fields, node}, …}
 ]]
 local reply = { 'tasks' }
-local scope = ARGV[2] == '' and '*' or ARGV[2]
-for _, id in ipairs(best(scope, cjson.decode(ARGV[3]), tonumber(ARGV[4]))) do
+for _, id in ipairs(best(ARGV[2], set_of(ARGV[3]), tonumber(ARGV[4]))) do
   reply[#reply + 1] = told_task(id, task_of(id))
 end
 return reply

@@ -29,6 +29,9 @@ if goal then
   local dag = P .. 'dag:' .. id
   call('DEL', P .. 'goal:' .. id)
   call('ZREM', P .. 'index:goals', id)
+  for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
+    call('ZREM', P .. 'index:ready', id .. ':' .. needs)
+  end
   call('DEL', P .. 'index:needs:' .. id)
   call('UNLINK', dag .. ':nodes', dag .. ':deps', dag .. ':dependants', dag .. ':order')
   if call('EXISTS', dag .. ':tasks') == 1 then

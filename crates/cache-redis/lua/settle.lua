@@ -7,10 +7,18 @@ ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for
 ARGV[2]  task           its id
 ARGV[3]  token          the caller's fencing token
 ARGV[4]  request        names the request
-ARGV[5]  outcome        JSON: outcome (done, retry, failed, release), summary?, artifacts? (JSON as
-                        text), message?, detail?, after? (ms), reason?
-ARGV[6]  spent          JSON: calls, input_tokens, output_tokens, cost_micros
-ARGV[7]  next           the next claim as for `claim`; "" for none
+ARGV[5]  outcome        done, retry, failed or release
+ARGV[6]  text           the summary, the message or the reason
+ARGV[7]  more           of what is done its artifacts (JSON), of a failure "+" and its detail; "" for none
+ARGV[8]  after          before another try, milliseconds; "" for at once
+ARGV[9]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
+ARGV[10] agent          who asks for the next task, as for `claim`; absent, with all that follow, if nobody
+ARGV[11] incarnation    which life of it
+ARGV[12] next_request   names the claim
+ARGV[13] ttl            milliseconds
+ARGV[14] goal           only of this one; "" for any
+ARGV[15] next_task      this one and no other; "" for the best
+ARGV[16] capabilities   of the agent, by commas
 
 Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: as of `claim`, or {}
          {"repeated", status, not_before, goal_status}                   nothing was written
@@ -18,38 +26,52 @@ Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: a
          {"lost", presented, current}   a newer token exists, or this one was spent
 ]]
 local id = ARGV[2]
-local old = task_of(id)
-if not old then
-  return { 'missing' }
+local status, not_before = 'done', ''
+local goal, waited
+if ARGV[5] == 'done' then
+  goal, waited = finish_task(id, ARGV[3], ARGV[4], ARGV[6], ARGV[7])
 end
-local by = cjson.decode(ARGV[5])
-by.token = tonumber(ARGV[3])
-by.request = ARGV[4]
-local new, refusal = make(id, old, 'settle', by)
-if not new then
-  if refusal[1] == 'repeated' then
-    local not_before = old.not_before and int(old.not_before) or ''
-    return { 'repeated', old.status, not_before, goal_of(old.goal).status }
+if not goal then
+  local old = task_of(id)
+  if not old then
+    return { 'missing' }
   end
-  return refusal
+  local by = outcome(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]))
+  local new, refusal = make(id, old, 'settle', by)
+  if not new then
+    if refusal[1] == 'repeated' then
+      return { 'repeated', old.status, old.not_before and int(old.not_before) or '', goal_of(old.goal).status }
+    end
+    return refusal
+  end
+  goal, waited = old.goal, old.waited
+  status, not_before = new.status, new.not_before and int(new.not_before) or ''
 end
 
 local unblocked = 0
-if by.outcome == 'done' then
-  local dependants = call('HGET', P .. 'dag:' .. old.goal .. ':dependants', id) or ''
-  for dependant in string.gmatch(dependants, '[^ ]+') do
-    local waiting = task_of(dependant)
-    local after = waiting and make(dependant, waiting, 'dependency done', id)
-    if after and waiting.status == 'blocked' and after.status == 'ready' then
-      unblocked = unblocked + 1
-    end
+if waited and status == 'done' then
+  unblocked = unblock(goal, id)
+end
+spend(goal, ARGV[9])
+
+local goal_status, next_claim
+if not ARGV[10] then
+  goal_status, next_claim = evaluate(goal), {}
+else
+  -- A goal whose next task was granted is as active as it was before; only another must be looked at.
+  goal_status = is_due() and evaluate(goal)
+  local told_before = #told
+  next_claim = claim({
+    agent = ARGV[10], incarnation = ARGV[11], request = ARGV[12], ttl = tonumber(ARGV[13]), goal = ARGV[14],
+    task = ARGV[15], capabilities = ARGV[16],
+  })
+  if not goal_status and next_claim[1] == 'granted' and next_claim[3] == goal then
+    goal_status = 'active'
+  elseif not goal_status then
+    local later_told = told_from(told_before + 1)
+    goal_status = evaluate(goal)
+    tell_again(later_told)
   end
 end
-spend(goal_of(old.goal), cjson.decode(ARGV[6]))
-local status = evaluate(old.goal)
-local next_claim = {}
-if ARGV[7] ~= '' then
-  next_claim = claim(cjson.decode(ARGV[7]))
-end
 finish()
-return { 'settled', new.status, new.not_before and int(new.not_before) or '', unblocked, status, next_claim }
+return { 'settled', status, not_before, unblocked, goal_status, next_claim }

@@ -42,6 +42,7 @@ local obey = {
       return true, 'already paused'
     end
     call('SET', P .. 'agent:' .. wanted.agent .. ':paused', int(NOW))
+    call('HSET', P .. 'index:agent:' .. wanted.agent, 'paused', '1')
     say('agent.paused', { agent = wanted.agent, reason = reason })
     return true, 'agent `' .. wanted.agent .. '` takes no more tasks'
   end,
@@ -50,6 +51,7 @@ local obey = {
       return true, 'not paused'
     end
     call('DEL', P .. 'agent:' .. wanted.agent .. ':paused')
+    call('HDEL', P .. 'index:agent:' .. wanted.agent, 'paused')
     say('agent.resumed', { agent = wanted.agent, reason = reason })
     work = work + 1
     return true, 'agent `' .. wanted.agent .. '` takes tasks again'
@@ -81,8 +83,8 @@ local obey = {
     local goal = goal_of(task.goal)
     local more = task.own_attempts or goal.max_attempts
     -- Of a goal that was cancelled as a whole, something is wanted again.
-    if moves['retry'](task, copy(task), more) then
-      goal.called_off = nil
+    if moves['retry'](task, draft(task), more) then
+      goal.called_off = false
     end
     return direct('retry', more, function(old, new)
       if old.status == 'ready' then

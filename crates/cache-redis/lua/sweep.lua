@@ -18,7 +18,7 @@ local silent = {}
 for at = 1, math.min(#names, limit) do
   local name = names[at]
   local old = agent_of(name)
-  local agent = copy(old)
+  local agent = draft(old)
   agent.silent = '1'
   put_agent(name, old, agent)
   say('agent.silent', { agent = name, reason = 'not heard since ' .. iso(agent.last_beat) })

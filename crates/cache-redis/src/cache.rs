@@ -15,9 +15,10 @@ use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId, Incarnation, TaskId, Token};
 use downbeat_core::rules;
 
-use crate::connect::{ConnectError, Options};
+use crate::connect::ConnectError;
 use crate::layout;
 use crate::news::{self, News};
+use crate::options::Options;
 use crate::reply::{Fields, Reply, json, parse, text, word};
 use crate::requests::{self, limit, millis};
 use crate::scripts::{self, Script};
@@ -32,7 +33,7 @@ const REMOVED_AT_ONCE: &str = "1000";
 /// so one atomic step and one round trip; time is the server's.
 #[derive(Debug, Clone)]
 pub struct RedisCache {
-    server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
     news: Arc<News>,
 }
 
@@ -43,7 +44,7 @@ impl RedisCache {
     ///
     /// [`ConnectError`].
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        let server = Arc::new(Server::connect(&options).await?);
+        let server = Arc::new(Server::connect(options).await?);
         let news = Arc::new(News::start(Arc::clone(&server)));
         Ok(Self { server, news })
     }
@@ -137,7 +138,7 @@ impl RedisCache {
 /// What a claim was answered; `None` for what is none.
 fn claimed(claim: &Claim, reply: &mut Reply) -> Result<ClaimReply, CacheError> {
     match reply.word.as_str() {
-        "granted" => layout::granted(reply.value()?),
+        "granted" => layout::granted(claim, reply),
         "nothing" => {
             Ok(ClaimReply::Nothing { paused: reply.text()? == "1", next_due: reply.maybe_moment()? })
         }
@@ -280,14 +281,17 @@ impl Tasks for RedisCache {
 
     async fn ready(&self, query: &ReadyQuery) -> Result<Vec<Task>, CacheError> {
         let goal = query.goal.as_ref().map_or("", GoalId::as_str);
-        let capabilities = serde_json::to_string(&query.capabilities).map_err(|error| invalid(&error))?;
+        let capabilities = requests::capabilities(&query.capabilities);
         let reply = self.run(&scripts::READY, &[goal, &capabilities, &limit(query.limit)]).await?;
         reply.rest().map(|value| layout::task(value).map(|(_, task)| task)).collect()
     }
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimReply, CacheError> {
         rules::check_claim(claim)?;
-        let mut reply = self.run(&scripts::CLAIM, &[&requests::claim(claim)]).await?;
+        let mut reply = self
+            .server
+            .run(&scripts::CLAIM, &requests::claim(claim).each_ref().map(|text| text.as_bytes()))
+            .await?;
         claimed(claim, &mut reply)
     }
 
@@ -310,14 +314,13 @@ impl Tasks for RedisCache {
 
     async fn settle(&self, settle: &Settle) -> Result<Settled, CacheError> {
         let outcome = rules::check_settle(settle)?;
-        let arguments = [
-            settle.task.as_str(),
-            &settle.token.to_string(),
-            &settle.request.0,
-            &requests::outcome(&outcome),
-            &requests::usage(&settle.spent),
-            &settle.next.as_ref().map(requests::claim).unwrap_or_default(),
-        ];
+        let token = settle.token.to_string();
+        let [outcome, text, more, after] = requests::outcome(&outcome);
+        let spent = requests::usage(&settle.spent);
+        let next = settle.next.as_ref().map(requests::claim);
+        let mut arguments: Vec<&str> =
+            vec![settle.task.as_str(), &token, &settle.request.0, &outcome, &text, &more, &after, &spent];
+        arguments.extend(next.iter().flatten().map(AsRef::as_ref));
         let mut reply = self.run(&scripts::SETTLE, &arguments).await?;
         const WHAT: &str = "answer of settle";
         match reply.word.as_str() {
@@ -511,19 +514,22 @@ impl Streams for RedisCache {
             return news::number(&self.server, topic).await;
         }
         let until = tokio::time::Instant::now() + wait.min(rules::MAX_TTL);
-        // Watching begins before the number is read, so that nothing in between is missed.
-        let watch = tokio::time::timeout_at(until, self.news.watch(topic)).await;
-        let now = news::number(&self.server, topic).await?;
-        let Ok(mut numbers) = watch else {
-            return Ok(now);
+        // Watching begins before the number is asked for, so that nothing in between is missed.
+        let Ok(mut numbers) = tokio::time::timeout_at(until, self.news.watch(topic)).await else {
+            return news::number(&self.server, topic).await;
         };
-        if now > seen {
-            return Ok(now);
+        loop {
+            numbers.mark_unchanged();
+            // The server says the next number after each question for it, and then no more.
+            let now = news::number(&self.server, topic).await?;
+            if now > seen || tokio::time::timeout_at(until, numbers.changed()).await.is_err() {
+                return Ok(now);
+            }
+            let number = *numbers.borrow();
+            if number > seen {
+                return Ok(number);
+            }
         }
-        // The end of the wait is no error: the number says what is known.
-        let _ = tokio::time::timeout_at(until, numbers.wait_for(|number| *number > seen)).await;
-        let number = *numbers.borrow();
-        Ok(now.max(number))
     }
 }
 

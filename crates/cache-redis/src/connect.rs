@@ -1,82 +1,94 @@
-//! What a cache is opened with, and what it stands on.
+//! What a cache stands on, and why it could not be opened.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use downbeat_core::cache::StreamLimits;
-use downbeat_core::time::Clock;
+use redis::RedisError;
+
+use crate::fault::{Fault, FaultKind};
+use crate::info::Info;
+use crate::options::Options;
 
 /// The oldest server that will do.
 const OLDEST: u32 = 7;
-
-/// Where a cache is.
-#[derive(Clone)]
-pub struct Options {
-    /// `redis://[user:password@]host:port/[database]`, or `redis+unix:///path`.
-    pub url: String,
-    /// Begins every key, so that several deployments share a server. Empty for none.
-    pub prefix: String,
-    /// Whether a server that evicts keys when its memory is full will do. What it evicts is lost.
-    pub allow_eviction: bool,
-    /// How many entries streams keep. Those of the newest connection hold for the whole deployment.
-    pub limits: StreamLimits,
-    /// Only for tests: the time, in place of the server's.
-    pub clock: Option<Arc<dyn Clock>>,
-}
-
-impl Options {
-    /// A deployment of its own on the server at `url`.
-    #[must_use]
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            prefix: String::new(),
-            allow_eviction: false,
-            limits: StreamLimits::default(),
-            clock: None,
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    /// Without the URL, which may carry a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("prefix", &self.prefix).finish_non_exhaustive()
-    }
-}
 
 /// Why a cache could not be opened. No message carries a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL is none that a cache is found under.
-    #[error("not a URL of a Redis server; it begins with redis:// or redis+unix://")]
+    /// The URL is none that a cache is found under, or does not go with the other options.
+    #[error(
+        "not a URL of a Redis server; it begins with redis://, rediss://, redis+unix://, redis+sentinel:// \
+         or redis+cluster://"
+    )]
     Url {
-        /// What is wrong with it.
+        /// What is wrong with it, without it.
         #[source]
-        source: redis::RedisError,
+        source: RedisError,
     },
-    /// Nobody answers there.
-    #[error("no Redis server answers place=`{place}`")]
-    Unreachable {
+    /// A file that an option names cannot be read.
+    #[error("the file cannot be read path=`{}`", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The environment variable that shall hold the password is not there.
+    #[error("the environment variable for the password is not set name=`{name}`")]
+    Env {
+        /// Its name.
+        name: String,
+    },
+    /// The files for TLS are not what they should be.
+    #[error("the CA file, certificate or key cannot be used; each is a PEM file {files}: {what}")]
+    Certificates {
+        /// Which files were given.
+        files: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The server does not answer, or refuses.
+    #[error(transparent)]
+    Server(#[from] Fault),
+    /// Sentinels do not answer, or know no master of that name.
+    #[error(
+        "no sentinel names a master that answers; check the name, and SENTINEL MASTERS on one of them \
+         place=`{place}` master=`{name}` said=`{said}`"
+    )]
+    NoMaster {
+        /// Where they are.
+        place: String,
+        /// The name.
+        name: String,
+        /// What they said.
+        said: String,
+    },
+    /// No node of the cluster has the slot of this deployment.
+    #[error(
+        "no node of the Redis Cluster serves the slot of this deployment; see CLUSTER SLOTS \
+         place=`{place}` slot={slot}"
+    )]
+    NoSlot {
+        /// The nodes that were asked.
+        place: String,
+        /// The slot.
+        slot: u16,
+    },
+    /// The server is a node of a cluster, and keys are not named for that.
+    #[error(
+        "the Redis server is a node of a cluster, on which keys have to share a hash tag; write \
+         redis+cluster:// or choose the key layout `cluster` place=`{place}`"
+    )]
+    Layout {
         /// Where.
         place: String,
-        /// What happened.
-        #[source]
-        source: redis::RedisError,
-    },
-    /// The server wants another user or password.
-    #[error("the Redis server refuses the user or the password place=`{place}`")]
-    Refused {
-        /// Where.
-        place: String,
-        /// What it said.
-        #[source]
-        source: redis::RedisError,
     },
     /// The server is too old.
-    #[error("a Redis server of version {OLDEST} or later is needed place=`{place}` version=`{version}`")]
+    #[error(
+        "a Redis server of version {OLDEST} or later is needed, or Valkey; upgrade it place=`{place}` \
+         version=`{version}`"
+    )]
     TooOld {
         /// Where.
         place: String,
@@ -85,8 +97,8 @@ pub enum ConnectError {
     },
     /// The server may evict keys, and with them tasks.
     #[error(
-        "the Redis server evicts keys when its memory is full; set maxmemory-policy to noeviction \
-         place=`{place}` maxmemory-policy=`{policy}`"
+        "the Redis server evicts keys when its memory is full, and tasks with them; set maxmemory-policy \
+         to noeviction, or allow eviction place=`{place}` maxmemory-policy=`{policy}`"
     )]
     Evicts {
         /// Where.
@@ -94,56 +106,72 @@ pub enum ConnectError {
         /// How it chooses what to evict.
         policy: String,
     },
-    /// The server is a replica.
-    #[error("the Redis server is a replica and takes no writes; connect to its master place=`{place}`")]
-    Replica {
-        /// Where.
-        place: String,
-    },
 }
 
-/// What a server says about itself.
-#[derive(Debug)]
-pub(crate) struct Info(HashMap<String, String>);
-
-impl Info {
-    pub(crate) fn parse(text: &str) -> Self {
-        let fields = text.lines().filter_map(|line| line.split_once(':'));
-        Self(fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect())
+impl ConnectError {
+    pub(crate) fn of(place: &str, error: &RedisError) -> Self {
+        Self::Server(Fault::new(place, error))
     }
 
-    fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
+    pub(crate) fn no_host() -> Self {
+        Self::Url { source: (redis::ErrorKind::InvalidClientConfig, "it names no host").into() }
     }
 
-    /// Differs between any two processes of servers.
-    pub(crate) fn run_id(&self) -> &str {
-        self.get("run_id")
+    pub(crate) fn certificates(options: &Options, error: &RedisError) -> Self {
+        let tls = &options.tls;
+        let files = [("ca_file", &tls.ca_file), ("certificate", &tls.certificate), ("key", &tls.key)];
+        let files: Vec<String> = files
+            .into_iter()
+            .filter_map(|(name, path)| path.as_ref().map(|path| format!("{name}=`{}`", path.display())))
+            .collect();
+        Self::Certificates { files: files.join(" "), what: error.to_string() }
     }
 
-    /// Whether a cache may stand on this server.
-    pub(crate) fn check(&self, place: &str, allow_eviction: bool) -> Result<(), ConnectError> {
-        let place = place.to_owned();
-        let version = self.get("redis_version");
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major.is_none_or(|major| major < OLDEST) {
-            return Err(ConnectError::TooOld { place, version: version.to_owned() });
+    /// What kind of fault of a server it is, if it is one.
+    #[must_use]
+    pub const fn kind(&self) -> Option<FaultKind> {
+        match self {
+            Self::Server(fault) => Some(fault.kind),
+            _ => None,
         }
-        if self.get("role") == "slave" {
-            return Err(ConnectError::Replica { place });
-        }
-        let policy = self.get("maxmemory_policy");
-        if policy != "noeviction" && !allow_eviction {
-            return Err(ConnectError::Evicts { place, policy: policy.to_owned() });
-        }
-        if self.get("aof_enabled") != "1" {
-            tracing::warn!(
-                place,
-                "the Redis server keeps no append-only file: what it acknowledged may be lost when it ends"
-            );
-        }
-        Ok(())
     }
+
+    /// Whether it may do better in a moment, by itself.
+    pub(crate) const fn is_passing(&self) -> bool {
+        match self {
+            Self::Server(fault) => fault.kind.is_elsewhere() || fault.kind.is_later(),
+            Self::NoMaster { .. } | Self::NoSlot { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a cache may stand on this server.
+pub(crate) fn check(info: &Info, place: &str, options: &Options) -> Result<(), ConnectError> {
+    let place = place.to_owned();
+    let version = info.version();
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < OLDEST) {
+        return Err(ConnectError::TooOld { place, version: version.to_owned() });
+    }
+    if info.get("role") == "slave" {
+        let fault = Fault { kind: FaultKind::Replica, place, said: String::new() };
+        return Err(ConnectError::Server(fault));
+    }
+    if info.is_cluster() && !options.is_cluster() {
+        return Err(ConnectError::Layout { place });
+    }
+    let policy = info.get("maxmemory_policy");
+    if policy != "noeviction" && !options.allow_eviction {
+        return Err(ConnectError::Evicts { place, policy: policy.to_owned() });
+    }
+    if info.get("aof_enabled") != "1" {
+        tracing::warn!(
+            place,
+            "the Redis server keeps no append-only file: what it acknowledged may be lost when it ends"
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -151,15 +179,18 @@ mod tests {
     use super::*;
 
     const SOUND: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\nrole:master\r\n\
-        maxmemory_policy:noeviction\r\naof_enabled:1\r\n";
+        maxmemory_policy:noeviction\r\naof_enabled:1\r\ncluster_enabled:0\r\n";
 
     #[test]
     fn what_a_cache_cannot_stand_on_is_refused() {
-        let check = |from: &str, to: &str| Info::parse(&SOUND.replace(from, to)).check("here", false);
+        let options = Options::new("redis://here");
+        let check = |from: &str, to: &str| check(&Info::parse(&SOUND.replace(from, to)), "here", &options);
         assert!(check("", "").is_ok());
         assert!(matches!(check("7.0.15", "6.2.1"), Err(ConnectError::TooOld { .. })));
-        assert!(matches!(check("master", "slave"), Err(ConnectError::Replica { .. })));
+        assert_eq!(check("master", "slave").unwrap_err().kind(), Some(FaultKind::Replica));
         assert!(matches!(check("noeviction", "allkeys-lru"), Err(ConnectError::Evicts { .. })));
-        assert_eq!(Info::parse(SOUND).run_id(), "abc");
+        assert!(matches!(check("cluster_enabled:0", "cluster_enabled:1"), Err(ConnectError::Layout { .. })));
+        // Valkey says a Redis version for old clients, and its own beside it.
+        assert!(check("redis_version:7.0.15", "redis_version:7.2.4\r\nvalkey_version:8.1.1").is_ok());
     }
 }

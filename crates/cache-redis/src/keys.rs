@@ -13,25 +13,24 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Written before replicas are asked for their acknowledgement.
+    pub(crate) fn waits(&self) -> String {
+        format!("{}index:waited", self.prefix)
+    }
+
     /// How often history may have been lost, the high part of every token. The scripts take the prefix of
     /// all keys from it.
     pub(crate) fn epoch(&self) -> String {
         format!("{}epoch", self.prefix)
     }
 
-    /// How often work appeared.
-    pub(crate) fn work(&self) -> String {
-        format!("{}index:work", self.prefix)
-    }
-
     /// The channel that says how often work appeared.
     pub(crate) fn work_news(&self) -> String {
         format!("{}news", self.prefix)
-    }
-
-    /// The end of a stream.
-    pub(crate) fn head(&self, stream: &StreamName) -> String {
-        format!("{}stream:{stream}:head", self.prefix)
     }
 
     /// The channel that says how long a stream is.

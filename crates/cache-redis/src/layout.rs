@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use downbeat_core::cache::{
-    Agent, AgentError, CacheError, ClaimReply, Claimed, Lease, Record, Registration, Task,
+    Agent, AgentError, CacheError, Claim, ClaimReply, Claimed, Lease, Record, Registration, Task,
 };
 use downbeat_core::event::{Event, EventDraft, EventKind};
 use downbeat_core::goal::{Counts, Goal, Usage};
@@ -14,7 +14,7 @@ use downbeat_core::time::Timestamp;
 use redis::Value;
 use serde::Deserialize;
 
-use crate::reply::{Fields, corrupt, json, list, parse, text};
+use crate::reply::{Fields, Reply, corrupt, json, list, parse, text};
 
 pub(crate) fn goal(value: Value) -> Result<Goal, CacheError> {
     let fields = Fields::new("goal", value);
@@ -72,9 +72,9 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
             agent: agent.clone(),
             incarnation: Incarnation(fields.text("incarnation")?.to_owned()),
             request: RequestId(fields.text("request")?.to_owned()),
-            claimed_at: fields.moment("claimed_at")?,
+            claimed_at: fields.moment("started_at")?,
             expires_at,
-            expired: fields.maybe("expired").is_some(),
+            expired: fields.maybe("expired").is_some_and(|expired| !expired.is_empty()),
         }),
         _ => None,
     };
@@ -100,7 +100,12 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
             message: message.to_owned(),
             detail: fields.maybe("last_error_detail").map(str::to_owned),
         }),
-        settled_by: fields.maybe("settled_by").map(|request| RequestId(request.to_owned())),
+        // Under the newest token: an older one is of an attempt before.
+        settled_by: fields
+            .maybe("settled_by")
+            .and_then(|settled_by| settled_by.split_once(' '))
+            .filter(|(token, _)| fields.maybe("token") == Some(token))
+            .map(|(_, request)| RequestId(request.to_owned())),
         created_at: fields.moment("created_at")?,
         started_at: fields.maybe_moment("started_at")?,
         ended_at: fields.maybe_moment("ended_at")?,
@@ -108,24 +113,24 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
 }
 
 /// A task that was granted, as its holder is told of it.
-pub(crate) fn granted(value: Value) -> Result<ClaimReply, CacheError> {
-    let (id, task) = task(value)?;
-    let state = task.state;
-    let holder = state.holder.ok_or_else(|| corrupt(&format!("task:{id} lease_expires")))?;
-    Ok(ClaimReply::Granted(Box::new(Claimed {
-        lease: Lease {
-            goal: task.goal,
-            task: id,
-            agent: holder.agent,
-            token: state.token,
-            attempt: state.attempt,
-            max_attempts: state.max_attempts,
-            claimed_at: holder.claimed_at,
-            expires_at: holder.expires_at,
-        },
-        node: task.node,
-        last_error: state.last_error,
-    })))
+pub(crate) fn granted(claim: &Claim, reply: &mut Reply) -> Result<ClaimReply, CacheError> {
+    let (task, goal) = (reply.text()?, reply.text()?);
+    let what = format!("task:{task}");
+    let lease = Lease {
+        task: parse(&what, &task)?,
+        goal: parse(&what, &goal)?,
+        agent: claim.agent.clone(),
+        token: Token::from_u64(reply.number()?),
+        attempt: parse(&what, &reply.text()?)?,
+        max_attempts: parse(&what, &reply.text()?)?,
+        claimed_at: reply.moment()?,
+        expires_at: reply.moment()?,
+    };
+    let (message, detail) = (reply.text()?, reply.text()?);
+    let present = |text: String| text.strip_prefix('+').map(str::to_owned);
+    let last_error = present(message).map(|message| Failure { message, detail: present(detail) });
+    let node = json(&what, &reply.text()?)?;
+    Ok(ClaimReply::Granted(Box::new(Claimed { lease, node, last_error })))
 }
 
 /// An attempt that ended other than well, as it is stored: every value a text.
@@ -214,7 +219,7 @@ pub(crate) fn event(value: Value) -> Result<Event, CacheError> {
     let (id, fields) = parts.next().zip(parts.next()).ok_or_else(|| corrupt("stream entry"))?;
     let id = text(id).ok_or_else(|| corrupt("stream entry"))?;
     let fields = Fields::new(format!("stream entry {id}"), fields);
-    let seq = id.split('-').next().unwrap_or_default();
+    let seq = id.split('-').nth(1).unwrap_or_default();
     let kind = fields.text("kind")?;
     Ok(Event {
         seq: parse("stream entry", seq)?,

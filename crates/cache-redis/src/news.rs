@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Topic};
 use futures::StreamExt;
-use redis::RedisError;
 use redis::aio::{PubSubSink, PubSubStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::reply::{corrupt, parse, text};
-use crate::server::Server;
+use crate::fault::Fault;
+use crate::scripts;
+use crate::server::{Server, jittered};
 
 /// The waits between two attempts to connect.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -97,23 +97,21 @@ fn channel(server: &Server, topic: &Topic) -> String {
     }
 }
 
-/// The number of a topic as it is now.
+/// The number of a topic as it is now. The server says the next one on the topic's channel.
 pub(crate) async fn number(server: &Server, topic: &Topic) -> Result<u64, CacheError> {
-    let mut cmd = redis::Cmd::new();
-    match topic {
-        Topic::Ready => cmd.arg("GET").arg(server.keys.work()),
-        Topic::Stream(stream) => cmd.arg("HGET").arg(server.keys.head(stream)).arg("last"),
+    let stream = match topic {
+        Topic::Ready => "",
+        Topic::Stream(stream) => stream.as_str(),
     };
-    match server.read(&cmd).await? {
-        redis::Value::Nil => Ok(0),
-        value => parse("number", &text(value).ok_or_else(|| corrupt("number"))?),
-    }
+    server.run(&scripts::WATCH, &[stream]).await?.number()
 }
 
 /// Listens until it is aborted. What was said while there was no connection is asked for.
 async fn listen(server: Arc<Server>, topics: Arc<Topics>, mut wished: mpsc::UnboundedReceiver<Wish>) {
     let mut wait = FIRST_WAIT;
     loop {
+        // A new connection for verbs may lead to another server.
+        let mut renewed = server.renewed();
         match subscribe(&server, &topics).await {
             Ok((sink, stream, channels)) => {
                 wait = FIRST_WAIT;
@@ -122,12 +120,15 @@ async fn listen(server: Arc<Server>, topics: Arc<Topics>, mut wished: mpsc::Unbo
                         topics.tell(&topic, number);
                     }
                 }
-                hear(&server, &topics, &mut wished, sink, stream, channels).await;
+                tokio::select! {
+                    () = hear(&server, &topics, &mut wished, sink, stream, channels) => {}
+                    _ = renewed.changed() => {}
+                }
                 tracing::debug!(place = server.place(), "the connection for news ended");
             }
             Err(error) => {
                 tracing::debug!(place = server.place(), %error, "no connection for news");
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(jittered(wait)).await;
                 wait = wait.saturating_mul(2).min(LONGEST_WAIT);
             }
         }
@@ -136,15 +137,12 @@ async fn listen(server: Arc<Server>, topics: Arc<Topics>, mut wished: mpsc::Unbo
 
 type Channels = HashMap<String, Topic>;
 
-async fn subscribe(
-    server: &Server,
-    topics: &Topics,
-) -> Result<(PubSubSink, PubSubStream, Channels), RedisError> {
-    let (mut sink, stream) = server.client().get_async_pubsub().await?.split();
+async fn subscribe(server: &Server, topics: &Topics) -> Result<(PubSubSink, PubSubStream, Channels), Fault> {
+    let (mut sink, stream) = server.news().await?.split();
     let mut channels = Channels::new();
     for topic in topics.all() {
         let channel = channel(server, &topic);
-        sink.subscribe(&channel).await?;
+        sink.subscribe(&channel).await.map_err(|error| Fault::new(server.place(), &error))?;
         channels.insert(channel, topic);
     }
     Ok((sink, stream, channels))

@@ -161,7 +161,7 @@ impl Fields {
     where
         T::Err: std::error::Error + Send + Sync + 'static,
     {
-        self.maybe(name).map(|text| parse(&self.of, text)).transpose()
+        self.maybe(name).filter(|text| !text.is_empty()).map(|text| parse(&self.of, text)).transpose()
     }
 
     pub(crate) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<T, CacheError> {

@@ -1,14 +1,15 @@
 //! What scripts are asked, as text.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use downbeat_core::cache::{Claim, Directive, Registration};
 use downbeat_core::dag::{Dag, DagDiff, Node};
 use downbeat_core::event::EventDraft;
 use downbeat_core::goal::{Goal, Usage};
-use downbeat_core::ids::TaskId;
+use downbeat_core::ids::{Capability, GoalId, TaskId};
 use downbeat_core::rules;
-use downbeat_core::state::Outcome;
+use downbeat_core::state::{Failure, Outcome};
 use serde_json::{Map, Value, json};
 
 /// The greatest number that Lua holds exactly.
@@ -35,48 +36,50 @@ fn present(value: Value) -> String {
     }
 }
 
+/// Numbers by spaces; nothing for nothing.
 pub(crate) fn usage(spent: &Usage) -> String {
-    json!({
-        "calls": spent.calls.min(EXACT),
-        "input_tokens": spent.input_tokens.min(EXACT),
-        "output_tokens": spent.output_tokens.min(EXACT),
-        "cost_micros": spent.cost_micros.min(EXACT),
-    })
-    .to_string()
+    if *spent == Usage::default() {
+        return String::new();
+    }
+    let numbers = [spent.calls, spent.input_tokens, spent.output_tokens, spent.cost_micros];
+    numbers.map(|number| number.min(EXACT).to_string()).join(" ")
 }
 
-pub(crate) fn claim(claim: &Claim) -> String {
-    present(json!({
-        "agent": claim.agent,
-        "incarnation": claim.incarnation,
-        "request": claim.request,
-        "goal": claim.goal,
-        "capabilities": claim.capabilities,
-        "task": claim.task,
-        "ttl": millis(claim.ttl),
-    }))
+/// A set of capabilities, by commas.
+pub(crate) fn capabilities<'a>(of: impl IntoIterator<Item = &'a Capability>) -> String {
+    let names: Vec<&str> = of.into_iter().map(AsRef::as_ref).collect();
+    names.join(",")
 }
 
-pub(crate) fn outcome(outcome: &Outcome) -> String {
-    present(match outcome {
-        Outcome::Done { summary, artifacts } => json!({
-            "outcome": "done",
-            "summary": summary,
-            "artifacts": (!artifacts.is_empty()).then(|| json!(artifacts).to_string()),
-        }),
-        Outcome::Retry { failure, after } => json!({
-            "outcome": "retry",
-            "message": failure.message,
-            "detail": failure.detail,
-            "after": (!after.is_zero()).then(|| millis(*after)),
-        }),
-        Outcome::Failed { failure } => json!({
-            "outcome": "failed",
-            "message": failure.message,
-            "detail": failure.detail,
-        }),
-        Outcome::Release { reason } => json!({ "outcome": "release", "reason": reason }),
-    })
+/// The arguments that say who claims what.
+pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 7] {
+    [
+        claim.agent.as_str().into(),
+        claim.incarnation.0.as_str().into(),
+        claim.request.0.as_str().into(),
+        millis(claim.ttl).to_string().into(),
+        claim.goal.as_ref().map_or("", GoalId::as_str).into(),
+        claim.task.as_ref().map_or("", TaskId::as_str).into(),
+        capabilities(&claim.capabilities).into(),
+    ]
+}
+
+/// The four arguments that say how an attempt ended.
+pub(crate) fn outcome(outcome: &Outcome) -> [Cow<'_, str>; 4] {
+    let failed = |word: &'static str, failure: &'_ Failure, after: Duration| {
+        let detail = failure.detail.as_ref().map(|detail| format!("+{detail}")).unwrap_or_default();
+        let after = if after.is_zero() { String::new() } else { millis(after).to_string() };
+        [word.into(), failure.message.clone().into(), detail.into(), after.into()]
+    };
+    match outcome {
+        Outcome::Done { summary, artifacts } => {
+            let artifacts = if artifacts.is_empty() { String::new() } else { json!(artifacts).to_string() };
+            ["done".into(), summary.as_str().into(), artifacts.into(), "".into()]
+        }
+        Outcome::Retry { failure, after } => failed("retry", failure, *after),
+        Outcome::Failed { failure } => failed("failed", failure, Duration::ZERO),
+        Outcome::Release { reason } => ["release".into(), reason.as_str().into(), "".into(), "".into()],
+    }
 }
 
 /// The reason that the moves and events of a directive give.
@@ -134,8 +137,7 @@ fn dependants(dag: &Dag, task: &TaskId) -> String {
 }
 
 fn needs(node: &Node) -> String {
-    let needs: Vec<&str> = node.capabilities.iter().map(AsRef::as_ref).collect();
-    needs.join(",")
+    capabilities(&node.capabilities)
 }
 
 /// The tasks of a plan: eight arguments each.

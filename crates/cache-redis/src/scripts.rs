@@ -1,5 +1,6 @@
-//! The Lua: one file per verb, behind the parts that verbs share.
+//! The Lua: one file per verb, behind the parts that verbs share, all in one library of functions.
 
+use std::fmt::Write;
 use std::sync::LazyLock;
 
 use redis::Script as Compiled;
@@ -8,15 +9,15 @@ use redis::Script as Compiled;
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) name: &'static str,
-    pub(crate) code: String,
-    pub(crate) sha: String,
+    /// The name of its function.
+    pub(crate) function: String,
 }
 
-impl Script {
-    fn new(name: &'static str, code: String) -> Self {
-        let sha = Compiled::new(&code).get_hash().to_owned();
-        Self { name, code, sha }
-    }
+/// The library, as `FUNCTION LOAD` takes it.
+#[derive(Debug)]
+pub(crate) struct Library {
+    name: String,
+    pub(crate) code: String,
 }
 
 macro_rules! parts {
@@ -25,55 +26,89 @@ macro_rules! parts {
     };
 }
 
-/// What every verb but `open` begins with.
-pub(crate) const LIBRARY: &str = parts! {
-    "base" "streams" "events" "goals" "moves" "errors" "tasks" "upkeep" "best" "agents" "claim" "dags" "forget"
+/// What verbs share.
+const SHARED: &str = parts! {
+    "base" "streams" "events" "goals" "moves" "errors" "held" "tasks" "upkeep" "best" "agents" "claim" "settle" "dags"
+    "forget" "verbs"
 };
 
-macro_rules! verbs {
-    ($($name:ident $file:literal)*) => {
-        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            let verb = include_str!(concat!("../lua/", $file, ".lua"));
-            Script::new($file, format!("{LIBRARY}{verb}"))
-        });)*
+/// Stands in `SHARED` for the name of the library, which follows from its code.
+const NAME: &str = "LIBRARY";
 
-        /// Each verb's file with what is in it.
-        #[cfg(test)]
-        const FILES: &[(&str, &str)] =
-            &[$(($file, include_str!(concat!("../lua/", $file, ".lua")))),*];
+/// The library is named after its code, so that processes of different versions use one server.
+pub(crate) static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let mut code = SHARED.to_owned();
+    for (name, flags, body) in FILES {
+        // Writing to a text does not fail.
+        let _ = writeln!(code, "verb('{name}', {flags}, function(ARGV)\n{body}end)");
+    }
+    let _ = writeln!(code, "function_of('open', {{}}, function(KEYS, ARGV)\n{OPENING}end)");
+    let hash = Compiled::new(&code).get_hash().chars().take(12).collect::<String>();
+    let name = format!("downbeat_{hash}");
+    let code = format!("#!lua name={name}\n{}", code.replace(NAME, &name));
+    Library { name, code }
+});
+
+impl Script {
+    fn new(name: &'static str) -> Self {
+        Self { name, function: format!("{}_{name}", LIBRARY.name) }
+    }
+}
+
+impl Library {
+    /// The command that a line of the code calls.
+    pub(crate) fn command_at(&self, line: usize) -> Option<&str> {
+        let (_, call) = self.code.lines().nth(line.checked_sub(1)?)?.split_once("call('")?;
+        call.split('\'').next()
+    }
+}
+
+/// May change what is stored.
+const WRITES: &str = "{}";
+/// Is answered also when memory is full, and by a replica.
+const READS: &str = "{ 'no-writes' }";
+
+macro_rules! verbs {
+    ($($name:ident $file:literal $flags:ident)*) => {
+        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| Script::new($file));)*
+
+        /// Each verb's file with its flags and what is in it.
+        const FILES: &[(&str, &str, &str)] =
+            &[$(($file, $flags, include_str!(concat!("../lua/", $file, ".lua")))),*];
     };
 }
 
 verbs! {
-    AGENTS "agents"
-    AMEND "amend"
-    APPEND "append"
-    BEAT "beat"
-    CLAIM "claim"
-    DAG "dag"
-    DEREGISTER "deregister"
-    ERRORS "errors"
-    GOALS "goals"
-    HOLD "hold"
-    LIST "list"
-    PLAN "plan"
-    READ "read"
-    READY "ready"
-    REGISTER "register"
-    REMEMBER "remember"
-    REMOVE "remove"
-    RENEW "renew"
-    SETTLE "settle"
-    STEER "steer"
-    STORE "store"
-    SWEEP "sweep"
-    TASK "task"
-    TASKS "tasks"
+    AGENTS "agents" READS
+    AMEND "amend" WRITES
+    APPEND "append" WRITES
+    BEAT "beat" WRITES
+    CLAIM "claim" WRITES
+    DAG "dag" READS
+    DEREGISTER "deregister" WRITES
+    ERRORS "errors" READS
+    GOALS "goals" READS
+    HOLD "hold" WRITES
+    LIST "list" READS
+    PLAN "plan" WRITES
+    READ "read" READS
+    READY "ready" READS
+    REGISTER "register" WRITES
+    REMEMBER "remember" WRITES
+    REMOVE "remove" WRITES
+    RENEW "renew" WRITES
+    SETTLE "settle" WRITES
+    STEER "steer" WRITES
+    STORE "store" WRITES
+    SWEEP "sweep" WRITES
+    TASK "task" READS
+    TASKS "tasks" READS
+    WATCH "watch" READS
 }
 
 /// Takes a new epoch when history may have been lost.
-pub(crate) static OPEN: LazyLock<Script> =
-    LazyLock::new(|| Script::new("open", include_str!("../lua/open.lua").to_owned()));
+pub(crate) static OPEN: LazyLock<Script> = LazyLock::new(|| Script::new("open"));
+const OPENING: &str = include_str!("../lua/open.lua");
 
 #[cfg(test)]
 mod tests {
@@ -110,10 +145,10 @@ mod tests {
 
     #[test]
     fn each_argument_is_in_the_header_exactly_when_it_is_in_the_body() {
-        for (name, file) in FILES {
-            check(name, include_str!("../lua/lib/base.lua"), file);
+        for (name, _, file) in FILES {
+            check(name, "KEYS[1] ARGV[1]", file);
         }
-        check("open", "", include_str!("../lua/open.lua"));
+        check("open", "", OPENING);
     }
 
     #[test]
@@ -125,7 +160,7 @@ mod tests {
             .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
             .collect();
         names.sort();
-        let mut loaded: Vec<&str> = FILES.iter().map(|(name, _)| *name).chain(["open"]).collect();
+        let mut loaded: Vec<&str> = FILES.iter().map(|(name, _, _)| *name).chain(["open"]).collect();
         loaded.sort_unstable();
         assert_eq!(names, loaded);
     }

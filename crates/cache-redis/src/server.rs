@@ -5,42 +5,50 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use downbeat_core::cache::{CacheError, StreamLimits};
-use downbeat_core::time::Clock;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
-use tokio::sync::Mutex;
+use downbeat_core::cache::CacheError;
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use crate::connect::{ConnectError, Info, Options};
+use crate::connect::{ConnectError, check};
+use crate::fault::{Fault, FaultKind};
+use crate::info::Info;
 use crate::keys::Keys;
-use crate::reply::Reply;
+use crate::link::{Link, diagnosis};
+use crate::options::Options;
+use crate::reply::{Reply, list, text};
 use crate::scripts::{self, Script};
+use crate::wait::Wait;
 
 /// How long a verb may take before its answer counts as lost.
 const RESPONSE: Duration = Duration::from_secs(10);
 /// How long connecting may take.
-const CONNECTION: Duration = Duration::from_secs(5);
+pub(crate) const CONNECTION: Duration = Duration::from_secs(5);
 /// For how long a request is sent again before it is given up.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// For how long a server may read its data before it is given up.
 const LOADING: Duration = Duration::from_secs(60);
-/// The waits between two attempts.
+/// The longest wait before the second attempt, and before any.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-
-/// The server is there, and reads its data.
-const LOADS: ErrorKind = ErrorKind::Server(ServerErrorKind::BusyLoading);
+/// For how long replicas are waited for at most: less than what a verb may take.
+const LONGEST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(8);
+/// What replicas have to acknowledge when that is asked for.
+const LASTING: [&str; 5] = ["plan", "amend", "settle", "append", "store"];
 
 /// A Redis server.
 pub(crate) struct Server {
-    client: Client,
-    place: String,
-    allow_eviction: bool,
-    limits: StreamLimits,
-    clock: Option<Arc<dyn Clock>>,
+    link: Link,
+    options: Options,
     pub(crate) keys: Keys,
+    /// Which one of the server's, as functions are told: nothing for the first.
+    database: String,
     present: Mutex<Present>,
+    /// Says the number of the connection.
+    renewed: watch::Sender<u64>,
+    /// The greatest epoch that this process was told.
+    epoch: AtomicU64,
     /// Differs between any two processes.
     seed: u64,
     writes: AtomicU64,
@@ -49,7 +57,10 @@ pub(crate) struct Server {
 impl std::fmt::Debug for Server {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("place", &self.place).field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("place", &self.place())
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,43 +69,68 @@ impl std::fmt::Debug for Server {
 struct Present {
     /// Counts connections, so that only the one that broke is given up.
     number: u64,
-    connection: Option<MultiplexedConnection>,
+    connected: Option<Connected>,
+    /// Why there is none, and until when no other attempt is made: callers that wait share one attempt.
+    failed: Option<(Instant, Fault)>,
+    wait: Duration,
+}
+
+/// A connection, and what belongs to it.
+#[derive(Clone)]
+pub(crate) struct Connected {
+    number: u64,
+    client: Client,
+    /// Where it leads.
+    place: Arc<str>,
+    connection: MultiplexedConnection,
+    wait: Option<Arc<Wait>>,
+}
+
+/// A wait of up to `most`, at random, so that not all callers come back at once.
+///
+/// # Source
+///
+/// Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog: full jitter.
+pub(crate) fn jittered(most: Duration) -> Duration {
+    Duration::from_micros(fastrand::u64(0..=u64::try_from(most.as_micros()).unwrap_or(u64::MAX)))
+}
+
+/// A connection on which many calls wait for their answers at once.
+pub(crate) async fn multiplexed(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_response_timeout(Some(RESPONSE))
+        .set_connection_timeout(Some(CONNECTION));
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 impl Server {
-    pub(crate) async fn connect(options: &Options) -> Result<Self, ConnectError> {
-        let client = Client::open(options.url.as_str()).map_err(|source| ConnectError::Url { source })?;
-        let place = client.get_connection_info().addr().to_string();
+    pub(crate) async fn connect(options: Options) -> Result<Self, ConnectError> {
+        let link = Link::new(&options)?;
+        let database = match link.database() {
+            0 => String::new(),
+            number => format!("{number}/"),
+        };
         let server = Self {
-            client,
-            place,
-            allow_eviction: options.allow_eviction,
-            limits: options.limits,
-            clock: options.clock.clone(),
-            keys: Keys::new(&options.prefix),
+            link,
+            database,
+            keys: Keys::new(&options.key_prefix()),
+            options,
             present: Mutex::default(),
+            renewed: watch::Sender::new(0),
+            epoch: AtomicU64::new(0),
             seed: RandomState::new().hash_one(std::process::id()),
             writes: AtomicU64::new(0),
         };
         let begun = Instant::now();
         loop {
-            match server.open().await {
-                Ok(connection) => {
-                    *server.present.lock().await = Present { number: 1, connection: Some(connection) };
-                    return Ok(server);
-                }
-                Err(ConnectError::Unreachable { source, .. })
-                    if source.kind() == LOADS && begun.elapsed() < LOADING =>
-                {
-                    tokio::time::sleep(FIRST_WAIT).await;
+            match server.connected().await {
+                Ok(_) => return Ok(server),
+                Err(error) if error.kind() == Some(FaultKind::Loading) && begun.elapsed() < LOADING => {
+                    tokio::time::sleep(jittered(LONGEST_WAIT)).await;
                 }
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
     }
 
     /// Names a write as no other.
@@ -102,63 +138,144 @@ impl Server {
         format!("{:016x}-{}", self.seed, self.writes.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Where it was looked for, without a password.
     pub(crate) fn place(&self) -> &str {
-        &self.place
+        self.link.place()
     }
 
-    /// Makes a connection, and takes a new epoch if it leads to another process than the last one did.
-    async fn open(&self) -> Result<MultiplexedConnection, ConnectError> {
-        let unreachable = |source: RedisError| {
-            let place = self.place.clone();
-            match source.kind() {
-                ErrorKind::AuthenticationFailed => ConnectError::Refused { place, source },
-                _ if matches!(source.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => {
-                    ConnectError::Refused { place, source }
-                }
-                _ => ConnectError::Unreachable { place, source },
+    /// Where the master is, as far as it is known.
+    pub(crate) async fn master_place(&self) -> String {
+        let present = self.present.lock().await;
+        present.connected.as_ref().map_or_else(|| self.place().to_owned(), |now| now.place.to_string())
+    }
+
+    pub(crate) const fn is_sentinel(&self) -> bool {
+        self.link.is_sentinel()
+    }
+
+    pub(crate) const fn wait_replicas(&self) -> u32 {
+        self.options.wait_replicas
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Says the number of the connection for verbs, when that is made anew: news may have to come from
+    /// elsewhere, too.
+    pub(crate) fn renewed(&self) -> watch::Receiver<u64> {
+        self.renewed.subscribe()
+    }
+
+    /// A connection of its own for news.
+    pub(crate) async fn news(&self) -> Result<PubSub, Fault> {
+        let (client, place) = match self.connected().await {
+            Ok(connected) => (connected.client, connected.place),
+            Err(ConnectError::Server(fault)) => return Err(fault),
+            Err(error) => {
+                let place = self.place().to_owned();
+                return Err(Fault { kind: FaultKind::Other, place, said: error.to_string() });
             }
         };
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(RESPONSE))
-            .set_connection_timeout(Some(CONNECTION));
-        let mut connection =
-            self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(unreachable)?;
-        let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(unreachable)?;
-        let info = Info::parse(&info);
-        info.check(&self.place, self.allow_eviction)?;
-        self.take_epoch(&mut connection, info.run_id()).await.map_err(unreachable)?;
-        Ok(connection)
+        client.get_async_pubsub().await.map_err(|error| Fault::new(&place, &error))
     }
 
-    async fn take_epoch(&self, connection: &mut MultiplexedConnection, run: &str) -> Result<(), RedisError> {
-        let mut cmd = redis::cmd("EVAL");
-        cmd.arg(&scripts::OPEN.code).arg(1).arg(self.keys.epoch()).arg(run);
-        cmd.arg(self.limits.events.max(1)).arg(self.limits.others.max(1));
-        cmd.query_async::<Value>(connection).await.map(|_| ())
+    /// Makes a connection to whoever is the master now, and takes a new epoch if that has another history
+    /// than the last one had.
+    async fn open(&self, number: u64) -> Result<Connected, ConnectError> {
+        let client = self.link.master().await?;
+        let place: Arc<str> = client.get_connection_info().addr().to_string().into();
+        let failed = |error: RedisError| ConnectError::of(&place, &error);
+        let mut connection = match multiplexed(&client).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(diagnosis::of(&client, &place, &error).await.into()),
+        };
+        let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(failed)?;
+        check(&Info::parse(&info), &place, &self.options)?;
+        self.take_epoch(&mut connection).await.map_err(failed)?;
+        let wait = if self.options.wait_replicas > 0 {
+            let timeout = self.options.wait_timeout.min(LONGEST_ACKNOWLEDGEMENT);
+            let own = multiplexed(&client).await.map_err(failed)?;
+            Some(Arc::new(Wait::new(own, self.keys.waits(), self.options.wait_replicas, timeout)))
+        } else {
+            None
+        };
+        Ok(Connected { number, client, place, connection, wait })
     }
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), ConnectError> {
-        let mut present = self.present.lock().await;
-        if let Some(connection) = &present.connection {
-            return Ok((present.number, connection.clone()));
+    /// Opens the store on the process behind this connection, with the library that it may not know.
+    async fn take_epoch(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let mut cmd = self.call(&scripts::OPEN);
+        cmd.arg(self.epoch());
+        let limits = self.options.limits;
+        cmd.arg(limits.events.max(1)).arg(limits.others.max(1));
+        let answer = match cmd.query_async::<Value>(connection).await {
+            Err(error) if is_unknown(&error) => {
+                load(connection).await?;
+                cmd.query_async(connection).await?
+            }
+            known => known?,
+        };
+        let mut parts = list(answer).into_iter().skip(1).filter_map(text);
+        let epoch = parts.next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        let before = self.epoch.fetch_max(epoch, Ordering::Relaxed);
+        match parts.next().as_deref() {
+            None | Some("") => {}
+            Some(refused) => tracing::warn!(
+                place = self.place(),
+                epoch,
+                before,
+                refused,
+                "the Redis server may have lost what it acknowledged last: whoever holds a task since before \
+                 is refused"
+            ),
         }
-        let connection = self.open().await?;
-        present.number = present.number.saturating_add(1);
-        present.connection = Some(connection.clone());
-        Ok((present.number, connection))
+        Ok(())
+    }
+
+    /// The beginning of a call: the function, its key, and when and in which database.
+    fn call(&self, script: &Script) -> Cmd {
+        let mut cmd = redis::cmd("FCALL");
+        cmd.arg(&script.function).arg(1).arg(self.keys.epoch());
+        match &self.options.clock {
+            Some(clock) => cmd.arg(clock.now().as_millis()),
+            None => cmd.arg(&self.database),
+        };
+        cmd
+    }
+
+    /// The connection that there is, or a new one.
+    async fn connected(&self) -> Result<Connected, ConnectError> {
+        let mut present = self.present.lock().await;
+        if let Some(connected) = &present.connected {
+            return Ok(connected.clone());
+        }
+        if let Some((until, fault)) = &present.failed
+            && Instant::now() < *until
+        {
+            return Err(ConnectError::Server(fault.clone()));
+        }
+        let number = present.number.saturating_add(1);
+        match self.open(number).await {
+            Ok(connected) => {
+                *present = Present { number, connected: Some(connected.clone()), ..Present::default() };
+                self.renewed.send_replace(number);
+                Ok(connected)
+            }
+            Err(error) => {
+                present.wait = present.wait.saturating_mul(2).clamp(FIRST_WAIT, LONGEST_WAIT);
+                if let ConnectError::Server(fault) = &error {
+                    present.failed = Some((Instant::now() + jittered(present.wait), fault.clone()));
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn give_up(&self, number: u64) {
         let mut present = self.present.lock().await;
         if present.number == number {
-            present.connection = None;
-        }
-    }
-
-    fn unavailable(&self, error: RedisError) -> CacheError {
-        CacheError::Unavailable {
-            reason: format!("redis at {}: {}", self.place, error.category()),
-            source: Some(error.into()),
+            present.connected = None;
         }
     }
 
@@ -169,12 +286,7 @@ impl Server {
         script: &Script,
         arguments: &[impl AsRef<[u8]> + Sync],
     ) -> Result<Reply, CacheError> {
-        let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(&script.sha).arg(1).arg(self.keys.epoch());
-        match &self.clock {
-            Some(clock) => cmd.arg(clock.now().as_millis()),
-            None => cmd.arg(""),
-        };
+        let mut cmd = self.call(script);
         for argument in arguments {
             cmd.arg(argument.as_ref());
         }
@@ -187,92 +299,129 @@ impl Server {
         self.send(cmd, None).await
     }
 
+    /// Sends a command until it is answered, or patience ends.
     async fn send(&self, cmd: &Cmd, script: Option<&Script>) -> Result<Value, CacheError> {
         let begun = Instant::now();
         let mut wait = FIRST_WAIT;
         loop {
-            let error = match self.connection().await {
-                Ok((number, mut connection)) => {
-                    let error = match self.once(cmd, script, &mut connection).await {
-                        Ok(value) => return Ok(value),
-                        Err(error) => error,
-                    };
-                    if !is_lost(&error) {
-                        return Err(self.unavailable(error));
+            let error = match self.connected().await {
+                Ok(mut connected) => match self.once(cmd, script, &mut connected).await {
+                    Ok(value) => return self.acknowledged(value, script, &connected).await,
+                    Err(error) => {
+                        let fault = Fault::new(&connected.place, &error);
+                        if fault.kind.is_elsewhere() {
+                            self.give_up(connected.number).await;
+                        } else if !fault.kind.is_later() {
+                            return Err(self.failed(fault, script));
+                        }
+                        ConnectError::Server(fault)
                     }
-                    self.give_up(number).await;
-                    self.unavailable(error)
-                }
-                Err(error @ ConnectError::Unreachable { .. }) => {
-                    CacheError::Unavailable { reason: error.to_string(), source: Some(error.into()) }
-                }
+                },
+                Err(error) if error.is_passing() => error,
                 Err(error) => {
-                    return Err(CacheError::Unavailable {
-                        reason: error.to_string(),
-                        source: Some(error.into()),
-                    });
+                    return Err(CacheError::Unavailable { reason: error.to_string(), source: None });
                 }
             };
             if begun.elapsed() >= PATIENCE {
-                return Err(error);
+                return Err(CacheError::Unavailable { reason: error.to_string(), source: None });
             }
-            tracing::debug!(place = self.place, %error, "asking again");
-            tokio::time::sleep(wait).await;
+            tracing::debug!(place = self.place(), %error, "asking again");
+            tokio::time::sleep(jittered(wait)).await;
             wait = wait.saturating_mul(2).min(LONGEST_WAIT);
         }
     }
 
-    /// Sends a command once. A script that the server does not know is loaded, after the epoch was looked
-    /// at: scripts are forgotten when a server's process ends, so that one that is not known may mean
-    /// that history was lost.
+    /// What a fault means to who called.
+    fn failed(&self, mut fault: Fault, script: Option<&Script>) -> CacheError {
+        if fault.kind == FaultKind::Right
+            && let Some(command) = fault.line().and_then(|line| scripts::LIBRARY.command_at(line))
+        {
+            fault.said = format!(
+                "no right to `{}` in `{}`",
+                command.to_lowercase(),
+                script.map_or("", |script| script.name)
+            );
+        }
+        if fault.kind == FaultKind::WrongType {
+            let key = format!("{}*", self.keys.prefix());
+            return CacheError::Corrupt { key, source: Some(fault.into()) };
+        }
+        CacheError::Unavailable { reason: fault.to_string(), source: None }
+    }
+
+    /// Waits until enough replicas have what a verb wrote.
+    async fn acknowledged(
+        &self,
+        value: Value,
+        script: Option<&Script>,
+        connected: &Connected,
+    ) -> Result<Value, CacheError> {
+        let (Some(wait), Some(script)) = (&connected.wait, script) else {
+            return Ok(value);
+        };
+        if !LASTING.contains(&script.name) {
+            return Ok(value);
+        }
+        let asked = self.options.wait_replicas;
+        let (place, name) = (&connected.place, script.name);
+        let reason = match wait.acknowledged().await {
+            Ok(number) if number >= asked => return Ok(value),
+            Ok(number) => format!(
+                "`{name}` was written on the master, but acknowledged by {number} of {asked} replicas in time; \
+                 look at the replicas, and repeat the same request: it has one effect place=`{place}`"
+            ),
+            Err(error) => {
+                self.give_up(connected.number).await;
+                let fault = Fault::new(place, &error);
+                format!(
+                    "`{name}` was written on the master, but whether {asked} replicas have it is not known; \
+                     repeat the same request: it has one effect: {fault}"
+                )
+            }
+        };
+        Err(CacheError::Unavailable { reason, source: None })
+    }
+
+    /// Sends a command once. A process of the server that does not know the library, or answers that this
+    /// store was not opened on it, is not the one that was met last, or was emptied: the epoch is looked at
+    /// before the command is sent again. It changed nothing.
     async fn once(
         &self,
         cmd: &Cmd,
         script: Option<&Script>,
-        connection: &mut MultiplexedConnection,
+        connected: &mut Connected,
     ) -> Result<Value, RedisError> {
+        let connection = &mut connected.connection;
         let known = cmd.query_async::<Value>(connection).await;
-        match (known, script) {
-            (Err(error), Some(script)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.load(script, connection).await?;
-                cmd.query_async(connection).await
-            }
-            (Ok(Value::Array(reply)), Some(_)) if is_unopened(&reply) => {
-                self.load_epoch(connection).await?;
-                cmd.query_async(connection).await
-            }
-            (known, _) => known,
+        let is_closed = match &known {
+            Err(error) => is_unknown(error),
+            Ok(Value::Array(reply)) => is_unopened(reply),
+            Ok(_) => false,
+        };
+        if script.is_some() && is_closed {
+            self.take_epoch(connection).await?;
+            return cmd.query_async(connection).await;
         }
-    }
-
-    async fn load_epoch(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        let info: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
-        self.take_epoch(connection, Info::parse(&info).run_id()).await
-    }
-
-    async fn load(&self, script: &Script, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        self.load_epoch(connection).await?;
-        redis::cmd("SCRIPT").arg("LOAD").arg(&script.code).query_async::<Value>(connection).await?;
-        Ok(())
+        known
     }
 }
 
-/// Whether the store was emptied under the connection.
+/// Loads the library, unless somebody else was faster.
+async fn load(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let mut cmd = redis::cmd("FUNCTION");
+    cmd.arg("LOAD").arg(&scripts::LIBRARY.code);
+    match cmd.query_async::<Value>(connection).await {
+        Err(error) if !error.detail().is_some_and(|detail| detail.contains("already exists")) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the server lacks the library.
+fn is_unknown(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.starts_with("Function not found"))
+}
+
+/// Whether the store is not open on the process behind the connection.
 fn is_unopened(reply: &[Value]) -> bool {
     matches!(reply, [Value::BulkString(word)] if word.as_slice() == b"unopened")
-}
-
-/// Whether another connection may do better.
-fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || is_refused_unseen(error)
-}
-
-/// Whether the server said that it did not even look at the command.
-fn is_refused_unseen(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Server(
-            ServerErrorKind::BusyLoading | ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown
-        )
-    ) || error.code() == Some("BUSY")
 }

@@ -54,3 +54,22 @@ impl Subject for Opened {
 }
 
 downbeat_core::conformance_suite!(TempRedis);
+
+/// On Valkey, too, where it is installed: by this very program with another server.
+#[test]
+fn promises_hold_on_valkey() {
+    use std::io::Write as _;
+    if std::env::var_os("DOWNBEAT_REDIS_SERVER").is_some() {
+        return;
+    }
+    if !throwaway::is_there("valkey-server") {
+        // Past the harness, which shows what a test prints only when it fails.
+        let _ = std::io::stderr().write_all(b"NOT TESTED on Valkey: valkey-server is not on the PATH\n");
+        return;
+    }
+    let ran = std::process::Command::new(std::env::current_exe().unwrap())
+        .env("DOWNBEAT_REDIS_SERVER", "valkey-server")
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+}

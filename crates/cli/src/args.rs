@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -8,6 +8,9 @@ use downbeat_core::dag::MAX_PRIORITY;
 
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";
+
+/// The heading of the options that say where the state lies.
+const STATE: &str = "Where the state lies";
 
 /// Turns goals into graphs of tasks and has a fleet of agents work them off.
 ///
@@ -38,9 +41,28 @@ pub(crate) struct Global {
     /// above it that is one]
     #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
     pub(crate) project: Option<PathBuf>,
-    /// Where the store lies [default: .downbeat/store in the project]
-    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
+    /// The directory of the embedded store [default: .downbeat/store in the project]
+    #[arg(long, global = true, value_name = "DIR", help_heading = STATE)]
     pub(crate) store: Option<PathBuf>,
+    /// The cache: `sled:DIR`, or what many machines share: `redis://HOST:PORT`, `rediss://…`,
+    /// `redis+unix:///SOCKET`, `redis+sentinel://…`, `redis+cluster://…` [default: the embedded store]
+    #[arg(long, visible_alias = "redis-url", global = true, value_name = "URL", help_heading = STATE)]
+    pub(crate) cache: Option<String>,
+    /// Begins every key in Redis: deployments with different ones share a server and nothing else
+    #[arg(long, global = true, value_name = "TEXT", help_heading = STATE)]
+    pub(crate) redis_prefix: Option<String>,
+    /// How keys in Redis are named: `cluster` puts those of a goal under one hash tag [default: plain]
+    #[arg(long, global = true, value_name = "LAYOUT", value_parser = ["plain", "cluster"], help_heading = STATE)]
+    pub(crate) key_layout: Option<String>,
+    /// How many replicas have to acknowledge a plan and a settle [default: 0]
+    #[arg(long, global = true, value_name = "N", help_heading = STATE)]
+    pub(crate) redis_wait: Option<String>,
+    /// A file with the password of Redis; on the command line `ps` would show it
+    #[arg(long, global = true, value_name = "FILE", help_heading = STATE)]
+    pub(crate) redis_password_file: Option<PathBuf>,
+    /// Accept a Redis server that evicts keys when its memory is full: what it evicts is lost
+    #[arg(long, global = true, help_heading = STATE)]
+    pub(crate) allow_eviction: bool,
     /// The file of settings [default: downbeat.toml in the project]
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     pub(crate) config: Option<PathBuf>,
@@ -66,6 +88,8 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(Run),
+    Orchestrator(Orchestrator),
+    Agent(Agent),
     Plan(Plan),
     Status(Status),
     /// Look at a task, or do something about it
@@ -134,6 +158,87 @@ pub(crate) struct Run {
     #[arg(long, value_name = "AGAINST", value_parser = ["power", "process"])]
     pub(crate) durability: Option<String>,
     /// Stay when nothing can move, instead of ending with the reason
+    #[arg(long)]
+    pub(crate) keep_running: bool,
+}
+
+/// The file of instructions, named in either of two ways.
+#[derive(Debug, Args)]
+pub(crate) struct Instructions {
+    /// The file of instructions, or its directory
+    #[arg(value_name = "INSTRUCTIONS.md")]
+    pub(crate) positional: Option<PathBuf>,
+    /// The same
+    #[arg(long = "instructions", value_name = "PATH", conflicts_with = "positional", hide = true)]
+    pub(crate) flag: Option<PathBuf>,
+}
+
+impl Instructions {
+    /// The file, if one was named.
+    pub(crate) fn named(&self) -> Option<&Path> {
+        self.positional.as_deref().or(self.flag.as_deref())
+    }
+}
+
+/// Plan the goals and keep a fleet of agents going, without agents of its own
+///
+/// For a state that many processes share. Any number may run: one leads, the others stand by, and within
+/// `leader_ttl` of its death another one leads. It ends when all goals rest, unless told to keep running.
+#[derive(Debug, Args)]
+#[command(after_help = examples(
+    "  downbeat orchestrator --cache redis://redis.example
+  downbeat orchestrator demo --cache redis://redis.example --keep-running"
+))]
+pub(crate) struct Orchestrator {
+    #[command(flatten)]
+    pub(crate) instructions: Instructions,
+    #[command(flatten)]
+    pub(crate) model: Model,
+    /// How many attempts a task gets that says nothing about it [default: 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_attempts: Option<String>,
+    /// Within this time after the leading orchestrator fell silent another one leads [default: 10s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) leader_ttl: Option<String>,
+    /// Stay when all goals rest
+    #[arg(long)]
+    pub(crate) keep_running: bool,
+}
+
+/// Work as one agent of a fleet, as a process of its own
+///
+/// For a state that many processes share. It claims tasks, works on them in the goal's workspace on this
+/// machine, and ends when all its goals rest, unless told to keep running. SIGTERM lets its work go on for
+/// `drain_grace` and then gives it back. A second living process under one name is refused.
+#[derive(Debug, Args)]
+#[command(after_help = examples(
+    "  downbeat agent --name clerk --cache redis://redis.example
+  downbeat agent demo --name clerk-7 --as clerk --keep-running"
+))]
+pub(crate) struct Agent {
+    #[command(flatten)]
+    pub(crate) instructions: Instructions,
+    /// Its name, as INSTRUCTIONS.md declares it
+    #[arg(long, alias = "agent-name", value_name = "NAME")]
+    pub(crate) name: String,
+    /// As which declared agent it works, when its own name is not declared: one declaration, many agents
+    #[arg(long = "as", value_name = "DECLARED")]
+    pub(crate) declared: Option<String>,
+    /// Take tasks of this goal only
+    #[arg(long, alias = "goal-id", value_name = "GOAL")]
+    pub(crate) goal: Option<String>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+    /// For how long a claim holds without renewal [default: 30s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) lease_ttl: Option<String>,
+    /// How long one attempt may take, for a task that says nothing about it [default: 30m]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) timeout: Option<String>,
+    /// Who chooses among ready tasks [default: priority]
+    #[arg(long, value_name = "WHO", value_parser = ["priority", "model"])]
+    pub(crate) selection: Option<String>,
+    /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
 }

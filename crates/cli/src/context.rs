@@ -12,12 +12,13 @@ use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::load;
 
 use crate::args::Global;
-use crate::config::{Config, Sources};
+use crate::config::cache::{self, Chosen};
+use crate::config::{Config, Origin, Sources};
 use crate::error::{CliError, Kind};
 use crate::output::Out;
 use crate::output::text;
-use crate::place::{Place, tidy};
-use crate::store;
+use crate::place::{Place, quoted, tidy};
+use crate::store::{self, Lies};
 
 /// What a command works with.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     /// Where to write.
     pub(crate) out: Out,
-    /// Where the store lies.
-    pub(crate) store: PathBuf,
+    /// Where the state lies.
+    pub(crate) store: Lies,
     /// The host's clock.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -67,6 +68,12 @@ impl Context {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let own: Flags = vec![
             ("store", path(&global.store)),
+            ("cache", global.cache.clone()),
+            ("redis_prefix", global.redis_prefix.clone()),
+            ("key_layout", global.key_layout.clone()),
+            ("redis_wait", global.redis_wait.clone()),
+            ("redis_password_file", path(&global.redis_password_file)),
+            ("allow_eviction", global.allow_eviction.then(|| "true".to_owned())),
             ("color", global.color.clone()),
             ("log_level", global.log_level.clone()),
             ("log_format", global.log_format.clone()),
@@ -77,16 +84,15 @@ impl Context {
         for warning in &config.warnings {
             out.warning(warning);
         }
-        // A file says paths from where it stands; a person, from where they stand.
-        let in_file = config
-            .shown
-            .iter()
-            .any(|shown| shown.key == "store" && matches!(shown.origin, crate::config::Origin::File(..)));
-        let store = match &config.store {
-            Some(path) if in_file => tidy(&place.root.join(path)),
-            Some(path) => path.clone(),
-            None => place.own().join("store"),
-        };
+        let store = state_of(&config, &place);
+        if let (Lies::Shared(redis), Origin::Flag(flag)) = (&store, &config.cache_origin)
+            && cache::has_secret(&redis.url)
+        {
+            out.warning(format!(
+                "every user of this machine can read the password in {flag} from the list of processes; \
+                 $DOWNBEAT_CACHE, downbeat.toml and --redis-password-file keep it to yourself"
+            ));
+        }
         Ok(Self { place, config, out, store, clock: Arc::new(SystemClock) })
     }
 
@@ -98,12 +104,22 @@ impl Context {
     /// A command to type for this project and store.
     pub(crate) fn command(&self, words: &str) -> String {
         let command = self.place.command(words);
-        let by_flag = self
-            .config
-            .shown
-            .iter()
-            .any(|shown| shown.key == "store" && matches!(shown.origin, crate::config::Origin::Flag(_)));
-        if by_flag { format!("{command} --store {}", self.store.display()) } else { command }
+        let Origin::Flag(_) = self.config.cache_origin else { return command };
+        match &self.store {
+            Lies::Here(path) => format!("{command} --store {}", quoted(path)),
+            Lies::Shared(redis) => {
+                let command = format!("{command} --cache '{}'", cache::redacted(&redis.url));
+                match redis.prefix.as_str() {
+                    "" => command,
+                    prefix => format!("{command} --redis-prefix {prefix}"),
+                }
+            }
+        }
+    }
+
+    /// Whether other processes may be at work on the state at the same time.
+    pub(crate) const fn is_shared(&self) -> bool {
+        matches!(self.store, Lies::Shared(_))
     }
 
     /// The store of earlier runs.
@@ -112,8 +128,10 @@ impl Context {
     ///
     /// There is none yet, or another process holds it.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Cache>, CliError> {
-        if !self.store.exists() {
-            let error = CliError::new(Kind::NoStore, format!("no store at {}", self.store.display()));
+        if let Lies::Here(path) = &self.store
+            && !path.exists()
+        {
+            let error = CliError::new(Kind::NoStore, format!("no store at {}", path.display()));
             return Err(error.hint(format!("run `{}` first", self.command("run"))));
         }
         store::open(&self.how("downbeat")).await
@@ -121,7 +139,7 @@ impl Context {
 
     /// How to open the store; `holder` is what this process is.
     pub(crate) fn how<'a>(&'a self, holder: &'a str) -> store::How<'a> {
-        store::How { path: &self.store, durability: self.config.durability, clock: &self.clock, holder }
+        store::How { lies: &self.store, durability: self.config.durability, clock: &self.clock, holder }
     }
 
     /// The task called `text`, if there is one.
@@ -188,6 +206,29 @@ impl Context {
         match nearest(text, known.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("is it `{near}`?")),
             None => error.hint(format!("`{}` lists them", self.command(list))),
+        }
+    }
+}
+
+/// Where the state lies, by all that was said about it.
+fn state_of(config: &Config, place: &Place) -> Lies {
+    // A file says paths from where it stands; a person, from where they stand.
+    let in_file = matches!(config.cache_origin, Origin::File(..));
+    let from_here = |path: &Path| if in_file { tidy(&place.root.join(path)) } else { path.to_path_buf() };
+    match &config.cache {
+        Chosen::Sled(None) => Lies::Here(place.own().join("store")),
+        Chosen::Sled(Some(path)) => Lies::Here(from_here(path)),
+        Chosen::Redis(redis) => {
+            let file = |key: &str, path: &Option<PathBuf>| {
+                let shown = config.shown.iter().find(|shown| shown.key == key);
+                let in_file = shown.is_some_and(|shown| matches!(shown.origin, Origin::File(..)));
+                path.as_ref().map(|path| if in_file { tidy(&place.root.join(path)) } else { path.clone() })
+            };
+            let password_file = file("redis_password_file", &redis.password_file);
+            let ca_file = file("redis_ca_file", &redis.ca_file);
+            let certificate = file("redis_certificate", &redis.certificate);
+            let key = file("redis_key", &redis.key);
+            Lies::Shared(cache::Redis { password_file, ca_file, certificate, key, ..redis.clone() })
         }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Failed,
     /// Another process holds the store.
     Busy,
+    /// The server that holds the state cannot be reached, or will not do.
+    Unreachable,
     /// The machine or the store failed.
     Internal,
     /// Nobody reads the output any more: no failure.
@@ -44,6 +46,7 @@ impl Kind {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Busy => "store_busy",
+            Self::Unreachable => "store_unreachable",
             Self::Internal => "internal",
             Self::Closed => "closed",
         }
@@ -54,7 +57,7 @@ impl Kind {
         match self {
             Self::BadInput | Self::Faults | Self::NoStore | Self::NotFound => exit::BAD_INPUT,
             Self::Refused | Self::Failed => exit::FAILED,
-            Self::Busy => exit::BUSY,
+            Self::Busy | Self::Unreachable => exit::BUSY,
             Self::Internal => exit::INTERNAL,
             Self::Closed => exit::COMPLETE,
         }
@@ -153,6 +156,7 @@ impl From<CacheError> for CliError {
                 Self::new(Kind::NotFound, format!("no agent is called `{agent}`"))
             }
             CacheError::Invalid { .. } => Self::new(Kind::BadInput, message),
+            CacheError::Unavailable { .. } => Self::new(Kind::Unreachable, message),
             _ => Self::new(Kind::Internal, message),
         }
     }

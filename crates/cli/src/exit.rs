@@ -8,7 +8,7 @@ pub(crate) const COMPLETE: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// The command line, a file or a setting is wrong; nothing was started.
 pub(crate) const BAD_INPUT: u8 = 2;
-/// Another process holds the store.
+/// The store cannot be had: another process holds it, or nobody answers at its address.
 pub(crate) const BUSY: u8 = 3;
 /// Somebody stopped it; the same command carries on.
 pub(crate) const INTERRUPTED: u8 = 4;
@@ -20,7 +20,7 @@ pub(crate) const ALL: [(u8, &str); 6] = [
     (COMPLETE, "all that was asked for is done"),
     (FAILED, "something failed or stalled, or a goal was cancelled"),
     (BAD_INPUT, "the command line, a file or a setting is wrong; nothing was started"),
-    (BUSY, "another process holds the store"),
+    (BUSY, "the store cannot be had: somebody holds it, or nobody answers at its address"),
     (INTERRUPTED, "it was stopped before it was done; the same command carries on"),
     (INTERNAL, "Downbeat itself or the machine below it failed"),
 ];

@@ -28,9 +28,8 @@ use downbeat_runtime::guard;
 
 fn main() -> ExitCode {
     // A guard is a process per command: it must cost nothing and start nothing.
-    let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == guard::ARGUMENT) {
-        return guard::main(words);
+    if std::env::args_os().nth(1).is_some_and(|word| word == guard::ARGUMENT) {
+        return guard::main();
     }
     commands::main()
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use downbeat_core::llm::{Llm, LlmError};
-use downbeat_llm::Offline;
-use downbeat_runtime::load::{Project, works_for};
+use downbeat_llm::{Environment, Offline};
+use downbeat_runtime::load::{Project, ProjectAgent, works_for};
 use downbeat_runtime::orchestrator::Models;
 
 use crate::error::{CliError, Kind};
@@ -18,11 +18,20 @@ pub(crate) const PROGRAMS: [(&str, &str); 3] = [
     ("gemini", "npm install -g @google/gemini-cli"),
 ];
 
+/// The environment that models are opened with. This program guards what is started for them.
+pub(crate) fn environment() -> Environment {
+    let environment = Environment::of_process();
+    match std::env::current_exe() {
+        Ok(guard) => environment.guarded_by(guard),
+        Err(_) => environment,
+    }
+}
+
 /// The model called `name`; paths in names are relative to `base`.
 pub(crate) fn open(name: &str, base: &Path) -> Result<Arc<dyn Llm>, CliError> {
     // Nobody wants to read `./` before each name.
     let base = if base == Path::new(".") { Path::new("") } else { base };
-    downbeat_llm::open(name, base).map_err(|error| match error {
+    downbeat_llm::open_in(name, base, &environment()).map_err(|error| match error {
         LlmError::Unusable { reason } => CliError::new(Kind::BadInput, reason),
         error => CliError::new(Kind::Failed, error.to_string()),
     })
@@ -56,6 +65,27 @@ pub(crate) fn of(project: &Project, chosen: Option<&str>) -> Result<Models, CliE
         },
     };
     Ok(Models { default, by_agent, scribe: Arc::new(Offline) })
+}
+
+/// The model of one agent, which does not plan.
+///
+/// # Errors
+///
+/// As [`of`]. An agent that names its own model needs no other.
+pub(crate) fn of_agent(
+    project: &Project,
+    agent: &ProjectAgent,
+    chosen: Option<&str>,
+) -> Result<Arc<dyn Llm>, CliError> {
+    match &agent.spec.llm {
+        Some(name) => open(name, &project.root),
+        None => Ok(of(project, chosen)?.default),
+    }
+}
+
+/// Who puts the results of commands into words.
+pub(crate) fn scribe() -> Arc<dyn Llm> {
+    Arc::new(Offline)
 }
 
 /// The first thing for which the default model would be asked.

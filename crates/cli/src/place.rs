@@ -96,7 +96,7 @@ pub(crate) fn tidy(path: &Path) -> PathBuf {
 }
 
 /// A path as a shell reads it as one word.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | '@');
     if !text.is_empty() && text.chars().all(plain) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use downbeat_runtime::Stop;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,32 +13,49 @@ use crate::output::Out;
 use crate::output::style::{CARE, paint};
 use crate::output::text::counted;
 
-/// Passes signals on to `stop` until the process ends. `running` is how many tasks run.
+/// What SIGTERM means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terminate {
+    /// Stop the work and give it back.
+    AtOnce,
+    /// Let the work go on for so long first.
+    After(Duration),
+}
+
+/// Passes signals on to `stop` until the process ends. `running` is how many tasks run, where that is known.
 ///
 /// # Errors
 ///
 /// The signals cannot be listened to.
-pub(crate) fn listen(stop: &Stop, out: &Out, running: &Arc<AtomicUsize>) -> Result<(), CliError> {
+pub(crate) fn listen(
+    stop: &Stop,
+    out: &Out,
+    running: Option<&Arc<AtomicUsize>>,
+    terminated: Terminate,
+) -> Result<(), CliError> {
     let listen = |kind| signal(kind).map_err(|error| CliError::internal("cannot listen to signals", &error));
     let (interrupt, terminate, hang_up) =
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
-    tokio::spawn(pass_on(stop.clone(), out.clone(), Arc::clone(running), interrupt, terminate, hang_up));
+    let signals = [interrupt, terminate, hang_up];
+    tokio::spawn(pass_on(stop.clone(), out.clone(), running.map(Arc::clone), terminated, signals));
     Ok(())
 }
 
 async fn pass_on(
     stop: Stop,
     out: Out,
-    running: Arc<AtomicUsize>,
-    mut interrupt: Signal,
-    mut terminate: Signal,
-    mut hang_up: Signal,
+    running: Option<Arc<AtomicUsize>>,
+    terminated: Terminate,
+    [mut interrupt, mut terminate, mut hang_up]: [Signal; 3],
 ) {
     loop {
-        let gently = tokio::select! {
-            _ = interrupt.recv() => true,
-            _ = terminate.recv() => false,
-            _ = hang_up.recv() => false,
+        let (gently, patience) = tokio::select! {
+            _ = interrupt.recv() => (true, None),
+            _ = terminate.recv() => match terminated {
+                Terminate::AtOnce => (false, None),
+                Terminate::After(grace) => (true, Some(grace)),
+            },
+            _ = hang_up.recv() => (false, None),
         };
         let say = |text: String| out.log(&format!("{}\n", paint(CARE, text)));
         if stop.is_now() {
@@ -45,13 +63,21 @@ async fn pass_on(
             crate::output::terminal::restore();
             std::process::exit(i32::from(exit::INTERRUPTED));
         } else if gently && !stop.is_draining() {
-            match running.load(Ordering::Relaxed) {
-                0 => say("stopping".to_owned()),
-                tasks => {
+            match running.as_ref().map(|running| running.load(Ordering::Relaxed)) {
+                None => say("finishing what runs; a second signal stops it".to_owned()),
+                Some(0) => say("stopping".to_owned()),
+                Some(tasks) => {
                     say(format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task")));
                 }
             }
             stop.drain();
+            if let Some(patience) = patience {
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(patience).await;
+                    stop.now();
+                });
+            }
         } else {
             say("stopping the running tasks; they will be tried again".to_owned());
             stop.now();

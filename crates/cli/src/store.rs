@@ -1,26 +1,38 @@
-//! From a directory to a cache: the only place that names a concrete one.
+//! From a directory or a URL to a cache: the only place that names a concrete one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use downbeat_cache_redis::{ConnectError, FaultKind, KeyLayout, Password, RedisCache, Tls};
 use downbeat_cache_sled::{Durability as Sled, OpenError, Options, SledCache};
-use downbeat_core::cache::{Cache, CacheError};
+use downbeat_core::cache::{Cache, CacheError, Tasks};
 use downbeat_core::time::Clock;
 
 use crate::config::Durability;
+use crate::config::cache::Redis;
 use crate::error::{CliError, Kind, chain};
+use crate::output::text::{bytes, counted};
 
 /// How often a store that somebody holds is tried again: other commands hold it for a moment only.
 const TRIES: u32 = 6;
 /// Between two tries.
 const BETWEEN: Duration = Duration::from_millis(100);
 
+/// Where the state lies.
+#[derive(Debug, Clone)]
+pub(crate) enum Lies {
+    /// In a directory, which one process has at a time.
+    Here(PathBuf),
+    /// On a server, which many processes share.
+    Shared(Redis),
+}
+
 /// How to open a store.
 #[derive(Debug)]
 pub(crate) struct How<'a> {
-    /// The directory.
-    pub(crate) path: &'a Path,
+    /// Where it lies.
+    pub(crate) lies: &'a Lies,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
     /// Where it gets its time from.
@@ -33,9 +45,55 @@ pub(crate) struct How<'a> {
 ///
 /// # Errors
 ///
-/// Another process holds it, or it cannot be read.
+/// Another process holds it, it cannot be reached, or it cannot be read.
 pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
-    Ok(Arc::new(open_sled(how).await?))
+    match how.lies {
+        Lies::Here(path) => Ok(Arc::new(open_sled(how, path).await?)),
+        Lies::Shared(redis) => Ok(Arc::new(open_redis(redis).await?)),
+    }
+}
+
+/// The variable of the environment that may hold the password of Redis.
+pub(crate) const PASSWORD: &str = "DOWNBEAT_REDIS_PASSWORD";
+
+async fn open_redis(redis: &Redis) -> Result<RedisCache, CliError> {
+    let mut options = downbeat_cache_redis::Options::new(&redis.url);
+    options.prefix.clone_from(&redis.prefix);
+    options.layout = if redis.cluster_layout { KeyLayout::Cluster } else { KeyLayout::Plain };
+    options.wait_replicas = redis.wait;
+    options.allow_eviction = redis.allow_eviction;
+    options.password = match &redis.password_file {
+        Some(path) => Password::File(path.clone()),
+        None if std::env::var_os(PASSWORD).is_some_and(|text| !text.is_empty()) => {
+            Password::Env(PASSWORD.to_owned())
+        }
+        None => Password::Url,
+    };
+    options.tls = Tls {
+        ca_file: redis.ca_file.clone(),
+        certificate: redis.certificate.clone(),
+        key: redis.key.clone(),
+    };
+    RedisCache::connect(options).await.map_err(|error| unreachable(&error))
+}
+
+/// Why a server will not do, and what to do about it.
+fn unreachable(error: &ConnectError) -> CliError {
+    let refused = CliError::new(Kind::Unreachable, chain(error));
+    match (error, error.kind()) {
+        (_, Some(FaultKind::Unreachable | FaultKind::Unknown)) => {
+            refused.hint("without `--cache` the state lies in a directory of the project, for one machine")
+        }
+        (_, Some(FaultKind::Login)) => refused.hint(format!(
+            "the password comes from `--redis-password-file`, ${PASSWORD}, or the URL in $DOWNBEAT_CACHE"
+        )),
+        (_, Some(FaultKind::Tls)) => refused.hint("`redis_ca_file` names the authority to trust"),
+        (ConnectError::Evicts { .. }, _) => {
+            refused.hint("`--allow-eviction` takes it as it is: what it evicts is lost")
+        }
+        (ConnectError::Layout { .. }, _) => refused.hint("`--key-layout cluster`"),
+        _ => refused,
+    }
 }
 
 /// How often the store was opened, without opening it; 0 where that cannot be known.
@@ -43,13 +101,17 @@ pub(crate) fn openings(path: &Path) -> u64 {
     downbeat_cache_sled::openings(path).unwrap_or_default()
 }
 
-/// What is to be known about a store that nobody holds.
+/// What is to be known about a store.
 #[derive(Debug)]
 pub(crate) struct Health {
-    /// How often it was opened.
-    pub(crate) openings: u64,
+    /// How often it was opened, where that is known.
+    pub(crate) openings: Option<u64>,
     /// How many goals it knows.
     pub(crate) goals: usize,
+    /// What it stands on, in a line; nothing for a directory.
+    pub(crate) stands_on: Option<String>,
+    /// What may be lost and when, a sentence each.
+    pub(crate) risks: Vec<String>,
     /// Everything that contradicts itself in it; nothing in a sound store.
     pub(crate) faults: Vec<String>,
 }
@@ -60,17 +122,43 @@ pub(crate) struct Health {
 ///
 /// As [`open`], and what cannot be read.
 pub(crate) async fn examine(how: &How<'_>) -> Result<Health, CliError> {
-    let cache = open_sled(how).await?;
-    let faults = cache.audit().await?;
-    let goals = downbeat_core::cache::Tasks::goals(&cache).await?.len();
-    Ok(Health { openings: cache.epoch(), goals, faults })
+    match how.lies {
+        Lies::Here(path) => {
+            let cache = open_sled(how, path).await?;
+            let faults = cache.audit().await?;
+            let goals = Tasks::goals(&cache).await?.len();
+            let openings = Some(cache.epoch());
+            Ok(Health { openings, goals, stands_on: None, risks: Vec::new(), faults })
+        }
+        Lies::Shared(redis) => {
+            let cache = open_redis(redis).await?;
+            let goals = Tasks::goals(&cache).await?.len();
+            let facts = cache.facts().await?;
+            let synced = facts.append_fsync.as_deref().unwrap_or("as it is configured");
+            let log = match facts.append_only {
+                true => format!("append-only file synced {synced}"),
+                false => "no append-only file".to_owned(),
+            };
+            let stands_on = format!(
+                "{} {}, {log}, {}, {} in use, {}, clock {} ms ahead",
+                facts.kind,
+                facts.version,
+                facts.maxmemory_policy,
+                bytes(facts.used_memory),
+                counted(usize::try_from(facts.replicas).unwrap_or(usize::MAX), "replica"),
+                facts.clock_ahead_ms
+            );
+            let stands_on = Some(stands_on);
+            Ok(Health { openings: None, goals, stands_on, risks: facts.risks, faults: Vec::new() })
+        }
+    }
 }
 
-async fn open_sled(how: &How<'_>) -> Result<SledCache, CliError> {
+async fn open_sled(how: &How<'_>, path: &Path) -> Result<SledCache, CliError> {
     let mut tries = 1;
     loop {
         let options = Options {
-            path: how.path.to_path_buf(),
+            path: path.to_path_buf(),
             clock: Arc::clone(how.clock),
             durability: match how.durability {
                 Durability::Power => Sled::Power,

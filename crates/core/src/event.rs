@@ -86,6 +86,12 @@ kinds! {
     AGENT_QUARANTINED = "agent.quarantined";
     /// The last agent ended.
     AGENTS_ALL_TERMINATED = "agents.all_terminated";
+    /// An orchestrator began to lead the others.
+    ORCHESTRATOR_LEADS = "orchestrator.leads";
+    /// The orchestrator that led leaves.
+    ORCHESTRATOR_LEFT = "orchestrator.left";
+    /// All goals of the orchestrator that leads are at rest.
+    ORCHESTRATOR_RESTS = "orchestrator.rests";
     /// Somebody steered, and it had its effect.
     DIRECTIVE_APPLIED = "directive.applied";
     /// Somebody steered, and it could not be.

@@ -191,8 +191,8 @@ impl fmt::Display for RequestId {
 
 /// A fencing token: who claimed a task later has the greater one, and only the greatest may write.
 ///
-/// The high 21 bits are the store's epoch, taken anew at every opening, so that a claim that a crash
-/// forgot can never be handed out again; the low 32 count a task's claims. It stays below 2^53, which
+/// The high 27 bits are the store's epoch, taken anew at every opening, so that a claim that a crash
+/// forgot can never be handed out again; the low 26 count a task's claims. It stays below 2^53, which
 /// Lua, JSON and JavaScript hold exactly.
 ///
 /// # Source
@@ -203,6 +203,8 @@ impl fmt::Display for RequestId {
 pub struct Token(u64);
 
 impl Token {
+    /// How many bits count claims within an epoch. The others leave room for epochs that follow a clock.
+    const COUNT_BITS: u32 = 26;
     /// Before any claim.
     pub const NONE: Self = Self(0);
     /// The greatest token there can be.
@@ -223,16 +225,16 @@ impl Token {
     /// The store epoch that it was handed out in.
     #[must_use]
     pub const fn epoch(self) -> u64 {
-        self.0 >> 32
+        self.0 >> Self::COUNT_BITS
     }
 
     /// The next one in `epoch`: greater than `self`, and greater than all of earlier epochs.
     ///
-    /// `None` when the numbers are used up (2 million openings of a store); nothing may be claimed
+    /// `None` when the numbers are used up (134 million openings of a store); nothing may be claimed
     /// then.
     #[must_use]
     pub fn next(self, epoch: u64) -> Option<Self> {
-        let floor = epoch.checked_mul(1 << 32)?;
+        let floor = epoch.checked_mul(1 << Self::COUNT_BITS)?;
         let next = self.0.max(floor).checked_add(1)?;
         (next <= Self::MAX.0).then_some(Self(next))
     }
@@ -274,6 +276,6 @@ mod tests {
         assert!(first < many && many < later);
         assert_eq!(later.epoch(), 2);
         assert!(many.next(2).unwrap() >= later);
-        assert!(Token::NONE.next(1 << 21).is_none());
+        assert!(Token::NONE.next(1 << 27).is_none());
     }
 }

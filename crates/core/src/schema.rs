@@ -43,7 +43,12 @@ impl Validator {
     /// The validator of `T`.
     #[must_use]
     pub fn for_type<T: JsonSchema>() -> Self {
-        let schema = schemars::schema_for!(T).to_value();
+        Self::of(schemars::schema_for!(T).to_value())
+    }
+
+    /// The validator of a schema that was made elsewhere. One that is no schema refuses every value.
+    #[must_use]
+    pub fn of(schema: Value) -> Self {
         let compiled = jsonschema::options()
             .with_draft(jsonschema::Draft::Draft202012)
             .with_pattern_options(PatternOptions::regex())

@@ -1,6 +1,10 @@
 //! The verbs of a cache as a list, for what treats them all alike.
 
-/// Hands every verb, by trait, to the macro `$emit`.
+/// Hands every verb, by trait, to the macro `$emit`: for a cache that wraps another and treats all verbs
+/// alike.
+///
+/// `$emit` is given `Trait { verb(argument: Type, ...) -> Answer; ... }` for each of the four traits.
+#[macro_export]
 macro_rules! cache_verbs {
     ($emit:ident) => {
         $emit! {

@@ -6,8 +6,8 @@ use downbeat_core::diagnostic::{Report, Source};
 use downbeat_core::ids::GoalId;
 use downbeat_core::instructions::plan_of_brief;
 use downbeat_core::llm::{
-    Assess, Assessment, Decompose, Execute, Execution, Llm, LlmError, Reply, Select, Selection, Summarize,
-    Summary,
+    Assess, Assessment, CallError, Decompose, Execute, Execution, Llm, LlmError, Reply, Select, Selection,
+    Summarize, Summary,
 };
 
 mod wording;
@@ -39,31 +39,31 @@ impl Llm for Offline {
         })
     }
 
-    async fn decompose(&self, request: &Decompose) -> Result<Reply<Draft>, LlmError> {
+    async fn decompose(&self, request: &Decompose) -> Result<Reply<Draft>, CallError> {
         let brief = Source::new("brief", request.brief.as_str());
-        plan(&request.goal, plan_of_brief(&request.goal, &brief)).map(free)
+        Ok(free(plan(&request.goal, plan_of_brief(&request.goal, &brief))?))
     }
 
-    async fn select(&self, request: &Select) -> Result<Reply<Selection>, LlmError> {
+    async fn select(&self, request: &Select) -> Result<Reply<Selection>, CallError> {
         Ok(free(Selection {
             selected_task_id: request.ready.first().map(|node| node.id.clone()),
             justification: "the first by priority and age".to_owned(),
         }))
     }
 
-    async fn execute(&self, request: &Execute) -> Result<Reply<Execution>, LlmError> {
+    async fn execute(&self, request: &Execute) -> Result<Reply<Execution>, CallError> {
         let reason = self.cannot_execute(&request.node).unwrap_or_else(|| {
             format!("task `{}` has a command, which is run and not asked for", request.node.id)
         });
-        Err(LlmError::Refused { reason })
+        Err(LlmError::Refused { reason }.into())
     }
 
-    async fn summarize(&self, request: &Summarize) -> Result<Reply<Summary>, LlmError> {
+    async fn summarize(&self, request: &Summarize) -> Result<Reply<Summary>, CallError> {
         let summary = wording::summary(&request.node.title, &request.notes, &request.artifacts);
         Ok(free(Summary { summary }))
     }
 
-    async fn assess(&self, _: &Assess) -> Result<Reply<Assessment>, LlmError> {
+    async fn assess(&self, _: &Assess) -> Result<Reply<Assessment>, CallError> {
         // Nothing here can tell; the task's limit of attempts ends what cannot succeed.
         Ok(free(Assessment { recoverable: true, remediation: String::new() }))
     }
@@ -90,13 +90,14 @@ fn plan(goal: &GoalId, found: Result<Option<Draft>, Report>) -> Result<Draft, Ll
 mod tests {
     use downbeat_core::diagnostic::Diagnostic;
     use downbeat_core::goal::Usage;
+    use downbeat_core::llm::Conduct;
     use downbeat_core::state::Failure;
 
     use super::*;
     use crate::testing;
 
-    fn refused<T: std::fmt::Debug>(answer: Result<T, LlmError>) -> String {
-        match answer {
+    fn refused<T: std::fmt::Debug>(answer: Result<T, impl Into<CallError>>) -> String {
+        match answer.map_err(|error| error.into().error) {
             Err(LlmError::Refused { reason }) => reason,
             other => panic!("{other:?}"),
         }
@@ -157,6 +158,7 @@ mod tests {
             node: testing::node("lines"),
             attempt: 1,
             failure: Failure::new("exit status 1", None),
+            conduct: Conduct::default(),
         };
         assert!(Offline.assess(&request).await.unwrap().value.recoverable);
     }

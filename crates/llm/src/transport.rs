@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use downbeat_core::goal::Usage;
-use downbeat_core::llm::LlmError;
+pub use downbeat_core::llm::CallError as AskError;
+pub use downbeat_core::llm::{Observer, Permissions, Unobserved};
 use serde_json::Value;
 
 /// A way to a model: a command-line agent, an agent behind a protocol, an HTTP API.
@@ -114,21 +115,6 @@ pub struct Work {
     pub env: Vec<(String, String)>,
 }
 
-/// What a model may do with tools.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Permissions {
-    /// Read, and say what it would do.
-    Plan,
-    /// Read and write files in the workspace, and run commands that are confined to it.
-    #[default]
-    Edit,
-    /// Whatever the user may: the provider's own bypass of permissions. Never a default.
-    Full,
-}
-
 /// An answer, not yet judged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
@@ -145,40 +131,6 @@ pub struct Answer {
 
 /// The longest answer that is read, in bytes. Longer output of a tool is cut in the middle before.
 pub const MAX_ANSWER: usize = 4 * 1024 * 1024;
-
-/// Why there is no answer, and what was spent all the same.
-#[derive(Debug)]
-pub struct AskError {
-    /// Why.
-    pub error: LlmError,
-    /// What the vendor reported before it failed.
-    pub usage: Usage,
-}
-
-impl From<LlmError> for AskError {
-    fn from(error: LlmError) -> Self {
-        Self { error, usage: Usage::default() }
-    }
-}
-
-/// Hears of what a model does while it is asked.
-pub trait Observer: Send + Sync + fmt::Debug {
-    /// What it is doing now, in one short line that was cleared of control characters.
-    fn progress(&self, line: &str);
-
-    /// Raw output of the tool or agent as it comes, so that it is kept when the question is cut off.
-    /// The observer bounds what it keeps.
-    fn output(&self, bytes: &[u8]);
-}
-
-/// An observer that does not listen.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unobserved;
-
-impl Observer for Unobserved {
-    fn progress(&self, _line: &str) {}
-    fn output(&self, _bytes: &[u8]) {}
-}
 
 /// Whether a provider could be asked.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -12,7 +12,7 @@ use downbeat_core::cache::{
 use downbeat_core::dag::Node;
 use downbeat_core::goal::Usage;
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId};
-use downbeat_core::llm::{Llm, Select};
+use downbeat_core::llm::{Conduct, Llm, Select};
 use downbeat_core::state::Outcome;
 use downbeat_core::time::Clock;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::attempt::{self, End};
+use crate::clock::CacheClock;
 use crate::entropy;
 use crate::settings::{Selection, Settings};
 use crate::stop::Stop;
@@ -58,7 +59,7 @@ pub struct Worker {
     /// Puts the results of commands into words, which needs no model.
     pub scribe: Arc<dyn Llm>,
     /// By which the cache's deadlines are waited for.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<CacheClock>,
     /// The limits and periods.
     pub settings: Arc<Settings>,
     /// The directory of each goal.
@@ -117,8 +118,18 @@ impl Worker {
             if stop.is_draining() || self.replaced.is_cancelled() {
                 return None;
             }
+            // A store that does not answer is waited for here: nothing is claimed yet.
+            let looked = tokio::select! {
+                looked = self.look() => looked,
+                () = stop.draining() => return None,
+                () = self.replaced.cancelled() => return None,
+            };
             let asked = Instant::now();
-            let wait = match self.try_once().await {
+            let tried = match looked {
+                Ok((seen, chosen)) => self.try_once(seen, chosen).await,
+                Err(error) => Err(error),
+            };
+            let wait = match tried {
                 Ok((_, ClaimReply::Granted(claimed))) => return Some(Held { claimed: *claimed, asked }),
                 Ok((seen, ClaimReply::Nothing { next_due, .. })) => {
                     failures = 0;
@@ -139,7 +150,7 @@ impl Worker {
                 }
                 Err(error) if error.disposition() == Disposition::Retry => {
                     failures += 1;
-                    warn!(target: "runtime", agent = %self.name, "Asking for a task: {error}; trying again");
+                    debug!(target: "runtime", agent = %self.name, "asking for a task: {error}; trying again");
                     let failures = std::num::NonZeroU32::new(failures).unwrap_or(std::num::NonZeroU32::MIN);
                     between.delay(failures, entropy::draw()).max(Duration::from_millis(10))
                 }
@@ -157,13 +168,16 @@ impl Worker {
         }
     }
 
-    /// One look at what there is. The number is from before the look, so that news during it counts.
-    async fn try_once(&self) -> Result<(u64, ClaimReply), CacheError> {
+    /// What there is: the number is from before the look, so that news during it counts.
+    async fn look(&self) -> Result<(u64, Option<TaskId>), CacheError> {
         let seen = self.cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await?;
-        if self.settings.selection == Selection::Model
-            && let Some(task) = self.choose().await?
-        {
-            let reply = self.cache.claim(&self.claim(Some(task))).await?;
+        let chosen = if self.settings.selection == Selection::Model { self.choose().await? } else { None };
+        Ok((seen, chosen))
+    }
+
+    async fn try_once(&self, seen: u64, chosen: Option<TaskId>) -> Result<(u64, ClaimReply), CacheError> {
+        if chosen.is_some() {
+            let reply = self.cache.claim(&self.claim(chosen)).await?;
             if let ClaimReply::Granted(_) = reply {
                 return Ok((seen, reply));
             }
@@ -181,7 +195,13 @@ impl Worker {
         let of_goal = ready.iter().filter(|task| task.goal == goal);
         let nodes: Vec<Node> = of_goal.map(|task| task.node.as_ref().clone()).collect();
         self.enter(Phase::Reasoning, None).await;
-        let request = Select { goal, agent: self.name.clone(), ready: nodes, memory: self.memory() };
+        let request = Select {
+            goal,
+            agent: self.name.clone(),
+            ready: nodes,
+            memory: self.memory(),
+            conduct: Conduct::default(),
+        };
         let chosen = match self.llm.select(&request).await {
             Ok(reply) => reply.value.selected_task_id,
             Err(error) => {
@@ -240,7 +260,7 @@ impl Worker {
                 self.replaced.cancel();
             }
             Err(error) => debug!(target: "runtime", agent = %self.name, "beat: {error}"),
-            Ok(_) => {}
+            Ok(reply) => self.clock.observe(reply.silent_from, self.settings.agent_ttl),
         }
     }
 

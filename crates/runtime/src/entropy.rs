@@ -9,11 +9,18 @@ pub fn request_id() -> RequestId {
     RequestId(uuid::Uuid::now_v7().to_string())
 }
 
-/// An incarnation that nobody draws twice.
+/// An incarnation that nobody draws twice: `<uuid>@<identity of this process>`.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is where ids are made")]
 pub fn incarnation() -> Incarnation {
-    Incarnation(uuid::Uuid::now_v7().to_string())
+    Incarnation(format!("{}@{}", uuid::Uuid::now_v7(), crate::process::identity()))
+}
+
+/// The [identity](crate::process::identity) of the process that drew an incarnation; empty when it says
+/// none.
+#[must_use]
+pub fn process_of(incarnation: &Incarnation) -> &str {
+    incarnation.0.split_once('@').map_or("", |(_, process)| process)
 }
 
 /// A uniform random number in `0.0..1.0`, for jitter.

@@ -3,7 +3,9 @@
 //! In reading order:
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
+//! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
+//! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
 //! - [`command`], [`guard`], [`workspace`]: processes and files, within bounds.
 //! - [`why`], [`status`], [`report`]: what a person asks.
 //! - [`settings`], [`clock`], [`entropy`], [`stop`]: what is passed in.
@@ -12,19 +14,23 @@ pub mod agent;
 pub mod archive;
 pub mod attempt;
 pub mod clock;
-pub mod command;
 pub mod entropy;
-pub mod guard;
 pub mod load;
 pub mod orchestrator;
+pub mod patient;
+pub mod process;
+pub mod recruit;
 pub mod report;
 pub mod settings;
+pub mod solo;
 pub mod status;
 pub mod stop;
 pub mod why;
 pub mod workspace;
 
+pub use downbeat_process::{guard, shell as command};
 pub use orchestrator::{Orchestrator, RunError};
 pub use report::RunReport;
 pub use settings::Settings;
+pub use solo::Solo;
 pub use stop::Stop;

@@ -15,6 +15,9 @@ use serde::Serialize;
 pub struct RunReport {
     /// The goals that were declared, in their order.
     pub goals: Vec<GoalReport>,
+    /// Declared goals that nobody has planned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unplanned: Vec<GoalId>,
     /// Whether somebody asked the run to end before its goals did.
     pub interrupted: bool,
     /// Why it ended although goals are active: what nobody here can do, each in a line.
@@ -49,7 +52,8 @@ impl RunReport {
     /// Whether every goal is complete.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.goals.iter().all(|report| report.goal.status == GoalStatus::Complete)
+        self.unplanned.is_empty()
+            && self.goals.iter().all(|report| report.goal.status == GoalStatus::Complete)
     }
 }
 

@@ -32,15 +32,21 @@ pub struct Settings {
     pub pass_env: Vec<String>,
     /// Where the outputs of commands are kept; nowhere without it.
     pub logs: Option<PathBuf>,
-    /// The program that guards commands: called as `<guard> internal-guard -- <command>`, it ends
-    /// them when this process ends. See [`guard`](crate::guard). Without it a command may outlive a
-    /// killed orchestrator.
+    /// The program that guards commands: called as `<guard> internal-guard`, it ends them
+    /// with all that they started when this process ends. See [`guard`](crate::guard). Without it a
+    /// command may outlive a killed orchestrator.
     pub guard: Option<PathBuf>,
     /// The cache is this process's alone, so that an agent found in it belongs to a process that has
     /// ended.
     pub exclusive: bool,
     /// Stay when nothing can move, instead of ending with the reason.
     pub keep_running: bool,
+    /// Within this time after a leading orchestrator fell silent another one leads.
+    pub leader_ttl: Duration,
+    /// For how long a store that does not answer is waited for.
+    pub store_patience: Duration,
+    /// How long an agent's process that is asked to end lets its work go on before it gives it back.
+    pub drain_grace: Duration,
 }
 
 /// Who chooses among ready tasks.
@@ -71,6 +77,9 @@ impl Default for Settings {
             guard: None,
             exclusive: false,
             keep_running: false,
+            leader_ttl: Duration::from_secs(10),
+            store_patience: Duration::from_secs(300),
+            drain_grace: Duration::from_secs(5),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! What is going on, at a glance. The shapes are what programs read: fields are added, never renamed.
 
+use std::time::Duration;
+
 use downbeat_core::cache::{Cache, CacheError, Liveness, Phase, TaskQuery};
 use downbeat_core::goal::{Counts, GoalStatus};
 use downbeat_core::ids::{AgentName, GoalId, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use serde::Serialize;
+
+use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 
 /// What is going on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -126,23 +130,23 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
     Ok(Status { goals, agents, orchestrator: orchestrator_line(cache, now).await? })
 }
 
-/// The record under which an orchestrator says that it is there.
-pub(crate) const ORCHESTRATOR: &str = "orchestrator";
-
-/// Unheard for this long an orchestrator counts as absent.
-pub(crate) const STALE_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+/// Unheard for this long an orchestrator counts as absent, if it says nothing about that.
+const STALE_AFTER: Duration = Duration::from_secs(30);
 
 async fn orchestrator_line(cache: &dyn Cache, now: Timestamp) -> Result<OrchestratorLine, CacheError> {
     let mut line = OrchestratorLine { stale_after_seconds: STALE_AFTER.as_secs(), ..Default::default() };
     if let Some(record) = cache.load(ORCHESTRATOR).await?
-        && let Ok(said) = serde_json::from_str::<serde_json::Value>(&record.value)
+        && let Ok(said) = serde_json::from_str::<Said>(&record.value)
     {
-        let text = |key: &str| said.get(key).and_then(|value| value.as_str()).map(str::to_owned);
-        line.name = text("name");
-        line.id = text("id");
+        let stale = Duration::from_millis(said.stale_after_ms);
+        let stale = if stale.is_zero() { STALE_AFTER } else { stale };
+        line.stale_after_seconds = stale.as_secs().max(1);
         line.last_seen_at = Some(record.updated_at);
-        let there = said.get("present").and_then(serde_json::Value::as_bool).unwrap_or_default();
-        line.present = there && now.since(record.updated_at) <= STALE_AFTER;
+        line.present = said.present
+            && now.since(record.updated_at) <= stale
+            && !crate::process::has_ended(&said.process);
+        line.name = Some(said.name);
+        line.id = Some(said.id);
     }
     Ok(line)
 }

@@ -144,8 +144,8 @@ async fn a_refusal_is_final_and_an_outage_is_tried_again() {
     let mut llm = named();
     llm.expect_decompose().returning(|_| Ok(reply(plan(&[]), spent(0))));
     llm.expect_execute().times(3).returning(|request| match (request.node.id.as_str(), request.attempt) {
-        ("a", _) => Err(LlmError::Refused { reason: "no".to_owned() }),
-        (_, 1) => Err(LlmError::Unavailable { reason: "busy".to_owned(), retry_after: None }),
+        ("a", _) => Err(LlmError::Refused { reason: "no".to_owned() }.into()),
+        (_, 1) => Err(LlmError::Unavailable { reason: "busy".to_owned(), retry_after: None }.into()),
         _ => {
             assert!(request.last_error.as_ref().unwrap().message.contains("busy"));
             let (notes, summary) = ("n".to_owned(), Some("s".to_owned()));

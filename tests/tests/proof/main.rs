@@ -18,7 +18,6 @@ mod nemesis;
 mod proxy;
 mod record;
 #[path = "../../../crates/cache-redis/tests/throwaway/mod.rs"]
-#[expect(dead_code, reason = "of that crate's tests, which need more of it")]
 mod throwaway;
 mod worker;
 

@@ -8,7 +8,6 @@
 )]
 
 #[path = "../../../crates/cache-redis/tests/throwaway/mod.rs"]
-#[expect(dead_code, reason = "of that crate's tests, which need more of it")]
 mod throwaway;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -9,7 +9,10 @@ local function silent_from(agent)
 end
 
 local function put_agent(name, old, agent)
-  write(P .. 'agent:' .. name .. ':registered', old, agent)
+  replace(P .. 'agent:' .. name .. ':registered', old, agent)
+  if not old or old.incarnation ~= agent.incarnation or old.end_reason ~= agent.end_reason then
+    call('HSET', P .. 'index:agent:' .. name, 'life', agent.end_reason and '-' or '+' .. agent.incarnation)
+  end
   local heartbeat = P .. 'agent:' .. name .. ':heartbeat'
   if agent.end_reason then
     call('DEL', heartbeat)
@@ -41,9 +44,12 @@ end
 -- registered, keeps its own.
 local function free(name, incarnation, move, by)
   local freed = {}
-  for _, id in ipairs(call('ZRANGE', P .. 'index:held:' .. name, 0, -1)) do
+  local held = still_held(held_by(name))
+  table.sort(held, before)
+  for _, id in ipairs(held) do
     local task = task_of(id)
-    if task and task.incarnation == incarnation and make_alone(id, task, move, by) then
+    if task and task.status == 'running' and task.owner == name and task.incarnation == incarnation
+      and make_alone(id, task, move, by) then
       freed[#freed + 1] = id
     end
   end

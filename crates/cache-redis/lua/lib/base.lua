@@ -1,15 +1,20 @@
--- What every verb begins with: where the store lies, what time it is, and one way to write numbers.
+-- What every verb stands on: where the store lies, what time it is, and one way to read and write.
 
-local call = redis.call
-local P = string.sub(KEYS[1], 1, -6)
-local NOW = tonumber(ARGV[1])
-if not NOW then
-  local time = call('TIME')
-  NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-local EPOCH = tonumber(call('GET', KEYS[1]) or '')
-if not EPOCH then
-  return { 'unopened' }
+-- There is none yet while a library is loaded.
+local call
+
+-- Of the call that runs: the prefix of all keys; the deployment among all of this server, with its
+-- database; the time; the high part of tokens; the time as a text, once one is needed.
+local P, PLACE, NOW, EPOCH
+
+-- What this process of the server knows, by deployment. It ends with the process, as the library is
+-- compiled anew, and may then be found again in what is stored.
+local epochs, dues, quiet = {}, {}, {}
+
+-- Somebody may have emptied the store, or put another one in its place; or this process was a replica for a
+-- while, of a master with a later epoch. What makes tokens looks, and answers `unopened`.
+local function is_replaced()
+  return tonumber(call('GET', P .. 'epoch') or '') ~= EPOCH
 end
 
 -- The last moment that core writes.
@@ -29,14 +34,14 @@ end
 -- Fields that hold numbers.
 local NUMBERS = {
   ordinal = true, priority = true, open = true, attempt = true, max_attempts = true, own_attempts =
-  true, interruptions = true, token = true, lease_expires = true, claimed_at = true, not_before =
+  true, interruptions = true, token = true, lease_expires = true, not_before =
   true, created_at = true, started_at = true, ended_at = true, revision = true, blocked = true,
   ready = true, running = true, done = true, failed = true, cancelled = true, calls = true,
   input_tokens = true, output_tokens = true, cost_micros = true, started = true, last_beat = true,
-  ttl = true, expires_at = true,
+  ttl = true, expires_at = true, expired = true,
 }
 
--- A hash as a table; nil when there is none.
+-- A hash as a table; nil when there is none. A number that is an empty text is none.
 local function read(key)
   local flat = call('HGETALL', key)
   if #flat == 0 then
@@ -45,31 +50,55 @@ local function read(key)
   local table = {}
   for at = 1, #flat, 2 do
     local name, value = flat[at], flat[at + 1]
-    table[name] = NUMBERS[name] and tonumber(value) or value
+    if NUMBERS[name] then
+      table[name] = tonumber(value)
+    else
+      table[name] = value
+    end
   end
   return table
 end
 
--- Writes what differs.
+-- What is about to be changed: reads through to what was; `false` removes a field.
+local function draft(old)
+  return setmetatable({}, { __index = old })
+end
+
+-- Writes what differs. A number that goes is written as an empty text, in the same command.
 local function write(key, old, new)
-  local set, gone = {}, {}
+  local set, size, gone = {}, 0
   for name, value in pairs(new) do
-    if not old or old[name] ~= value then
-      set[#set + 1] = name
-      set[#set + 1] = type(value) == 'number' and int(value) or value
+    local was = old and old[name]
+    if value == false then
+      if was and NUMBERS[name] then
+        set[size + 1], set[size + 2] = name, ''
+        size = size + 2
+      elseif was then
+        gone = gone or {}
+        gone[#gone + 1] = name
+      end
+    elseif was ~= value then
+      set[size + 1] = name
+      set[size + 2] = type(value) == 'number' and int(value) or value
+      size = size + 2
     end
   end
-  for name in pairs(old or {}) do
-    if new[name] == nil then
-      gone[#gone + 1] = name
-    end
-  end
-  if #set > 0 then
+  if size > 0 then
     call('HSET', key, unpack(set))
   end
-  if #gone > 0 then
+  if gone then
     call('HDEL', key, unpack(gone))
   end
+end
+
+-- The same for a table that is whole: what it lacks is removed.
+local function replace(key, old, new)
+  for name in pairs(old or {}) do
+    if new[name] == nil then
+      new[name] = false
+    end
+  end
+  write(key, old, new)
 end
 
 local function copy(old)
@@ -84,8 +113,10 @@ end
 local function flat(table)
   local list = {}
   for name, value in pairs(table) do
-    list[#list + 1] = name
-    list[#list + 1] = value
+    if value then
+      list[#list + 1] = name
+      list[#list + 1] = type(value) == 'number' and int(value) or value
+    end
   end
   return list
 end

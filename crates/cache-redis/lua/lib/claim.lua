@@ -1,58 +1,123 @@
 -- One task to one agent. Refusals come before the first write.
 
 local CLAIM_SWEEP = 16
+local EMPTY = {}
 
 local function granted(id, task)
-  return { 'granted', told_task(id, task) }
+  return {
+    'granted', id, task.goal, int(task.token), int(task.attempt), int(task.max_attempts), int(task.started_at),
+    int(task.lease_expires), task.last_error and '+' .. task.last_error or '',
+    task.last_error_detail and '+' .. task.last_error_detail or '', node_of(id, task) or '',
+  }
 end
 
-local function pick(by)
-  if not by.task then
-    local id = best(by.goal or '*', by.capabilities, 1)[1]
-    return id, id and task_of(id)
-  end
-  local task = task_of(by.task)
-  if not task or not claimable(task) or (by.goal and by.goal ~= task.goal) then
+-- The move `claim` for a task that was taken out of the ready ones, written out: it is made for every task,
+-- and this costs half of what the table of moves does. Nil when the task is not ready.
+local function grant(id, floor, by)
+  local key = P .. 'task:' .. id
+  local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'max_attempts', 'progress', 'last_error',
+    'last_error_detail', 'expired')
+  if task[1] ~= 'ready' then
     return nil
   end
-  local has = {}
-  for _, capability in ipairs(by.capabilities) do
-    has[capability] = true
+  local goal, agent = task[2], by.agent
+  local token, attempt = int(math.max(tonumber(task[3]), floor) + 1), int(task[4] + 1)
+  local now, expires_at = int(NOW), later(NOW, by.ttl)
+  local until_then = int(expires_at)
+  call('HSET', key, 'status', 'running', 'token', token, 'attempt', attempt, 'owner', agent, 'lease_expires',
+    until_then, 'started_at', now, 'incarnation', by.incarnation, 'request', by.request)
+  if task[6] then
+    call('HDEL', key, 'progress')
   end
-  if covers(has, task.needs) then
-    return by.task, task
+  if task[9] and task[9] ~= '' then
+    call('HSET', key, 'expired', '')
+  end
+  call('SET', key .. ':lock', agent .. ':' .. token, 'PX', int(math.max(expires_at - NOW, 1)))
+  call('ZADD', P .. 'index:leases', until_then, id)
+  due_from(expires_at)
+  hold(agent, by.request, id)
+  count(goal, 'ready', -1)
+  count(goal, 'running', 1)
+  told[#told + 1] = {
+    'kind', 'task.claimed', 'goal', goal, 'task', id, 'agent', agent, 'token', token, 'attempt', attempt,
+  }
+  return {
+    'granted', id, goal, token, attempt, task[5], now, until_then, task[7] and '+' .. task[7] or '',
+    task[8] and '+' .. task[8] or '', call('HGET', P .. 'dag:' .. goal .. ':nodes', id) or '',
+  }
+end
+
+-- The task that a claim names, if it may be had.
+local function named(by)
+  local task = task_of(by.task)
+  if task and claimable(task) and (by.goal == '' or by.goal == task.goal)
+    and covers(set_of(by.capabilities), task.needs) then
+    return task
   end
 end
 
--- `by`: agent, incarnation, request, capabilities, ttl, and goal and task if there is one.
+-- The running task that this very request was granted.
+local function granted_before(by, held)
+  local line = '\n' .. by.request .. '\t'
+  local from, to = string.find(held, line, 1, true)
+  while from do
+    local id = string.match(held, '^[^\n]+', to + 1)
+    local task = task_of(id)
+    if task and task.status == 'running' and task.owner == by.agent and task.request == by.request then
+      return id, task
+    end
+    from, to = string.find(held, line, to + 1, true)
+  end
+end
+
+-- `by`: agent, incarnation, request, ttl, goal, task, capabilities (by commas); "" for no goal, no task.
 local function claim(by)
-  local life = call('HMGET', P .. 'agent:' .. by.agent .. ':registered', 'incarnation', 'end_reason')
-  if life[1] and (life[2] or life[1] ~= by.incarnation) then
+  if is_replaced() then
+    return { 'unopened' }
+  end
+  local agent = call('HMGET', P .. 'index:agent:' .. by.agent, 'life', 'paused', 'held')
+  if agent[1] and agent[1] ~= '+' .. by.incarnation then
     return { 'replaced' }
   end
-  if paused(by.agent) then
+  if agent[2] then
     return { 'nothing', 1, '' }
   end
-  for _, id in ipairs(call('ZRANGE', P .. 'index:held:' .. by.agent, 0, -1)) do
-    local task = task_of(id)
-    if task and task.request == by.request then
+  local held = agent[3]
+  lines[by.agent] = held or '\n'
+  if held then
+    local id, task = granted_before(by, held)
+    if id then
       return granted(id, task)
     end
   end
-  if by.task and call('EXISTS', P .. 'task:' .. by.task) == 0 then
+  if by.task ~= '' and call('EXISTS', P .. 'task:' .. by.task) == 0 then
     return { 'missing' }
   end
-  local floor = EPOCH * 4294967296
+  local floor = EPOCH * 67108864
   if floor >= EXACT then
     return { 'tokens' }
   end
 
-  expire_leases(CLAIM_SWEEP)
-  end_waits(CLAIM_SWEEP)
-  local id, task = pick(by)
-  if not id then
-    return { 'nothing', 0, next_due({ 'index:leases', 'index:waits' }) }
+  if is_due() then
+    expire_leases(CLAIM_SWEEP)
+    end_waits(CLAIM_SWEEP)
   end
-  by.token = math.max(task.token, floor) + 1
-  return granted(id, make_alone(id, task, 'claim', by))
+  if by.task ~= '' then
+    local task = named(by)
+    if task then
+      by.token = math.max(task.token, floor) + 1
+      return granted(by.task, make(by.task, task, 'claim', by))
+    end
+  else
+    local has = by.capabilities == '' and EMPTY or set_of(by.capabilities)
+    repeat
+      local id = by.goal == '' and take_any(has) or by.goal ~= '' and take_of(by.goal, has)
+      -- What is ready or runs does not change what its goal is.
+      local reply = id and grant(id, floor, by)
+      if reply then
+        return reply
+      end
+    until not id
+  end
+  return { 'nothing', 0, next_due({ 'index:leases', 'index:waits' }) }
 end

@@ -1,36 +1,61 @@
 -- The log and the news: both are gathered while a verb runs and written at its end.
 
+-- Entries as they are written: names and values by turns.
 local told = {}
 local work = 0
 
 -- `what`: goal, task, agent, token, attempt, reason, data (JSON), each if there is one.
 local function say(kind, what)
-  what.kind = kind
-  told[#told + 1] = what
+  local entry = { 'kind', kind }
+  for name, value in pairs(what) do
+    entry[#entry + 1] = name
+    entry[#entry + 1] = value
+  end
+  told[#told + 1] = entry
 end
 
-local function append(stream, entries)
-  local last = call('HINCRBY', P .. 'stream:' .. stream .. ':head', 'last', #entries)
-  local key = P .. 'stream:' .. stream
-  local now = int(NOW)
-  for at, entry in ipairs(entries) do
-    call('XADD', key, int(last - #entries + at) .. '-0', 'at', now, unpack(entry))
+-- Says a number on a channel, if anybody waits for it. Who waits has asked for the number before by
+-- `watch`, which ends the quiet. A process that knows of nobody tells everybody, once.
+local function publish(topic, number)
+  local known = PLACE .. topic
+  if not quiet[known] then
+    quiet[known] = true
+    call('PUBLISH', P .. 'news' .. topic, number)
   end
-  trim(stream, last, #entries)
-  call('PUBLISH', P .. 'news:' .. stream, int(last))
+end
+
+-- The number of the last entry that a stream ever had, as a text.
+local function last_of(stream)
+  local key = P .. 'stream:' .. stream
+  if call('EXISTS', key) == 0 then
+    return '0'
+  end
+  local told_of = call('XINFO', 'STREAM', key)
+  for at = 1, #told_of, 2 do
+    if told_of[at] == 'last-generated-id' then
+      return string.sub(told_of[at + 1], 3)
+    end
+  end
+end
+
+-- Adds entries, numbered from 1 without a gap; the number of the last one, as a text.
+local function append(stream, entries)
+  local key = P .. 'stream:' .. stream
+  local now, last = int(NOW)
+  for at = 1, #entries do
+    last = call('XADD', key, '0-*', 'at', now, unpack(entries[at]))
+  end
+  last = string.sub(last, 3)
+  trim(stream, tonumber(last), #entries)
+  publish(':' .. stream, last)
   return last
 end
 
 local function finish_events()
   if #told > 0 then
-    local entries = {}
-    for at, what in ipairs(told) do
-      entries[at] = flat(what)
-    end
-    append('events', entries)
+    append('events', told)
   end
   if work > 0 then
-    local number = call('INCRBY', P .. 'index:work', work)
-    call('PUBLISH', P .. 'news', int(number))
+    publish('', int(call('INCRBY', P .. 'index:work', work)))
   end
 end

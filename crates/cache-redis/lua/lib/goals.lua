@@ -1,4 +1,5 @@
--- Goals: read once, changed in place, written at the end of the verb.
+-- Goals. Counts are changed by what differs; a goal that a verb looks at is read once, changed in place
+-- and written at the end.
 
 local GOAL_EVENTS = {
   active = 'goal.active',
@@ -9,9 +10,43 @@ local GOAL_EVENTS = {
 }
 
 local goals, goals_before = {}, {}
+-- What is to be added to the counts of goals that were not read.
+local counted = {}
+
+local function count(id, status, by)
+  local goal = goals[id]
+  if goal then
+    goal[status] = math.max(goal[status] + by, 0)
+    return
+  end
+  local counts = counted[id]
+  if not counts then
+    counts = {}
+    counted[id] = counts
+  end
+  counts[status] = (counts[status] or 0) + by
+end
+
+-- Writes the counts of a goal that was not read. True if they say that it was active and still is: it is
+-- so as long as one of its tasks is ready or runs.
+local function write_counts(id)
+  local active = false
+  local counts = counted[id]
+  if counts then
+    counted[id] = nil
+    for status, by in pairs(counts) do
+      if by ~= 0 then
+        local now = call('HINCRBY', P .. 'goal:' .. id, status, by)
+        active = active or ((status == 'running' or status == 'ready') and now > 0 and now > by)
+      end
+    end
+  end
+  return active
+end
 
 local function goal_of(id)
   if not goals[id] then
+    write_counts(id)
     local goal = read(P .. 'goal:' .. id)
     if goal then
       goals[id] = goal
@@ -22,6 +57,9 @@ local function goal_of(id)
 end
 
 local function finish()
+  for id in pairs(counted) do
+    write_counts(id)
+  end
   for id, goal in pairs(goals) do
     write(P .. 'goal:' .. id, goals_before[id], goal)
   end
@@ -59,16 +97,21 @@ end
 
 -- Sets where a goal stands by its counts, and tells of it when that is new.
 local function evaluate(id)
+  if not goals[id] and write_counts(id) then
+    return 'active'
+  end
   local goal = goal_of(id)
   local status, reason = goal_status(goal)
   local changed = status ~= goal.status
   goal.status = status
-  goal.reason = reason
+  goal.reason = reason or false
   if changed then
-    goal.ended_at = status ~= 'active' and NOW or nil
+    goal.ended_at = status ~= 'active' and NOW
     if goal.ended_at then
       -- Nothing of it is ready.
-      call('DEL', P .. 'index:needs:' .. id)
+      for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
+        call('ZREM', P .. 'index:ready', id .. ':' .. needs)
+      end
     end
     say(GOAL_EVENTS[status], {
       goal = id,
@@ -81,8 +124,14 @@ local function evaluate(id)
   return status
 end
 
-local function spend(goal, spent)
+-- `spent`: calls, input_tokens, output_tokens and cost_micros by spaces; "" for nothing.
+local function spend(id, spent)
+  if spent == '' then
+    return
+  end
+  local goal = goal_of(id)
+  local number = string.gmatch(spent, '%d+')
   for _, name in ipairs({ 'calls', 'input_tokens', 'output_tokens', 'cost_micros' }) do
-    goal[name] = math.min(goal[name] + spent[name], EXACT)
+    goal[name] = math.min(goal[name] + tonumber(number()), EXACT)
   end
 end

@@ -1,6 +1,6 @@
 -- The table of moves: `state::apply` of core, once more. The conformance kit holds both equal.
 --
--- A move is given the task as it is, a copy to change, and its arguments. It returns the copy, the event
+-- A move is given the task as it is, a draft of it to change, and its arguments. It returns the draft, the event
 -- that tells of it, and how an attempt ended if it did not end well; or nil and a refusal.
 
 local moves = {}
@@ -24,17 +24,15 @@ local function unheld(task)
   return task.open == 0 and 'ready' or 'blocked'
 end
 
+-- Who held it, and by which request, stays for people to see: without a lease it says nothing more.
 local function let_go(task)
-  task.lease_expires = nil
-  task.claimed_at = nil
-  task.incarnation = nil
-  task.request = nil
-  task.expired = nil
+  task.lease_expires = false
+  task.expired = false
 end
 
 local function fail_with(task, message, detail)
-  task.last_error = message
-  task.last_error_detail = detail
+  task.last_error = message or false
+  task.last_error_detail = detail or false
 end
 
 local function ended(task, outcome, message, detail)
@@ -42,7 +40,7 @@ local function ended(task, outcome, message, detail)
     attempt = int(task.attempt),
     agent = task.owner,
     token = int(task.token),
-    started_at = int(task.claimed_at),
+    started_at = int(task.started_at),
     ended_at = int(NOW),
     outcome = outcome,
     message = message,
@@ -57,7 +55,7 @@ local function vanished(task, new, message, detail, outcome, may_return)
   if task.attempt < task.max_attempts then
     new.status = unheld(task)
     if may_return then
-      new.expired = '1'
+      new.expired = 1
     else
       let_go(new)
     end
@@ -91,7 +89,7 @@ moves['rewire'] = function(task, new, open)
   -- A running task keeps running: its inputs were complete when it began.
   if task.status == 'ready' and open > 0 then
     new.status = 'blocked'
-    new.not_before = nil
+    new.not_before = false
     let_go(new)
   end
   return new
@@ -111,12 +109,10 @@ moves['claim'] = function(task, new, by)
   new.owner = by.agent
   new.incarnation = by.incarnation
   new.request = by.request
-  new.claimed_at = NOW
   new.lease_expires = later(NOW, by.ttl)
-  new.expired = nil
-  new.not_before = nil
-  new.progress = nil
-  new.settled_by = nil
+  new.expired = false
+  new.not_before = false
+  new.progress = false
   new.started_at = NOW
   return new, { 'task.claimed' }
 end
@@ -129,9 +125,9 @@ moves['renew'] = function(task, new, by)
   end
   -- Whom nobody replaced may go on, also after the sweep has put the task back.
   new.status = 'running'
-  new.not_before = nil
+  new.not_before = false
   new.lease_expires = by.expires_at
-  new.expired = nil
+  new.expired = false
   if by.progress and by.progress ~= task.progress then
     new.progress = by.progress
     return new, { 'task.progress', by.progress }
@@ -139,9 +135,11 @@ moves['renew'] = function(task, new, by)
   return new
 end
 
+-- The token in `settled_by` keeps a later attempt from being taken for this one.
 -- `by`: token, request, outcome, and of the outcome: summary, artifacts, message, detail, after, reason.
 moves['settle'] = function(task, new, by)
-  if by.token == task.token and task.settled_by == by.request then
+  local settled_by = int(by.token) .. ' ' .. by.request
+  if by.token == task.token and task.settled_by == settled_by then
     return nil, { 'repeated' }
   end
   local may, refusal = may_write(task, by.token)
@@ -149,12 +147,12 @@ moves['settle'] = function(task, new, by)
     return nil, refusal
   end
   let_go(new)
-  new.not_before = nil
-  new.settled_by = by.request
+  new.not_before = false
+  new.settled_by = settled_by
   if by.outcome == 'done' then
     new.status = 'done'
     new.summary = by.summary
-    new.artifacts = by.artifacts
+    new.artifacts = by.artifacts or false
     fail_with(new)
     new.ended_at = NOW
     return new, { 'task.done', by.summary }
@@ -199,7 +197,7 @@ moves['due'] = function(task, new)
   if task.not_before > NOW then
     return nil, { 'early' }
   end
-  new.not_before = nil
+  new.not_before = false
   return new, { 'task.ready', 'the wait before the next attempt is over' }
 end
 
@@ -243,8 +241,8 @@ moves['retry'] = function(task, new, more)
     return illegal(task, 'retry')
   end
   new.status = unheld(task)
-  new.not_before = nil
-  new.ended_at = nil
+  new.not_before = false
+  new.ended_at = false
   if not waits then
     new.max_attempts = task.attempt + math.max(more, 1)
     new.interruptions = 0
@@ -264,7 +262,7 @@ moves['cancel'] = function(task, new, by)
   end
   new.status = 'cancelled'
   let_go(new)
-  new.not_before = nil
+  new.not_before = false
   new.ended_at = NOW
   fail_with(new, by.reason)
   local event = { 'task.cancelled', by.reason }

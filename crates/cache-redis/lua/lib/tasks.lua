@@ -38,15 +38,26 @@ local function stays(old, new)
   return new.status ~= 'running' or old.lease_expires == new.lease_expires
 end
 
-local function leave(scope, id, needs)
-  -- That a set of needs is empty is noticed when it is looked at.
-  call('ZREM', P .. 'index:ready:' .. scope .. ':' .. needs, id)
+local function score_of(task)
+  return int(task.ordinal - task.priority * RANK)
 end
 
-local function enter(scope, id, task)
-  local score = int(task.ordinal - task.priority * RANK)
-  call('ZADD', P .. 'index:ready:' .. scope .. ':' .. task.needs, score, id)
-  call('SADD', P .. 'index:needs:' .. scope, task.needs)
+-- A group of ready tasks: those of a goal that need the same. Each is in `index:ready` with a score that
+-- its best task does not fall below; that one is empty, or has become worse, is noticed when it is looked at.
+local function enter(id, task)
+  local group, score = task.goal .. ':' .. task.needs, score_of(task)
+  call('ZADD', P .. 'index:ready:' .. group, score, id)
+  if call('ZADD', P .. 'index:ready', 'LT', score, group) == 1 then
+    call('SADD', P .. 'index:needs:' .. task.goal, task.needs)
+  end
+end
+
+-- No lease and no wait ends before `dues`, as far as this process has seen to it.
+local function due_from(moment)
+  local due = dues[PLACE]
+  if due and moment < due.at then
+    due.at = moment
+  end
 end
 
 local function index(id, old, new)
@@ -55,24 +66,25 @@ local function index(id, old, new)
   end
   if old then
     if claimable(old) then
-      leave('*', id, old.needs)
-      leave(old.goal, id, old.needs)
+      call('ZREM', P .. 'index:ready:' .. old.goal .. ':' .. old.needs, id)
     elseif old.status == 'ready' then
       call('ZREM', P .. 'index:waits', id)
     elseif old.status == 'running' and not (new and new.status == 'running') then
       call('ZREM', P .. 'index:leases', id)
-      call('ZREM', P .. 'index:held:' .. old.owner, id)
     end
   end
   if new then
     if claimable(new) then
-      enter('*', id, new)
-      enter(new.goal, id, new)
+      enter(id, new)
     elseif new.status == 'ready' then
       call('ZADD', P .. 'index:waits', int(new.not_before), id)
+      due_from(new.not_before)
     elseif new.status == 'running' then
       call('ZADD', P .. 'index:leases', int(new.lease_expires), id)
-      call('ZADD', P .. 'index:held:' .. new.owner, 0, id)
+      due_from(new.lease_expires)
+      if not old or old.status ~= 'running' then
+        hold(new.owner, new.request, id)
+      end
     end
   end
 end
@@ -103,24 +115,30 @@ end
 local IN_ATTEMPT = { ['task.claimed'] = true, ['task.progress'] = true, ['task.done'] = true }
 
 local function tell(id, task, event, end_of)
-  local kind = event[1]
-  local what = { goal = task.goal, task = id, reason = event[2] }
+  local kind, reason = event[1], event[2]
+  local entry = { 'kind', kind, 'goal', task.goal, 'task', id }
+  local size = 6
   if end_of or IN_ATTEMPT[kind] then
-    what.agent = task.owner
-    what.token = int(task.token)
-    what.attempt = end_of and end_of.attempt or int(task.attempt)
+    local attempt = end_of and end_of.attempt or int(task.attempt)
+    entry[7], entry[8], entry[9], entry[10], entry[11], entry[12] =
+      'agent', task.owner, 'token', int(task.token), 'attempt', attempt
+    size = 12
+  end
+  if reason then
+    entry[size + 1], entry[size + 2] = 'reason', reason
+    size = size + 2
   end
   if kind == 'task.retry' and task.not_before then
-    what.data = '{"not_before":"' .. iso(task.not_before) .. '"}'
+    entry[size + 1], entry[size + 2] = 'data', '{"not_before":"' .. iso(task.not_before) .. '"}'
   end
-  say(kind, what)
+  told[#told + 1] = entry
 end
 
 -- Makes a move: state, indexes, counts, history and event, all but the goal's status, which a verb
 -- settles with `evaluate` once it is through with the goal's tasks. Returns the task after it, or nil
 -- and a refusal.
 local function make(id, old, name, by)
-  local new, event, end_of = moves[name](old, copy(old), by)
+  local new, event, end_of = moves[name](old, draft(old), by)
   if not new then
     return nil, event
   end
@@ -132,9 +150,8 @@ local function make(id, old, name, by)
   end
   put_task(id, old, new)
   if old.status ~= new.status then
-    local goal = goal_of(old.goal)
-    goal[old.status] = math.max(goal[old.status] - 1, 0)
-    goal[new.status] = goal[new.status] + 1
+    count(old.goal, old.status, -1)
+    count(old.goal, new.status, 1)
   end
   if claimable(new) and not claimable(old) then
     work = work + 1
@@ -167,14 +184,22 @@ end
 -- finished first, if there is one.
 local function taken(goal, ids)
   local found = {}
-  for _, id in ipairs(ids) do
-    local holder = call('HGET', P .. 'task:' .. id, 'goal')
-    if holder and holder ~= goal then
-      if call('EXISTS', P .. 'goal:' .. holder) == 0 then
-        return found, holder
+  for from = 1, #ids, 500 do
+    local keys = {}
+    for at = from, math.min(from + 499, #ids) do
+      keys[#keys + 1] = P .. 'task:' .. ids[at]
+    end
+    if call('EXISTS', unpack(keys)) > 0 then
+      for at, key in ipairs(keys) do
+        local holder = call('HGET', key, 'goal')
+        if holder and holder ~= goal then
+          if call('EXISTS', P .. 'goal:' .. holder) == 0 then
+            return found, holder
+          end
+          found[#found + 1] = ids[from + at - 1]
+          found[#found + 1] = holder
+        end
       end
-      found[#found + 1] = id
-      found[#found + 1] = holder
     end
   end
   return found

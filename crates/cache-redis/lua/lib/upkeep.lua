@@ -31,3 +31,17 @@ local function next_due(keys)
   end
   return least and int(least) or ''
 end
+
+-- For how many milliseconds it is believed that nothing is due, although somebody who is no verb may
+-- have written.
+local DUE_BELIEVED = 1000
+
+-- Whether a lease or a wait may be over.
+local function is_due()
+  local due = dues[PLACE]
+  if not due or NOW >= due.at or NOW < due.seen or NOW - due.seen > DUE_BELIEVED then
+    due = { at = tonumber(next_due({ 'index:leases', 'index:waits' })) or LAST_MOMENT, seen = NOW }
+    dues[PLACE] = due
+  end
+  return NOW >= due.at
+end

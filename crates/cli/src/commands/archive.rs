@@ -22,7 +22,7 @@ pub(crate) struct Archive {
     /// The goal's id
     #[arg(value_name = "GOAL")]
     goal: String,
-    /// Where to; never over a file that is there [default: archive/ beside the store]
+    /// Where to; never over a file that is there [default: in .downbeat/archive/]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct RemoveArgs {
 /// Where the archive of a goal lies unless somebody says otherwise: a goal that is planned anew under the
 /// same id gets a file of its own.
 fn default_path(context: &Context, goal: &Goal) -> PathBuf {
-    let directory = context.store.parent().unwrap_or(&context.store).join("archive");
+    let directory = context.place.own().join("archive");
     directory.join(format!("{}.{}.jsonl", goal.id, goal.created_at.as_millis()))
 }
 

@@ -8,6 +8,7 @@ use downbeat_runtime::load;
 use serde_json::{Value, json};
 
 use crate::args::Global;
+use crate::config::cache::redacted;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind};
 use crate::output::Out;
@@ -15,6 +16,7 @@ use crate::output::style::{self, BAD, CARE, FAINT, GOOD, PLAIN, STRONG, paint};
 use crate::output::table::{Cell, Table};
 use crate::output::text::{bytes, clean, counted};
 use crate::output::time;
+use crate::store::Lies;
 use crate::{exit, models, store};
 
 /// A clock before this is wrong: 2025-01-01.
@@ -77,7 +79,7 @@ pub(crate) async fn doctor(global: &Global, out: &Out) -> Result<u8, CliError> {
         let (check, found) = instructions(context);
         checks.push(check);
         reports.extend(found);
-        checks.push(store_check(context).await);
+        checks.extend(store_checks(context).await);
         checks.push(writable(context));
     }
     let healthy = checks.iter().all(|check| check.health != Health::Bad);
@@ -148,27 +150,37 @@ fn instructions(context: &Context) -> (Check, Vec<downbeat_core::diagnostic::Rep
     }
 }
 
-async fn store_check(context: &Context) -> Check {
-    let (name, path) = ("store", context.store.display());
-    if !context.store.exists() {
-        return Check::note(name, format!("{path}: nothing was run yet"));
+async fn store_checks(context: &Context) -> Vec<Check> {
+    let name = "store";
+    let (place, size) = match &context.store {
+        Lies::Here(path) if !path.exists() => {
+            return vec![Check::note(name, format!("{}: nothing was run yet", path.display()))];
+        }
+        Lies::Here(path) => (path.display().to_string(), Some(bytes(size_of(path)))),
+        Lies::Shared(redis) => (redacted(&redis.url), None),
+    };
+    let health = match store::examine(&context.how("downbeat doctor")).await {
+        Ok(health) => health,
+        Err(error) if error.kind == Kind::Busy => {
+            let size = size.map(|size| format!(" ({size})")).unwrap_or_default();
+            return vec![Check::note(name, format!("{}{size}", error.message))];
+        }
+        Err(error) => return vec![Check::failed(name, &error)],
+    };
+    if let Some(first) = health.faults.first() {
+        let faults = counted(health.faults.len(), "contradiction");
+        let check = Check::bad(name, format!("{place}: {faults}, the first: {first}"));
+        return vec![
+            check.hint("`downbeat run --fresh` starts over and keeps this store beside the new one"),
+        ];
     }
-    let size = bytes(size_of(&context.store));
-    match store::examine(&context.how("downbeat doctor")).await {
-        Ok(health) => match health.faults.first() {
-            None => {
-                let goals = counted(health.goals, "goal");
-                Check::good(name, format!("{path}: {goals}, {size}, sound, opened {} times", health.openings))
-            }
-            Some(first) => {
-                let faults = counted(health.faults.len(), "contradiction");
-                Check::bad(name, format!("{path}: {faults}, the first: {first}"))
-                    .hint("`downbeat run --fresh` starts over and keeps this store beside the new one")
-            }
-        },
-        Err(error) if error.kind == Kind::Busy => Check::note(name, format!("{} ({size})", error.message)),
-        Err(error) => Check::failed(name, &error),
-    }
+    let mut facts = vec![counted(health.goals, "goal")];
+    facts.extend(size.map(|size| format!("{size}, sound")));
+    facts.extend(health.openings.map(|openings| format!("opened {openings} times")));
+    facts.extend(health.stands_on);
+    let mut checks = vec![Check::good(name, format!("{place}: {}", facts.join(", ")))];
+    checks.extend(health.risks.into_iter().map(|risk| Check::note("risk", risk)));
+    checks
 }
 
 fn writable(context: &Context) -> Check {

@@ -1,19 +1,22 @@
 //! `downbeat events`: what happened.
 
 use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use downbeat_core::cache::{Cache, Disposition};
 use downbeat_core::event::Event;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
-use crate::live::follow::{is_last, page};
+use crate::live::follow::{is_last, news, page};
 use crate::output::style::{BAD, BUSY, CARE, FAINT, GONE, GOOD, PLAIN, STRONG, paint};
 use crate::output::text::{clean, cut, width};
 use crate::output::time;
-use crate::store;
+use crate::store::{self, Lies};
 
 /// Columns wider than this would push the rest off the screen.
 const TASK: usize = 28;
@@ -66,10 +69,13 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
     }
     print(context, kept.drain(..), &mut widths)?;
     match interrupt {
-        Some(interrupt) => {
-            drop(cache);
-            follow(args, context, interrupt, seen, widths).await
-        }
+        Some(interrupt) => match &context.store {
+            Lies::Here(path) => {
+                drop(cache);
+                follow_openings(args, context, path, interrupt, seen, widths).await
+            }
+            Lies::Shared(_) => follow_news(args, context, &cache, interrupt, seen, widths).await,
+        },
         None => Ok(()),
     }
 }
@@ -82,20 +88,21 @@ const LOOK: Duration = Duration::from_millis(200);
 /// One process holds the store at a time, and a follower that held it would keep everybody else from
 /// adding events. So it looks at how often the store was opened, which needs no hold, and opens it only
 /// after somebody else did and let it go.
-async fn follow(
+async fn follow_openings(
     args: &args::Events,
     context: &Context,
+    path: &Path,
     mut interrupt: Signal,
     mut seen: u64,
     mut widths: (usize, usize),
 ) -> Result<(), CliError> {
-    let mut known = store::openings(&context.store);
+    let mut known = store::openings(path);
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             _ = interrupt.recv() => return Ok(()),
         };
-        if store::openings(&context.store) == known {
+        if store::openings(path) == known {
             continue;
         }
         let cache = match context.open().await {
@@ -103,7 +110,7 @@ async fn follow(
             Err(error) if error.kind == Kind::Busy => continue,
             Err(error) => return Err(error),
         };
-        known = store::openings(&context.store);
+        known = store::openings(path);
         loop {
             let events = page(cache.as_ref(), seen).await?;
             let last = is_last(&events);
@@ -112,6 +119,47 @@ async fn follow(
             if last {
                 break;
             }
+        }
+    }
+}
+
+/// Shows what happens from now on, until Ctrl-C: the server says when there is something.
+///
+/// A server that ends is waited for.
+async fn follow_news(
+    args: &args::Events,
+    context: &Context,
+    cache: &Arc<dyn Cache>,
+    mut interrupt: Signal,
+    mut seen: u64,
+    mut widths: (usize, usize),
+) -> Result<(), CliError> {
+    let mut silent = false;
+    loop {
+        let heard = async {
+            news(cache, seen).await?;
+            page(cache.as_ref(), seen).await
+        };
+        let heard = tokio::select! {
+            heard = heard => heard,
+            _ = interrupt.recv() => return Ok(()),
+        };
+        match heard {
+            Ok(events) => {
+                silent = false;
+                seen = events.last().map_or(seen, |event| event.seq);
+                print(context, events.into_iter().filter(|event| is_wanted(args, event)), &mut widths)?;
+            }
+            Err(error) if error.disposition() == Disposition::Retry => {
+                if !std::mem::replace(&mut silent, true) {
+                    context.out.warning(format!("{error}; waiting for it"));
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    _ = interrupt.recv() => return Ok(()),
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

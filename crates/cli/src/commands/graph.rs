@@ -12,6 +12,7 @@ use crate::args::{self, GraphFormat};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::text;
+use crate::store::Lies;
 
 type Statuses = HashMap<TaskId, &'static str>;
 
@@ -40,7 +41,9 @@ pub(crate) async fn graph(args: &args::Graph, context: &Context) -> Result<(), C
 }
 
 async fn stored(context: &Context) -> Result<Vec<(Arc<Dag>, Statuses)>, CliError> {
-    if !context.store.exists() {
+    if let Lies::Here(path) = &context.store
+        && !path.exists()
+    {
         return Ok(Vec::new());
     }
     let cache = context.open().await?;

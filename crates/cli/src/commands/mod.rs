@@ -1,11 +1,13 @@
 //! One file for each command.
 
+mod agent;
 pub(crate) mod archive;
 mod completions;
 mod doctor;
 mod events;
 mod graph;
 mod init;
+mod orchestrator;
 mod plan;
 mod run;
 mod schema;
@@ -78,11 +80,13 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
     }
     let (positional, flags) = match &cli.command {
         Command::Run(args) => (args.instructions.as_deref(), run::flags(args)),
+        Command::Orchestrator(args) => (args.instructions.named(), orchestrator::flags(args)),
+        Command::Agent(args) => (args.instructions.named(), agent::flags(args)),
         Command::Plan(args) => (args.instructions.as_deref(), vec![("llm", args.model.llm.clone())]),
         _ => (None, Flags::new()),
     };
     let context = Context::new(&cli.global, positional, flags)?;
-    if !matches!(cli.command, Command::Run(_)) {
+    if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
         start_logs(&context);
     }
     in_runtime(with_context(cli, &context))
@@ -91,6 +95,8 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
     match &cli.command {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
+        Command::Orchestrator(_) => return Box::pin(orchestrator::orchestrator(context)).await,
+        Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,
         Command::Task(TaskCommand::Show(args)) => task::show(&args.task, context).await?,

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use downbeat_core::cache::Cache;
 use downbeat_core::dag::Analysis;
 use downbeat_core::diagnostic::Report;
 use downbeat_core::goal::{Goal, GoalStatus};
 use downbeat_runtime::load::{self, Project, ProjectGoal};
+use downbeat_runtime::patient::{Outage, Patient};
 use downbeat_runtime::report::{self, RunReport};
 use downbeat_runtime::{Orchestrator, RunError, Settings, Stop};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +24,9 @@ use crate::live::follow::Live;
 use crate::logs::{self, Logs};
 use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
-use crate::{exit, models, signals, store};
+use crate::signals::{self, Terminate};
+use crate::store::{self, Lies};
+use crate::{exit, models};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
@@ -64,33 +68,78 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
-    signals::listen(&stop, &context.out, &running)?;
-    let live = Live::new(&cache, &context.clock, &context.out, &project, &running).await?;
+    signals::listen(&stop, &context.out, Some(&running), Terminate::AtOnce)?;
+    let (cache, outage) = patient(context, cache, &stop);
+    let live =
+        Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
     let ended = CancellationToken::new();
     let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
 
-    let settings = Settings {
-        exclusive: true,
-        guard: std::env::current_exe().ok(),
-        logs: Some(logs_directory(context)),
-        ..context.config.settings.clone()
-    };
-    let orchestrator =
-        Orchestrator::new(Arc::clone(&cache), models, Arc::clone(&context.clock), settings, project);
-    let result = Box::pin(orchestrator.run(&stop)).await;
+    let clock = Arc::clone(&context.clock);
+    let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
+    let result = Box::pin(while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.
     let _ = view.await;
     drop(orchestrator);
 
-    let report = result.map_err(|error| refused(error, context))?;
+    let report = result?;
     let code = code_of(&report);
     unless_closed(summary::print(context, &report, code))?;
     Ok(code)
 }
 
+/// The same cache, which is waited for when it does not answer.
+pub(crate) fn patient(
+    context: &Context,
+    cache: Arc<dyn Cache>,
+    stop: &Stop,
+) -> (Arc<dyn Cache>, Arc<Outage>) {
+    let patience = context.config.settings.store_patience;
+    let patient = Patient::new(cache, patience, Arc::clone(&context.clock), stop.clone());
+    let outage = patient.outage();
+    (Arc::new(patient), outage)
+}
+
+/// Does `work`, unless the store stays away for longer than patience lasts: then the work is ended.
+///
+/// # Errors
+///
+/// [`Kind::Unreachable`], and what `work` says.
+pub(crate) async fn while_reachable<T>(
+    context: &Context,
+    outage: &Outage,
+    stop: &Stop,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, CliError> {
+    let mut work = std::pin::pin!(work);
+    let said = tokio::select! {
+        done = &mut work => return done.map_err(|error| refused(error, context)),
+        said = outage.outlasts_patience() => said,
+    };
+    stop.now();
+    // What it still says is about the same silence. Its commands end within their grace; what waits longer
+    // waits for the store.
+    let grace = context.config.settings.kill_grace + Duration::from_secs(1);
+    let _ = tokio::time::timeout(grace, work).await;
+    let error = CliError::new(Kind::Unreachable, said);
+    Err(error
+        .hint("what was acknowledged is kept: the same command carries on when the store is back")
+        .hint("`store_patience` says for how long it is waited for"))
+}
+
+/// The limits and periods, with what follows from where the state lies.
+pub(crate) fn settings(context: &Context) -> Settings {
+    Settings {
+        exclusive: !context.is_shared(),
+        guard: std::env::current_exe().ok(),
+        logs: Some(logs_directory(context)),
+        ..context.config.settings.clone()
+    }
+}
+
 /// That nobody reads what is printed neither ends a run nor changes what came of it.
-fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
+pub(crate) fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
     match printed {
         Err(error) if error.kind == Kind::Closed => Ok(()),
         printed => printed,
@@ -98,7 +147,7 @@ fn unless_closed(printed: Result<(), CliError>) -> Result<(), CliError> {
 }
 
 /// What a run's report means to a shell.
-fn code_of(report: &RunReport) -> u8 {
+pub(crate) fn code_of(report: &RunReport) -> u8 {
     if report.is_complete() {
         exit::COMPLETE
     } else if report.interrupted {
@@ -129,7 +178,7 @@ pub(crate) fn load(context: &Context) -> Result<Project, CliError> {
     Ok(project)
 }
 
-fn start_logs(context: &Context, project: &Project, beside_view: bool) {
+pub(crate) fn start_logs(context: &Context, project: &Project, beside_view: bool) {
     let usual = if context.out.is_quiet() {
         "error"
     } else if beside_view {
@@ -157,7 +206,7 @@ pub(crate) fn logs_directory(context: &Context) -> PathBuf {
 }
 
 /// Makes Downbeat's own directory, which no repository wants.
-fn own_directory(context: &Context) -> Result<(), CliError> {
+pub(crate) fn own_directory(context: &Context) -> Result<(), CliError> {
     let own = context.place.own();
     let failed = |error| CliError::internal(format!("cannot make {}", own.display()), &error);
     std::fs::create_dir_all(&own).map_err(failed)?;
@@ -170,9 +219,17 @@ fn own_directory(context: &Context) -> Result<(), CliError> {
 
 /// Moves the store aside, once it is known that nobody holds it.
 async fn start_over(context: &Context) -> Result<(), CliError> {
-    if !context.store.exists() {
-        return Ok(());
-    }
+    let store = match &context.store {
+        Lies::Here(store) if store.exists() => store,
+        Lies::Here(_) => return Ok(()),
+        Lies::Shared(_) => {
+            return Err(CliError::bad_input(
+                "`--fresh` moves a directory aside, and this state lies in Redis",
+            )
+            .hint("`--redis-prefix` with a new text starts beside the old state")
+            .hint("`downbeat goal cancel` calls off what is left of a goal"));
+        }
+    };
     // Held for a moment: a run that goes on elsewhere keeps its store. One that nobody can open is moved
     // all the same: there is no other way on from it.
     match store::open(&context.how(HOLDER)).await {
@@ -180,13 +237,13 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
         Err(error) if error.kind == Kind::Busy => return Err(error),
         Err(error) => context.out.warning(&error.message),
     }
-    let previous = previous(&context.store);
+    let previous = previous(store);
     let failed =
         |error| CliError::internal(format!("cannot move the store to {}", previous.display()), &error);
     if previous.exists() {
         std::fs::remove_dir_all(&previous).map_err(failed)?;
     }
-    std::fs::rename(&context.store, &previous).map_err(failed)?;
+    std::fs::rename(store, &previous).map_err(failed)?;
     context.out.note(paint(FAINT, format!("The old store is now {}.", previous.display())));
     Ok(())
 }
@@ -228,8 +285,13 @@ async fn nothing_to_do(
         for goal in &project.goals {
             goals.push(report::goal_report(cache, &goal.id).await?);
         }
-        let report =
-            RunReport { goals, interrupted: false, stuck: Vec::new(), duration: std::time::Duration::ZERO };
+        let report = RunReport {
+            goals,
+            unplanned: Vec::new(),
+            interrupted: false,
+            stuck: Vec::new(),
+            duration: std::time::Duration::ZERO,
+        };
         summary::print(context, &report, exit::COMPLETE)?;
     } else if !context.out.is_quiet() {
         for goal in complete {
@@ -240,7 +302,9 @@ async fn nothing_to_do(
                 paint(STRONG, &goal.id)
             ))?;
         }
-        context.out.line(paint(FAINT, format!("`{}` starts over.", context.command("run --fresh"))))?;
+        if !context.is_shared() {
+            context.out.line(paint(FAINT, format!("`{}` starts over.", context.command("run --fresh"))))?;
+        }
     }
     Ok(exit::COMPLETE)
 }
@@ -271,7 +335,7 @@ fn preview(context: &Context, project: &Project) -> Result<(), CliError> {
 }
 
 /// Why a run did not begin, or broke off.
-fn refused(error: RunError, context: &Context) -> CliError {
+pub(crate) fn refused(error: RunError, context: &Context) -> CliError {
     let message = chain(&error);
     match error {
         RunError::TooManyAgents { declared, .. } => CliError::bad_input(message)
@@ -280,8 +344,13 @@ fn refused(error: RunError, context: &Context) -> CliError {
             CliError::bad_input(message).hint("take one of them out of `Depends On`")
         }
         RunError::Agent { .. } => CliError::new(Kind::Busy, message),
+        RunError::NameTaken { .. } => CliError::new(Kind::Busy, message)
+            .hint("two processes cannot have one name: stop that one, or give this one another name"),
+        RunError::Replaced { .. } => CliError::new(Kind::Busy, message),
+        RunError::OtherDeployment { .. } => CliError::new(Kind::Busy, message)
+            .hint("give this project a `--redis-prefix` of its own: what shares a prefix is one deployment"),
         RunError::Planning { ref source, .. }
-            if matches!(source, downbeat_core::llm::LlmError::Unusable { .. }) =>
+            if matches!(source.error, downbeat_core::llm::LlmError::Unusable { .. }) =>
         {
             CliError::bad_input(message)
         }
@@ -304,6 +373,7 @@ mod tests {
     fn a_report_becomes_an_exit_code() {
         let report = |interrupted| RunReport {
             goals: Vec::new(),
+            unplanned: Vec::new(),
             interrupted,
             stuck: Vec::new(),
             duration: std::time::Duration::ZERO,

@@ -15,11 +15,13 @@ use crate::output::time;
 pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
     let cache = context.open().await?;
     let mut status = status::status(cache.as_ref(), context.now()).await?;
-    // One process at a time has this store, and now it is this one: whoever had it is gone, however
-    // lately it was heard.
-    status.orchestrator.present = false;
-    for agent in &mut status.agents {
-        agent.liveness = Liveness::Dead;
+    if !context.is_shared() {
+        // One process at a time has this store, and now it is this one: whoever had it is gone, however
+        // lately it was heard.
+        status.orchestrator.present = false;
+        for agent in &mut status.agents {
+            agent.liveness = Liveness::Dead;
+        }
     }
     if context.out.is_json() {
         return context.out.value(&status);

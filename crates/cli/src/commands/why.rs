@@ -11,8 +11,9 @@ use crate::output::text::clean;
 pub(crate) async fn why(text: &str, context: &Context) -> Result<(), CliError> {
     let cache = context.open().await?;
     let id = context.task(cache.as_ref(), text).await?;
-    // One process at a time has this store, and now it is this one.
-    let why = why::why(cache.as_ref(), &id, context.now(), Company::Alone).await?;
+    // One process at a time has an embedded store, and now it is this one.
+    let company = if context.is_shared() { Company::Shared } else { Company::Alone };
+    let why = why::why(cache.as_ref(), &id, context.now(), company).await?;
     if context.out.is_json() {
         return context.out.value(&why);
     }

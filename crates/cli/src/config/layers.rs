@@ -1,20 +1,23 @@
 //! One value after the other, each from the nearest place that says something.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
 use downbeat_core::span::HumanDuration;
 use downbeat_core::suggest::nearest;
 
+use super::cache::{self, Chosen};
 use super::file::{self, Entry, Raw};
 use super::{Origin, Shown, Sources, parse};
 use crate::error::{CliError, Kind};
 
 /// Variables that Downbeat gives to commands, and those that are read elsewhere: no settings.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
     "DOWNBEAT_GOAL",
     "DOWNBEAT_TASK",
     "DOWNBEAT_AGENT",
@@ -26,6 +29,7 @@ const OTHERS: [&str; 11] = [
     "DOWNBEAT_PROJECT",
     "DOWNBEAT_CONFIG",
     "DOWNBEAT_LOG",
+    crate::store::PASSWORD,
 ];
 
 /// The places, while they are read.
@@ -132,6 +136,73 @@ impl<'a> Layers<'a> {
                 None
             }
         }
+    }
+
+    /// The cache, from the nearest place that says `store` or `cache`.
+    pub(super) fn cache(&mut self) -> (Chosen, Origin) {
+        let directory = self.text("store", &[], ".downbeat/store");
+        let of = |shown: &[Shown]| shown.last().map_or(Origin::Default, |shown| shown.origin.clone());
+        let store_origin = of(&self.shown);
+        let found = self.nearest("cache", &[], |raw| cache::parse(one(raw)?));
+        let (chosen, origin) = found.unwrap_or((Chosen::Sled(None), Origin::Default));
+        let shown = match &chosen {
+            Chosen::Sled(None) => "sled".to_owned(),
+            Chosen::Sled(Some(path)) => format!("sled:{}", path.display()),
+            Chosen::Redis(redis) => cache::redacted(&redis.url),
+        };
+        self.show("cache", shown, origin.clone());
+        let prefix = self.prefix();
+        let layout = [("plain", false), ("cluster", true)];
+        let cluster_layout = self.choice("key_layout", false, &layout);
+        let wait = self.count("redis_wait", &[], 0..=100, 0_u32);
+        let password_file = self.text("redis_password_file", &[], "none").map(PathBuf::from);
+        let mut file = |key| self.text(key, &[], "none").map(PathBuf::from);
+        let (ca_file, certificate, key) =
+            (file("redis_ca_file"), file("redis_certificate"), file("redis_key"));
+        let allow_eviction = self.switch("allow_eviction");
+        if directory.is_some() && chosen != Chosen::Sled(None) {
+            match store_origin.nearness().cmp(&origin.nearness()) {
+                Ordering::Equal => self.fault("store", "and `cache` both say where the state lies"),
+                Ordering::Greater => return (Chosen::Sled(directory.map(PathBuf::from)), store_origin),
+                Ordering::Less => {}
+            }
+        }
+        match chosen {
+            Chosen::Sled(None) => (Chosen::Sled(directory.map(PathBuf::from)), store_origin),
+            Chosen::Sled(path) => (Chosen::Sled(path), origin),
+            Chosen::Redis(redis) => {
+                let all = cache::Redis {
+                    url: redis.url,
+                    prefix,
+                    cluster_layout,
+                    wait,
+                    password_file,
+                    ca_file,
+                    certificate,
+                    key,
+                    allow_eviction,
+                };
+                (Chosen::Redis(all), origin)
+            }
+        }
+    }
+
+    /// What begins every key in Redis.
+    fn prefix(&mut self) -> String {
+        const LONGEST: usize = 64;
+        let found = self.nearest("redis_prefix", &[], |raw| {
+            let text = one(raw)?;
+            let sound = text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+            // A brace would make it a hash tag, which puts all keys on one node of a cluster.
+            if sound && !text.contains(['{', '}', '*', '?', '[', ']', '\\']) {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("must be at most {LONGEST} letters, digits and signs such as `:`"))
+            }
+        });
+        let (prefix, origin) = found.unwrap_or((String::new(), Origin::Default));
+        self.show("redis_prefix", if prefix.is_empty() { "none" } else { &prefix }, origin);
+        prefix
     }
 
     pub(super) fn count<N>(

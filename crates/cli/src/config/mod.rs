@@ -3,6 +3,7 @@
 //! The nearest one wins. All faults of all places are reported at once, and every value remembers
 //! where it came from, for `downbeat doctor`.
 
+pub(crate) mod cache;
 mod file;
 mod layers;
 mod parse;
@@ -16,6 +17,7 @@ use downbeat_core::backoff::Backoff;
 use downbeat_runtime::settings::{Selection, Settings};
 
 use crate::error::CliError;
+use cache::Chosen;
 use layers::Layers;
 
 /// Where a value came from.
@@ -29,6 +31,18 @@ pub(crate) enum Origin {
     Environment(String),
     /// An option of the command line.
     Flag(String),
+}
+
+impl Origin {
+    /// The nearest place has the greatest number.
+    const fn nearness(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(..) => 1,
+            Self::Environment(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -87,8 +101,10 @@ pub(crate) struct Sources {
 pub(crate) struct Config {
     /// The model, if one was chosen.
     pub(crate) llm: Option<String>,
-    /// Where the store lies, if not at its usual place.
-    pub(crate) store: Option<PathBuf>,
+    /// Which cache.
+    pub(crate) cache: Chosen,
+    /// Where the word about the cache came from.
+    pub(crate) cache_origin: Origin,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
     /// The least level that is logged, if one was chosen.
@@ -132,7 +148,7 @@ impl Sources {
         let defaults = Settings::default();
         let mut layers = Layers::new(self);
         let llm = layers.text("llm", &[], "by the plan");
-        let store = layers.text("store", &[], ".downbeat/store").map(PathBuf::from);
+        let (cache, cache_origin) = layers.cache();
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
         let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
         let second = Duration::from_secs(1);
@@ -163,6 +179,10 @@ impl Sources {
         let kill_grace = layers.span("kill_grace", &[], tenth..=60 * second, defaults.kill_grace);
         let pass_env = layers.list("pass_env");
         let keep_running = layers.switch("keep_running");
+        let leader_ttl = layers.span("leader_ttl", &[], second..=day, defaults.leader_ttl);
+        let store_patience =
+            layers.span("store_patience", &[], Duration::from_secs(0)..=day * 7, defaults.store_patience);
+        let drain_grace = layers.span("drain_grace", &[], Duration::ZERO..=day, defaults.drain_grace);
         let durability = layers.choice(
             "durability",
             Durability::Power,
@@ -193,9 +213,23 @@ impl Sources {
             kill_grace,
             pass_env,
             keep_running,
+            leader_ttl,
+            store_patience,
+            drain_grace,
             ..defaults
         };
-        Ok(Config { llm, store, durability, log_level, log_format, color, settings, shown, warnings })
+        Ok(Config {
+            llm,
+            cache,
+            cache_origin,
+            durability,
+            log_level,
+            log_format,
+            color,
+            settings,
+            shown,
+            warnings,
+        })
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Board {
     pub(super) cancelled: usize,
     /// Tasks that wait for their next attempt.
     pub(super) waiting: HashMap<TaskId, Timestamp>,
+    /// Since when the store does not answer.
+    pub(super) unreachable: Option<Timestamp>,
     /// The widest id, in columns.
     pub(super) id_width: usize,
     /// The widest name of an agent, in columns.

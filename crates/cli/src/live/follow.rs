@@ -9,6 +9,7 @@ use downbeat_core::cache::{Cache, CacheError, Page, Read, Topic, events_stream};
 use downbeat_core::event::Event;
 use downbeat_core::time::{Clock, Timestamp};
 use downbeat_runtime::load::Project;
+use downbeat_runtime::patient::Outage;
 use downbeat_runtime::report::all_tasks;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -59,6 +60,7 @@ pub(crate) struct Live {
     /// Restores the terminal when the view ends.
     _echo: Option<NoEcho>,
     running: Arc<AtomicUsize>,
+    outage: Arc<Outage>,
     began: Timestamp,
     turn: usize,
     seen: u64,
@@ -76,6 +78,7 @@ impl Live {
         out: &Out,
         project: &Project,
         running: &Arc<AtomicUsize>,
+        outage: Arc<Outage>,
     ) -> Result<Self, CacheError> {
         let seen = newest(cache.as_ref()).await?;
         let mut board = Board::default();
@@ -105,6 +108,7 @@ impl Live {
             view,
             _echo: echo,
             running: Arc::clone(running),
+            outage,
             began: clock.now(),
             turn: 0,
             seen,
@@ -191,7 +195,8 @@ impl Live {
         Ok(())
     }
 
-    fn draw(&self) {
+    fn draw(&mut self) {
+        self.board.unreachable = self.outage.since();
         if let Some(view) = &self.view {
             let frame = frame::frame(&self.board, self.clock.now(), self.began, self.turn, self.out.screen());
             view.set_message(self.out.frame(frame));

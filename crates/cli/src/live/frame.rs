@@ -95,6 +95,9 @@ fn bar(board: &Board, now: Timestamp, began: Timestamp, spinner: &str, columns: 
         _ => {}
     }
     parts.push(paint(FAINT, time::span(now.since(began))));
+    if let Some(since) = board.unreachable {
+        parts.push(paint(BAD, format!("store unreachable since {}", time::clock(since))));
+    }
     let words = parts.join(" · ");
     let plain = anstream::adapter::strip_str(&words).to_string();
     let length = BAR.min(columns.saturating_sub(width(&plain) + 4));

@@ -140,9 +140,9 @@ pub enum CacheError {
         /// What happened.
         reason: String,
     },
-    /// The store does not answer. What was asked may or may not have happened: repeat the same
+    /// The store does not answer, or cannot do it now. What was asked may or may not have happened: repeat the same
     /// request.
-    #[error("the store does not answer: {reason}")]
+    #[error("the store is not available: {reason}")]
     Unavailable {
         /// What happened.
         reason: String,

@@ -12,7 +12,8 @@ use serde_json::Value;
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Reply(ScriptedReply),
-    Error(ScriptedError),
+    /// And what was spent all the same.
+    Error(ScriptedError, ScriptedUsage),
 }
 
 /// What a script says in the place of a [`Reply`].
@@ -33,11 +34,18 @@ fn scripted() -> String {
 /// [`Usage`], of which a script may leave out what is zero.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct ScriptedUsage {
+pub(super) struct ScriptedUsage {
     calls: u64,
     input_tokens: u64,
     output_tokens: u64,
     cost_micros: u64,
+}
+
+impl From<ScriptedUsage> for Usage {
+    fn from(usage: ScriptedUsage) -> Self {
+        let ScriptedUsage { calls, input_tokens, output_tokens, cost_micros } = usage;
+        Self { calls, input_tokens, output_tokens, cost_micros }
+    }
 }
 
 impl ScriptedReply {
@@ -48,9 +56,7 @@ impl ScriptedReply {
         let value = serde_json::from_value(self.value.clone()).map_err(|error| LlmError::Unusable {
             reason: format!("a scripted reply does not fit: {error}"),
         })?;
-        let ScriptedUsage { calls, input_tokens, output_tokens, cost_micros } = self.usage;
-        let usage = Usage { calls, input_tokens, output_tokens, cost_micros };
-        Ok(Reply { value, usage, model: self.model.clone(), duration })
+        Ok(Reply { value, usage: self.usage.into(), model: self.model.clone(), duration })
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use super::answer::{Answer, ScriptedError, ScriptedReply};
+use super::answer::{Answer, ScriptedError, ScriptedReply, ScriptedUsage};
 use super::difference::{self, Difference};
 use super::fault::Faults;
 use super::files;
@@ -19,7 +19,8 @@ const MAX_TIMES: u64 = 1_000_000;
 /// How long a script may wait, in milliseconds: an hour.
 const MAX_DELAY_MS: u64 = 3_600_000;
 /// What an exchange may have.
-const MEMBERS: [&str; 8] = ["note", "request", "match", "reply", "error", "times", "delay_ms", "files"];
+const MEMBERS: [&str; 9] =
+    ["note", "request", "match", "reply", "error", "usage", "times", "delay_ms", "files"];
 
 /// One exchange: what it answers, and how.
 #[derive(Debug)]
@@ -145,6 +146,10 @@ fn answer(
     faults: &mut Faults,
 ) -> Option<Answer> {
     match (members.remove("reply"), members.remove("error")) {
+        (Some(_), None) if members.contains_key("usage") => {
+            faults.at(format!("{pointer}/usage"), "the usage of a reply stands inside of it");
+            None
+        }
         (Some(json), None) => {
             let pointer = format!("{pointer}/reply");
             let reply: ScriptedReply = typed(&json, &pointer, faults)?;
@@ -160,7 +165,11 @@ fn answer(
         }
         (None, Some(json)) => {
             let error: ScriptedError = typed(&json, &format!("{pointer}/error"), faults)?;
-            Some(Answer::Error(error))
+            let usage = match members.get("usage") {
+                Some(json) => typed(json, &format!("{pointer}/usage"), faults)?,
+                None => ScriptedUsage::default(),
+            };
+            Some(Answer::Error(error, usage))
         }
         _ => {
             faults.at(pointer, "an exchange has either a `reply` or an `error`");

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Which question a request asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Decompose,
     Select,
     Execute,

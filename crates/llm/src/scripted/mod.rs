@@ -18,7 +18,7 @@
 //! | `request` | the whole request, as JSON of its type with its `kind`; answers this one alone |
 //! | `match` | in its place a part of a request, with its `kind`; answers every one that has that part |
 //! | `reply` | `value`, and if it matters `usage` and `model` |
-//! | `error` | in its place an error: `unavailable`, `budget_spent`, `timed_out`, `malformed`, `refused` or `unusable` as `kind`, with `reason`, `excerpt`, `retry_after_ms`, `until_ms`, `limit_ms` as the kind has them |
+//! | `error` | in its place an error, with `usage` beside it if it cost something: `unavailable`, `budget_spent`, `timed_out`, `malformed`, `refused` or `unusable` as `kind`, with `reason`, `excerpt`, `retry_after_ms`, `until_ms`, `limit_ms` as the kind has them |
 //! | `times` | how often it answers; 1 without it |
 //! | `delay_ms` | how long the answer takes |
 //! | `files` | what an `execute` leaves in its workspace before it is answered, by reply or error |
@@ -40,6 +40,7 @@ mod files;
 mod kind;
 mod load;
 mod missing;
+pub(crate) mod recorded;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -51,8 +52,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use downbeat_core::dag::{Draft, Node};
 use downbeat_core::llm::{
-    Assess, Assessment, Decompose, Execute, Execution, Llm, LlmError, Reply, Select, Selection, Summarize,
-    Summary,
+    Assess, Assessment, CallError, Decompose, Execute, Execution, Llm, LlmError, Reply, Select, Selection,
+    Summarize, Summary,
 };
 
 pub use fault::{Fault, Place, ScriptError};
@@ -106,12 +107,13 @@ impl Scripted {
         Self { name: format!("scripted:{name}"), exchanges, exact, left }
     }
 
-    async fn answer<Q: Question>(&self, question: &Q) -> Result<Reply<Q::Answer>, LlmError> {
+    async fn answer<Q: Question>(&self, question: &Q) -> Result<Reply<Q::Answer>, CallError> {
         let request = Request::new(question)?;
         let Some(exchange) = self.take(&request) else {
             return Err(LlmError::Unusable {
                 reason: missing::reason(&self.name, &self.exchanges, &request),
-            });
+            }
+            .into());
         };
         if !exchange.delay.is_zero() {
             tokio::time::sleep(exchange.delay).await;
@@ -125,8 +127,10 @@ impl Scripted {
             }
         }
         match &exchange.answer {
-            Answer::Reply(reply) => reply.reply(exchange.delay),
-            Answer::Error(error) => Err(error.clone().into()),
+            Answer::Reply(reply) => Ok(reply.reply(exchange.delay)?),
+            Answer::Error(error, usage) => {
+                Err(CallError { error: error.clone().into(), usage: (*usage).into() })
+            }
         }
     }
 
@@ -160,23 +164,23 @@ impl Llm for Scripted {
         None
     }
 
-    async fn decompose(&self, request: &Decompose) -> Result<Reply<Draft>, LlmError> {
+    async fn decompose(&self, request: &Decompose) -> Result<Reply<Draft>, CallError> {
         self.answer(request).await
     }
 
-    async fn select(&self, request: &Select) -> Result<Reply<Selection>, LlmError> {
+    async fn select(&self, request: &Select) -> Result<Reply<Selection>, CallError> {
         self.answer(request).await
     }
 
-    async fn execute(&self, request: &Execute) -> Result<Reply<Execution>, LlmError> {
+    async fn execute(&self, request: &Execute) -> Result<Reply<Execution>, CallError> {
         self.answer(request).await
     }
 
-    async fn summarize(&self, request: &Summarize) -> Result<Reply<Summary>, LlmError> {
+    async fn summarize(&self, request: &Summarize) -> Result<Reply<Summary>, CallError> {
         self.answer(request).await
     }
 
-    async fn assess(&self, request: &Assess) -> Result<Reply<Assessment>, LlmError> {
+    async fn assess(&self, request: &Assess) -> Result<Reply<Assessment>, CallError> {
         self.answer(request).await
     }
 }

@@ -17,7 +17,7 @@ use super::kind::Kind;
 pub(super) const WORKSPACE: &str = "$WORKSPACE";
 
 /// One of the requests of the [`Llm`](downbeat_core::llm::Llm) trait.
-pub(super) trait Question: Clone + Serialize + DeserializeOwned {
+pub(crate) trait Question: Clone + Serialize + DeserializeOwned {
     const KIND: Kind;
     /// What it is answered with.
     type Answer: Serialize + DeserializeOwned;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::Disposition;
 use downbeat_core::dag::Node;
-use downbeat_core::llm::ExecutionStatus;
+use downbeat_core::llm::{Conduct, ExecutionStatus};
 use downbeat_core::state::Failure;
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ async fn notes(model: &Scripted, request: &Execute) -> String {
 }
 
 async fn unusable(model: &Scripted, request: &Execute) -> String {
-    match model.execute(request).await {
+    match model.execute(request).await.map_err(|failed| failed.error) {
         Err(LlmError::Unusable { reason }) => reason,
         other => panic!("{other:?}"),
     }
@@ -78,9 +78,16 @@ async fn every_question_is_answered_with_its_type() {
         node: node.clone(),
         notes: String::new(),
         artifacts: Vec::new(),
+        conduct: Conduct::default(),
     };
     assert_eq!(model.summarize(&summarize).await.unwrap().value.summary, "Counted.");
-    let assess = Assess { goal, node, attempt: 1, failure: Failure::new("exit status 1", None) };
+    let assess = Assess {
+        goal,
+        node,
+        attempt: 1,
+        failure: Failure::new("exit status 1", None),
+        conduct: Conduct::default(),
+    };
     assert!(!model.assess(&assess).await.unwrap().value.recoverable);
 }
 
@@ -170,7 +177,7 @@ async fn errors_are_played_as_they_are_written() {
     for _ in &errors {
         let error = model.execute(&testing::execute("lines")).await.unwrap_err();
         said.push((error.to_string(), error.disposition()));
-        if let LlmError::Unavailable { reason, retry_after } = error {
+        if let LlmError::Unavailable { reason, retry_after } = error.error {
             assert_eq!(retry_after, (reason == "overloaded").then(|| Duration::from_millis(1500)));
         }
     }
@@ -186,6 +193,16 @@ async fn errors_are_played_as_they_are_written() {
             ("not signed in".to_owned(), Disposition::Report),
         ]
     );
+}
+
+#[tokio::test]
+async fn an_error_may_have_cost_something() {
+    let model = scripted(&json!([
+        { "match": { "kind": "execute" }, "error": { "kind": "refused", "reason": "no" },
+          "usage": { "calls": 2, "input_tokens": 70 } },
+    ]));
+    let failed = model.execute(&testing::execute("lines")).await.unwrap_err();
+    assert_eq!((failed.usage.calls, failed.usage.input_tokens), (2, 70));
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,7 +290,7 @@ fn a_script_says_everything_that_is_wrong_with_it_at_once() {
       s.json#/exchanges/2: an exchange has either a `request` or a `match`
       s.json#/exchanges/3: an exchange has either a `request` or a `match`
       s.json#/exchanges/3: an exchange has either a `reply` or an `error`
-      s.json#/exchanges/4/time: an exchange has no such member; it may have note, request, match, reply, error, times, delay_ms, files
+      s.json#/exchanges/4/time: an exchange has no such member; it may have note, request, match, reply, error, usage, times, delay_ms, files
       s.json#/exchanges/4/match/kind: a match says its kind, one of decompose, select, execute, summarize, assess
       s.json#/exchanges/5/match: a match is an object
       s.json#/exchanges/5/error: an object is needed here
@@ -366,7 +383,10 @@ async fn the_example_plays_a_goal_from_plan_to_summary() {
         .await
         .unwrap();
     assert_eq!(plan.value.nodes.len(), 2);
-    assert!(matches!(model.execute(&task("lines", 1)).await, Err(LlmError::Unavailable { .. })));
+    assert!(matches!(
+        model.execute(&task("lines", 1)).await,
+        Err(CallError { error: LlmError::Unavailable { .. }, .. })
+    ));
     assert_eq!(model.execute(&task("lines", 2)).await.unwrap().value.outputs, ["lines.csv"]);
     assert!(model.execute(&task("longest", 1)).await.unwrap().value.summary.is_some());
     assert!(workspace.path().join("longest.md").exists());

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use downbeat_core::cache::{CacheError, Disposition, Phase};
-use downbeat_core::llm::{Execute, Execution, ExecutionStatus, Input, LlmError};
+use downbeat_core::llm::{Conduct, Execute, Execution, ExecutionStatus, Input, LlmError};
 use downbeat_core::state::Failure;
 use tokio_util::sync::CancellationToken;
 
@@ -123,14 +123,16 @@ impl Attempt<'_> {
             inputs,
             memory: self.worker.memory(),
             workspace: self.workspace.clone(),
+            conduct: Conduct::default(),
         };
         let limit =
             self.claimed.node.timeout.map_or(self.worker.settings.task_timeout, |timeout| timeout.get());
         let reply = match tokio::time::timeout(limit, self.worker.llm.execute(&request)).await {
             Ok(reply) => reply,
-            Err(_) => Err(LlmError::TimedOut { limit }),
+            Err(_) => Err(LlmError::TimedOut { limit }.into()),
         };
         let reply = reply.map_err(|error| {
+            self.spent = self.spent.plus(error.usage);
             let failure = Failure::new(error.to_string(), None);
             match error.disposition() {
                 Disposition::Retry => Setback::Retry(failure),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use downbeat_core::cache::{Claim, Claimed, Phase, Settled};
 use downbeat_core::goal::Usage;
-use downbeat_core::llm::Summarize;
+use downbeat_core::llm::{Conduct, Summarize};
 use downbeat_core::state::{Artifact, Failure, Outcome};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -136,6 +136,7 @@ impl Attempt<'_> {
             node: self.claimed.node.as_ref().clone(),
             notes,
             artifacts: artifacts.to_vec(),
+            conduct: Conduct::default(),
         };
         match self.worker.llm_for(&self.claimed.node).summarize(&request).await {
             Ok(reply) => {
@@ -143,6 +144,7 @@ impl Attempt<'_> {
                 reply.value.summary
             }
             Err(error) => {
+                self.spent = self.spent.plus(error.usage);
                 warn!(target: "runtime", agent = %lease.agent, "No summary of task {}: {error}", lease.task);
                 format!("{} (no summary: {error})", self.claimed.node.title)
             }

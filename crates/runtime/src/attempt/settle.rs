@@ -13,9 +13,6 @@ use crate::agent::Worker;
 use crate::entropy;
 use crate::stop::Stop;
 
-/// For how long a settle is repeated while the store does not answer.
-const PATIENCE: Duration = Duration::from_secs(300);
-
 /// Between two tries.
 const BETWEEN: Backoff = Backoff { base: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
 
@@ -55,15 +52,18 @@ pub(super) async fn settle(
 
 /// The same request again and again, while the store does not answer and nobody wants the run to end.
 async fn persist(worker: &Worker, request: &Settle, stop: &Stop) -> Result<Settled, CacheError> {
+    let patience = worker.settings.store_patience;
     let mut waited = Duration::ZERO;
     let mut tries = std::num::NonZeroU32::MIN;
     loop {
         match worker.cache.settle(request).await {
             Err(error)
-                if error.disposition() == Disposition::Retry && waited < PATIENCE && !stop.is_now() =>
+                if error.disposition() == Disposition::Retry && waited < patience && !stop.is_now() =>
             {
                 let wait = BETWEEN.delay(tries, entropy::draw()).max(Duration::from_millis(10));
-                warn!(target: "runtime", agent = %worker.name, "Settling task {}: {error}; trying again", request.task);
+                if waited.is_zero() {
+                    warn!(target: "runtime", agent = %worker.name, "Settling task {}: {error}; trying again", request.task);
+                }
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = stop.stopping() => {}

@@ -3,7 +3,8 @@
 use downbeat_core::cache::CacheError;
 use downbeat_core::dag::DagError;
 use downbeat_core::ids::{AgentName, GoalId};
-use downbeat_core::llm::LlmError;
+use downbeat_core::llm::CallError;
+use downbeat_core::time::Timestamp;
 
 /// Why a run did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +32,47 @@ pub enum RunError {
         /// What the cache said.
         source: CacheError,
     },
+    /// An agent of this name is at work elsewhere.
+    #[error(
+        "agent `{agent}` is at work already: process {pid} on {host}, last heard at {last_beat_at}; unheard, \
+         its name is free from {silent_from} on"
+    )]
+    NameTaken {
+        /// The agent.
+        agent: AgentName,
+        /// Where the other one runs.
+        host: String,
+        /// As which process.
+        pid: u32,
+        /// When it was last heard.
+        last_beat_at: Timestamp,
+        /// From when on the name may be taken over.
+        silent_from: Timestamp,
+    },
+    /// An agent was replaced, or its store refuses it: it cannot go on.
+    #[error("agent `{agent}` cannot go on: its name is another process's now, or was deregistered")]
+    Replaced {
+        /// The agent.
+        agent: AgentName,
+    },
+    /// Another orchestrator leads, and it works on other goals.
+    #[error(
+        "{leader} leads here and works on other goals: {}",
+        goals.iter().map(|goal| format!("`{goal}`")).collect::<Vec<_>>().join(", ")
+    )]
+    OtherDeployment {
+        /// Who leads.
+        leader: String,
+        /// What it works on.
+        goals: Vec<String>,
+    },
     /// A goal could not be planned.
     #[error("goal `{goal}` cannot be planned: {source}")]
     Planning {
         /// The goal.
         goal: GoalId,
         /// What the model said.
-        source: LlmError,
+        source: CallError,
     },
     /// A model's plans were unsound, however often it was told.
     #[error("goal `{goal}` has no sound plan after {tries} tries: {source}")]

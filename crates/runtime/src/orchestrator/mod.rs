@@ -2,6 +2,7 @@
 //! all goals rest.
 
 mod error;
+pub(crate) mod leader;
 mod planning;
 mod roster;
 mod stranded;
@@ -11,23 +12,26 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use downbeat_core::cache::{Append, Cache, StoreIf, events_stream};
+use downbeat_core::cache::{Append, Cache, CacheError, events_stream};
 use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::Llm;
 use downbeat_core::time::Clock;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use error::RunError;
 
-use crate::entropy;
+use crate::clock::CacheClock;
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
-use crate::status::ORCHESTRATOR;
 use crate::stop::Stop;
+use crate::{entropy, recruit};
+use leader::{Campaign, Standing};
+use roster::Started;
 
 /// Which model does what.
 #[derive(Debug, Clone)]
@@ -53,11 +57,13 @@ impl Models {
 pub struct Orchestrator {
     cache: Arc<dyn Cache>,
     models: Models,
-    clock: Arc<dyn Clock>,
+    clock: Arc<CacheClock>,
     settings: Arc<Settings>,
     project: Project,
     workspaces: Arc<HashMap<GoalId, PathBuf>>,
     id: String,
+    /// All work is done by agents of other processes.
+    only_leads: bool,
 }
 
 impl Orchestrator {
@@ -74,18 +80,28 @@ impl Orchestrator {
         Self {
             cache,
             models,
-            clock,
+            clock: Arc::new(CacheClock::new(clock)),
             settings: Arc::new(settings),
             project,
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
+            only_leads: false,
         }
+    }
+
+    /// Without agents of its own: those of other processes do the work, and come and go as they like.
+    ///
+    /// It ends when all goals rest, or, with `keep_running`, when it is asked to.
+    #[must_use]
+    pub fn without_agents(mut self) -> Self {
+        self.only_leads = true;
+        self
     }
 
     /// Runs until every declared goal rests, nothing can move any more, or `stop`.
     ///
     /// A run that was killed is carried on by the next one on the same cache: what was done stays
-    /// done.
+    /// done. While another orchestrator leads on the same cache, this one stands by.
     ///
     /// # Errors
     ///
@@ -93,33 +109,117 @@ impl Orchestrator {
     pub async fn run(&self, stop: &Stop) -> Result<RunReport, RunError> {
         let started = Instant::now();
         self.check_agents()?;
-        self.check_undeclared().await?;
+        if !self.only_leads {
+            self.check_undeclared().await?;
+        }
         self.bury_the_dead().await?;
-        let goals = self.plan_goals().await?;
-        self.appear(true).await?;
-        let agents = self.start_agents(stop).await?;
-        let stuck = self.keep_up(stop, &goals).await;
+        let goals: Vec<GoalId> = self.project.goals.iter().map(|goal| goal.id.clone()).collect();
+        let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
+        let mut agents = Vec::new();
+        let ended = self.through_leaderships(stop, &goals, campaign.standing(), &mut agents).await;
         // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing
         // that one could still bring home.
-        match &stuck {
+        match &ended {
             Ok(_) => stop.drain(),
             Err(_) => stop.now(),
         }
         self.end_agents(agents, stop).await;
-        let stuck = stuck?;
-        self.appear(false).await?;
+        campaign.resign().await;
+        let stuck = ended?;
 
-        let mut reports = Vec::new();
-        for goal in &goals {
-            reports.push(report::goal_report(self.cache.as_ref(), goal).await?);
+        let (mut reports, mut unplanned) = (Vec::new(), Vec::new());
+        for goal in goals {
+            match report::goal_report(self.cache.as_ref(), &goal).await {
+                Ok(report) => reports.push(report),
+                Err(CacheError::GoalNotFound { .. }) => unplanned.push(goal),
+                Err(error) => return Err(error.into()),
+            }
         }
         let interrupted = stuck.is_none();
         Ok(RunReport {
             goals: reports,
+            unplanned,
             interrupted,
             stuck: stuck.unwrap_or_default(),
             duration: started.elapsed(),
         })
+    }
+
+    /// Leads whenever it may, and stands by in between. Returns as [`keep_up`](Self::keep_up) does.
+    async fn through_leaderships(
+        &self,
+        stop: &Stop,
+        goals: &[GoalId],
+        mut standing: watch::Receiver<Standing>,
+        agents: &mut Vec<Started>,
+    ) -> Result<Option<Vec<String>>, RunError> {
+        let mut told = String::new();
+        loop {
+            let now = standing.borrow_and_update().clone();
+            match now {
+                Standing::Failed(reason) => return Err(RunError::Cache(CacheError::Failed { reason })),
+                Standing::Unknown => {}
+                Standing::StandsBy(leader) => {
+                    let name = leader.as_ref().map_or("another orchestrator", |leader| leader.name.as_str());
+                    if name != told {
+                        info!(target: "orchestrator", "{name} leads; standing by");
+                        name.clone_into(&mut told);
+                    }
+                    if let Some(leader) = &leader {
+                        self.check_same_deployment(leader)?;
+                    }
+                    self.start_agents_once(agents, stop).await?;
+                }
+                Standing::Leads(epoch) => {
+                    told.clear();
+                    if epoch > 0 {
+                        info!(target: "orchestrator", "This orchestrator leads");
+                    }
+                    let planned = tokio::select! {
+                        planned = self.plan_goals() => planned,
+                        () = is_over(&mut standing, epoch) => continue,
+                    };
+                    planned?;
+                    self.start_agents_once(agents, stop).await?;
+                    tokio::select! {
+                        ended = self.keep_up(stop, goals) => return ended,
+                        () = is_over(&mut standing, epoch) => {
+                            warn!(target: "orchestrator", "This orchestrator leads no more");
+                            continue;
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                changed = standing.changed() => if changed.is_err() { return Ok(None) },
+                () = stop.draining() => return Ok(None),
+            }
+        }
+    }
+
+    async fn start_agents_once(&self, agents: &mut Vec<Started>, stop: &Stop) -> Result<(), RunError> {
+        if agents.is_empty() && !self.only_leads {
+            *agents = self.start_agents(stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Two projects on one store would wait for each other for ever.
+    fn check_same_deployment(&self, leader: &leader::Said) -> Result<(), RunError> {
+        let ours = |goal: &GoalId| self.project.goals.iter().any(|own| own.id == *goal);
+        if leader.goals.is_empty() || leader.goals.iter().any(ours) {
+            return Ok(());
+        }
+        Err(RunError::OtherDeployment {
+            leader: leader.name.clone(),
+            goals: leader.goals.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// See [`recruit::bury_the_dead`].
+    async fn bury_the_dead(&self) -> Result<(), RunError> {
+        let limit = self.settings.interruption_limit;
+        Ok(recruit::bury_the_dead(self.cache.as_ref(), self.settings.exclusive, limit).await?)
     }
 
     /// The goals as they would be planned, for showing; nothing is stored and no agent is started.
@@ -136,38 +236,25 @@ impl Orchestrator {
         Ok(dags)
     }
 
-    /// Says in the cache that this orchestrator is there, or is not any more.
-    async fn appear(&self, present: bool) -> Result<(), RunError> {
-        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
-        let said = serde_json::json!({
-            "name": format!("{}:{}", host.unwrap_or_default(), std::process::id()),
-            "id": self.id,
-            "present": present,
-        });
-        for _ in 0..3 {
-            let expected = self.cache.load(ORCHESTRATOR).await?.map_or(0, |record| record.version);
-            let store = StoreIf { key: ORCHESTRATOR.to_owned(), expected, value: Some(said.to_string()) };
-            match self.cache.store_if(&store).await {
-                Err(downbeat_core::cache::CacheError::Conflict { .. }) => {}
-                answer => return answer.map(|_| ()).map_err(RunError::from),
-            }
-        }
-        warn!(target: "orchestrator", "other orchestrators write their presence at the same time");
-        Ok(())
-    }
-
-    async fn tell(&self, event: EventDraft) -> Result<(), RunError> {
-        let append = Append { stream: events_stream(), entries: vec![event], request: entropy::request_id() };
-        self.cache.append(&append).await?;
-        Ok(())
-    }
-
     fn log_planned(goal: &Goal, edges: usize) {
         info!(target: "orchestrator", "DAG created for goal {}: {} nodes, {edges} edges", goal.id,
             goal.counts.total());
     }
 
     async fn all_terminated(&self) -> Result<(), RunError> {
-        self.tell(EventDraft::new(EventKind::AGENTS_ALL_TERMINATED)).await
+        tell(self.cache.as_ref(), EventDraft::new(EventKind::AGENTS_ALL_TERMINATED)).await
     }
+}
+
+/// Adds an event to the log.
+pub(crate) async fn tell(cache: &dyn Cache, event: EventDraft) -> Result<(), RunError> {
+    let append = Append { stream: events_stream(), entries: vec![event], request: entropy::request_id() };
+    cache.append(&append).await?;
+    Ok(())
+}
+
+/// Until the leadership with this epoch has ended.
+async fn is_over(standing: &mut watch::Receiver<Standing>, epoch: u64) {
+    // That nobody strives any more ends it, too.
+    let _ = standing.wait_for(|standing| *standing != Standing::Leads(epoch)).await;
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use downbeat_core::cache::{Amend, CacheError, Plan};
 use downbeat_core::dag::{self, Dag};
 use downbeat_core::goal::Usage;
-use downbeat_core::ids::GoalId;
-use downbeat_core::llm::{AgentProfile, Decompose};
+use downbeat_core::llm::{AgentProfile, Conduct, Decompose};
 use tracing::{info, warn};
 
 use super::{Orchestrator, RunError};
@@ -19,7 +18,7 @@ const TRIES: u32 = 3;
 impl Orchestrator {
     /// Plans what has no plan and amends what is declared differently. Nothing is stored before all
     /// of it is known to be executable.
-    pub(super) async fn plan_goals(&self) -> Result<Vec<GoalId>, RunError> {
+    pub(super) async fn plan_goals(&self) -> Result<(), RunError> {
         let mut drafts = Vec::new();
         for goal in &self.project.goals {
             let stored = self.cache.goal(&goal.id).await?;
@@ -39,16 +38,14 @@ impl Orchestrator {
         }
         self.check_executable(&to_check)?;
 
-        let mut goals = Vec::new();
         for (goal, stored, draft) in drafts {
-            goals.push(goal.id.clone());
             let Some((dag, spent)) = draft else { continue };
             match stored {
                 None => self.plan_new(goal, dag, spent).await?,
                 Some(stored) => self.amend_if_changed(&stored, dag).await?,
             }
         }
-        Ok(goals)
+        Ok(())
     }
 
     /// The declared DAG of a goal, or a model's.
@@ -69,6 +66,7 @@ impl Orchestrator {
                 })
                 .collect(),
             faults: Vec::new(),
+            conduct: Conduct::default(),
         };
         let mut spent = Usage::default();
         let mut tries = 0;
@@ -112,9 +110,17 @@ impl Orchestrator {
                     "{} task ids of goal {} belong to other goals; its tasks are prefixed with `{}.`",
                     taken.len(), goal.id, goal.id);
                 plan.dag = self.prefixed(&plan.dag)?;
-                self.cache.plan(&plan).await?
+                self.cache.plan(&plan).await
             }
-            answer => answer?,
+            answer => answer,
+        };
+        let planned = match planned {
+            // Another orchestrator, which led for a moment beside this one, was faster.
+            Err(CacheError::GoalExists { goal }) => {
+                info!(target: "orchestrator", "Goal {goal} was planned meanwhile");
+                return Ok(());
+            }
+            planned => planned?,
         };
         Self::log_planned(&planned, plan.dag.edges().count());
         Ok(())

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use downbeat_core::cache::{Read, Sweep, Topic, events_stream};
-use downbeat_core::event::EventKind;
+use downbeat_core::cache::{Append, Read, Sweep, Topic, events_stream};
+use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::ids::GoalId;
-use downbeat_core::time::Timestamp;
+use downbeat_core::time::{Clock as _, Timestamp};
 use tracing::{info, warn};
 
+use super::leader::announcements;
 use super::{Orchestrator, RunError};
-use crate::status::STALE_AFTER;
+use crate::entropy;
 use crate::stop::Stop;
 
 /// How much one sweep does.
@@ -27,6 +28,9 @@ const ENDS: [EventKind; 5] = [
 /// How many events are read at once.
 const EVENTS: usize = 1_000;
 
+/// The longest wait for news; this is for news that got lost.
+const LONGEST: Duration = Duration::from_secs(10);
+
 impl Orchestrator {
     /// Returns when every goal rests (nothing in the list), nothing can move (why, each in a line),
     /// or `stop` (`None`).
@@ -38,19 +42,34 @@ impl Orchestrator {
         let topic = Topic::Stream(events_stream());
         let mut seen = self.cache.changed(&topic, u64::MAX, Duration::ZERO).await?;
         let mut look = true;
+        // What was said already: all goals rest; what nobody can do.
+        let (mut rested, mut said) = (false, Vec::new());
         loop {
-            if look && self.at_rest(goals).await? {
-                return Ok(Some(Vec::new()));
+            if look {
+                let rests = self.at_rest(goals).await?;
+                if rests && !rested {
+                    self.tell_rest(goals).await?;
+                }
+                if rests && !self.stays() {
+                    return Ok(Some(Vec::new()));
+                }
+                rested = rests;
             }
             let swept = self.cache.sweep(&SWEEP).await?;
-            if !self.settings.keep_running {
-                let lines = self.stranded(goals).await?;
-                for line in &lines {
-                    warn!(target: "orchestrator", "{line}");
+            if !swept.silent.is_empty() {
+                self.bury_the_dead().await?;
+            }
+            if self.only_leads || !self.settings.keep_running {
+                let lines = if rested { Vec::new() } else { self.stranded(goals).await? };
+                if lines != said {
+                    for line in &lines {
+                        warn!(target: "orchestrator", "{line}");
+                    }
                 }
-                if !lines.is_empty() {
+                if !lines.is_empty() && !self.only_leads {
                     return Ok(Some(lines));
                 }
+                said = lines;
             }
             let news = self.until_news(&topic, &mut seen, swept.next_due);
             look = tokio::select! {
@@ -68,17 +87,11 @@ impl Orchestrator {
         seen: &mut u64,
         mut next_due: Option<Timestamp>,
     ) -> Result<bool, RunError> {
-        // A third of the time after which we would count as absent: then we say again that we are not.
-        let longest = STALE_AFTER / 3;
         loop {
             let now = self.clock.now();
-            let wait = next_due.map_or(longest, |due| due.since(now)).min(longest);
+            let wait = next_due.map_or(LONGEST, |due| due.since(now)).min(LONGEST);
             let newest = self.cache.changed(topic, *seen, wait).await?;
             if newest <= *seen {
-                if wait == longest {
-                    self.appear(true).await?;
-                    *seen = self.cache.changed(topic, u64::MAX, Duration::ZERO).await?.max(*seen);
-                }
                 return Ok(true);
             }
             let mut acts = false;
@@ -128,13 +141,29 @@ impl Orchestrator {
                 _ => return Ok(false),
             }
         }
+        Ok(true)
+    }
+
+    /// Whether it stays when all goals rest: they may be retried, amended, or joined by others.
+    fn stays(&self) -> bool {
+        self.only_leads && self.settings.keep_running
+    }
+
+    /// Says that all goals rest: to people, and to agents of other processes, which wait for it.
+    async fn tell_rest(&self, goals: &[GoalId]) -> Result<(), RunError> {
         for id in goals {
             if let Some(goal) = self.cache.goal(id).await? {
                 let reason = goal.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
                 info!(target: "orchestrator", "Goal {id} is {}{reason}", goal.status);
             }
         }
-        Ok(true)
+        if !self.settings.exclusive {
+            let entries =
+                vec![EventDraft::new(EventKind::ORCHESTRATOR_RESTS).reason("all goals are at rest")];
+            let append = Append { stream: announcements(), entries, request: entropy::request_id() };
+            self.cache.append(&append).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
-//! What the machine can do at best for the same work, measured in the same run.
+//! What the disk and the store can do at best for the work of the embedded cache.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use downbeat_cache_sled::Stats;
@@ -76,4 +77,19 @@ pub(crate) fn shared_sync(directory: &Path, callers: usize, tasks: u64) -> Resul
         Ok(())
     })?;
     Ok(watch.per_second(each * u64::try_from(callers)?))
+}
+
+/// A record appended and synced, one after the other: how long each took.
+pub(crate) fn syncs(directory: &Path, times: u64) -> Result<Vec<Duration>> {
+    use std::io::Write as _;
+
+    let mut file = tempfile::tempfile_in(directory)?;
+    let mut spans = Vec::new();
+    for _ in 0..times {
+        let watch = Watch::start();
+        file.write_all(&[b'x'; 400])?;
+        file.sync_data()?;
+        spans.push(watch.elapsed());
+    }
+    Ok(spans)
 }

@@ -3,6 +3,10 @@
 //! A provider is only a transport; what a prompt says and how an answer is checked is the same for
 //! all. No model is called without a task's reason.
 
+mod conduct;
+mod error;
+mod proposal;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +14,14 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Disposition;
 use crate::dag::{Draft, Node};
 use crate::goal::Usage;
 use crate::ids::{AgentName, Capability, GoalId, TaskId};
 use crate::state::{Artifact, Failure};
+
+pub use conduct::{Conduct, Observer, Permissions, Unobserved};
+pub use error::{CallError, LlmError};
+pub use proposal::{MAX_PROPOSED_TASKS, sound_plan};
 
 /// A language model, or what stands in for one.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -29,19 +36,19 @@ pub trait Llm: Send + Sync + std::fmt::Debug {
 
     /// Makes a plan of a goal. The draft is untrusted: it still has to pass
     /// [`validate`](crate::dag::validate()).
-    async fn decompose(&self, request: &Decompose) -> Result<Reply<Draft>, LlmError>;
+    async fn decompose(&self, request: &Decompose) -> Result<Reply<Draft>, CallError>;
 
     /// Chooses among ready tasks. Not asked when there is nothing to choose.
-    async fn select(&self, request: &Select) -> Result<Reply<Selection>, LlmError>;
+    async fn select(&self, request: &Select) -> Result<Reply<Selection>, CallError>;
 
     /// Does a task. Not asked for a node with a `run` command.
-    async fn execute(&self, request: &Execute) -> Result<Reply<Execution>, LlmError>;
+    async fn execute(&self, request: &Execute) -> Result<Reply<Execution>, CallError>;
 
     /// Says what was done, in a few sentences.
-    async fn summarize(&self, request: &Summarize) -> Result<Reply<Summary>, LlmError>;
+    async fn summarize(&self, request: &Summarize) -> Result<Reply<Summary>, CallError>;
 
     /// Judges a failure: is another attempt worth its cost?
-    async fn assess(&self, request: &Assess) -> Result<Reply<Assessment>, LlmError>;
+    async fn assess(&self, request: &Assess) -> Result<Reply<Assessment>, CallError>;
 }
 
 /// An answer and what it cost.
@@ -78,6 +85,9 @@ pub struct Decompose {
     pub agents: Vec<AgentProfile>,
     /// What was wrong with the draft before this one, each fault in a line.
     pub faults: Vec<String>,
+    /// How it is to be answered: no part of what is asked.
+    #[serde(skip)]
+    pub conduct: Conduct,
 }
 
 /// An agent, as a planner needs to know it.
@@ -102,6 +112,9 @@ pub struct Select {
     pub ready: Vec<Node>,
     /// What the agent remembers, oldest first.
     pub memory: Vec<String>,
+    /// How it is to be answered: no part of what is asked.
+    #[serde(skip)]
+    pub conduct: Conduct,
 }
 
 /// A choice. It is untrusted: a task that was not offered counts as none.
@@ -137,6 +150,9 @@ pub struct Execute {
     pub memory: Vec<String>,
     /// The directory to work in.
     pub workspace: PathBuf,
+    /// How it is to be answered: no part of what is asked.
+    #[serde(skip)]
+    pub conduct: Conduct,
 }
 
 /// What a finished task left behind for those that waited for it.
@@ -163,7 +179,8 @@ pub struct Execution {
     /// What was done or why it was not, in a few sentences.
     #[schemars(length(max = 16_384))]
     pub notes: String,
-    /// The summary, when the provider gives both in one answer; then it is not asked for again.
+    /// The result in one to three sentences, for the tasks that wait for it. Without it the notes are
+    /// cut to one: nobody is asked again.
     #[serde(default)]
     #[schemars(length(max = 4_096))]
     pub summary: Option<String>,
@@ -194,6 +211,9 @@ pub struct Summarize {
     pub notes: String,
     /// What it produced.
     pub artifacts: Vec<Artifact>,
+    /// How it is to be answered: no part of what is asked.
+    #[serde(skip)]
+    pub conduct: Conduct,
 }
 
 /// A result in words.
@@ -216,6 +236,9 @@ pub struct Assess {
     pub attempt: u32,
     /// Why.
     pub failure: Failure,
+    /// How it is to be answered: no part of what is asked.
+    #[serde(skip)]
+    pub conduct: Conduct,
 }
 
 /// The judgement of a failure.
@@ -228,63 +251,4 @@ pub struct Assessment {
     #[serde(default)]
     #[schemars(length(max = 4_096))]
     pub remediation: String,
-}
-
-/// Why a model gave no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LlmError {
-    /// It cannot be reached, or is overloaded.
-    #[error("the model does not answer: {reason}")]
-    Unavailable {
-        /// What happened.
-        reason: String,
-        /// When it said to come back.
-        retry_after: Option<Duration>,
-    },
-    /// A spending limit is reached.
-    #[error("the budget is spent: {reason}")]
-    BudgetSpent {
-        /// Which limit.
-        reason: String,
-        /// How long it holds, when that is known.
-        until: Option<Duration>,
-    },
-    /// It took too long.
-    #[error("the model did not answer within {limit:?}")]
-    TimedOut {
-        /// The limit.
-        limit: Duration,
-    },
-    /// It answered something else than was asked for, also after it was told so.
-    #[error("the answer is malformed: {reason}; it began: {excerpt}")]
-    Malformed {
-        /// What is wrong, each fault.
-        reason: String,
-        /// The beginning of the answer.
-        excerpt: String,
-    },
-    /// It will not or cannot do this.
-    #[error("the model refused: {reason}")]
-    Refused {
-        /// Why.
-        reason: String,
-    },
-    /// It is not set up: not installed, not signed in, no recording for this request.
-    #[error("{reason}")]
-    Unusable {
-        /// What is missing, and what to do about it.
-        reason: String,
-    },
-}
-
-impl LlmError {
-    /// What to do about it.
-    #[must_use]
-    pub const fn disposition(&self) -> Disposition {
-        match self {
-            Self::Unavailable { .. } | Self::TimedOut { .. } | Self::Malformed { .. } => Disposition::Retry,
-            Self::BudgetSpent { .. } | Self::Refused { .. } | Self::Unusable { .. } => Disposition::Report,
-        }
-    }
 }

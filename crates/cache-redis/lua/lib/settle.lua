@@ -1,0 +1,77 @@
+-- What ends an attempt.
+
+-- The move `settle` of a running task by its holder, to done, written out as `grant` is. Returns its goal
+-- and whether somebody waits for it; nil when it is another move.
+local function finish_task(id, token, request, summary, artifacts)
+  local key = P .. 'task:' .. id
+  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited')
+  if task[1] ~= 'running' or task[2] ~= token then
+    return nil
+  end
+  local goal, settled_by = task[3], token .. ' ' .. request
+  if artifacts == '' then
+    call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
+      'ended_at', int(NOW))
+  else
+    call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
+      'ended_at', int(NOW), 'artifacts', artifacts)
+  end
+  if task[6] then
+    call('HDEL', key, 'last_error', 'last_error_detail')
+  end
+  call('DEL', key .. ':lock')
+  call('ZREM', P .. 'index:leases', id)
+  count(goal, 'running', -1)
+  count(goal, 'done', 1)
+  told[#told + 1] = {
+    'kind', 'task.done', 'goal', goal, 'task', id, 'agent', task[4], 'token', token, 'attempt', task[5], 'reason',
+    summary,
+  }
+  return goal, task[7]
+end
+
+-- An outcome as the table of moves takes it.
+local function outcome(token, request, word, text, more, after)
+  local by = { token = token, request = request, outcome = word }
+  if word == 'done' then
+    by.summary = text
+    by.artifacts = more ~= '' and more
+  elseif word == 'release' then
+    by.reason = text
+  else
+    by.message = text
+    by.detail = more ~= '' and string.sub(more, 2) or nil
+    by.after = after
+  end
+  return by
+end
+
+-- Tells those that wait for a task that it is done; how many became ready.
+local function unblock(goal, id)
+  local unblocked = 0
+  local dependants = call('HGET', P .. 'dag:' .. goal .. ':dependants', id) or ''
+  for dependant in string.gmatch(dependants, '[^ ]+') do
+    local waiting = task_of(dependant)
+    local after = waiting and make(dependant, waiting, 'dependency done', id)
+    if after and waiting.status == 'blocked' and after.status == 'ready' then
+      unblocked = unblocked + 1
+    end
+  end
+  return unblocked
+end
+
+-- Takes back what was told from here on.
+local function told_from(first)
+  local later = {}
+  for at = #told, first, -1 do
+    later[at - first + 1] = told[at]
+    told[at] = nil
+  end
+  return later
+end
+
+local function tell_again(later)
+  for _, entry in ipairs(later) do
+    told[#told + 1] = entry
+  end
+end

@@ -1,0 +1,45 @@
+-- How a verb is called.
+
+-- Looks where and when it is; false when this process does not know the deployment yet: then it may have
+-- lost history, and the caller begins with `open`.
+local function begin(keys, argv)
+  P = string.sub(keys[1], 1, -6)
+  -- While the slot of a deployment moves to another node of a cluster, each node has a part of the keys.
+  -- Asking for two that there never are fails on both, before anything is written.
+  if string.byte(P) == 123 then
+    call('EXISTS', P .. 'nothing', P .. 'never')
+  end
+  NOW = tonumber(argv[1])
+  PLACE = NOW and P or argv[1] .. P
+  EPOCH = epochs[PLACE]
+  if not EPOCH then
+    return false
+  end
+  if not NOW then
+    local time = call('TIME')
+    NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  end
+  told, work, lines = {}, 0, {}
+  goals, goals_before, counted = {}, {}, {}
+  return true
+end
+
+local function function_of(name, flags, callback)
+  redis.register_function({
+    function_name = 'LIBRARY_' .. name,
+    flags = flags,
+    callback = function(keys, argv)
+      call = redis.call
+      return callback(keys, argv)
+    end,
+  })
+end
+
+local function verb(name, flags, body)
+  function_of(name, flags, function(keys, argv)
+    if begin(keys, argv) then
+      return body(argv)
+    end
+    return { 'unopened' }
+  end)
+end

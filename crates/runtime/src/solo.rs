@@ -1,0 +1,144 @@
+//! One agent as a process of its own, beside others on the same cache, on this machine or elsewhere.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use downbeat_core::cache::{Cache, CacheError, Departure, Leave, Topic};
+use downbeat_core::goal::GoalStatus;
+use downbeat_core::ids::{AgentName, GoalId};
+use downbeat_core::llm::Llm;
+use downbeat_core::time::Clock;
+use tracing::info;
+
+use crate::clock::CacheClock;
+use crate::load::{Project, ProjectAgent};
+use crate::orchestrator::RunError;
+use crate::orchestrator::leader::announcements;
+use crate::recruit::{self, Recruit};
+use crate::settings::Settings;
+use crate::stop::Stop;
+
+/// The longest wait for the word that all goals rest; this is for a word that got lost, or that nobody said
+/// because no orchestrator is there.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// One agent, and what it works with.
+#[derive(Debug)]
+pub struct Solo {
+    /// What it is called; its declaration may be another's.
+    pub name: AgentName,
+    /// As what it was declared.
+    pub agent: ProjectAgent,
+    /// The goal it works for, in place of the declared one.
+    pub goal: Option<GoalId>,
+    /// The project that declares it.
+    pub project: Project,
+    /// The shared state.
+    pub cache: Arc<dyn Cache>,
+    /// Its model.
+    pub llm: Arc<dyn Llm>,
+    /// Puts the results of commands into words.
+    pub scribe: Arc<dyn Llm>,
+    /// By which the cache's deadlines are waited for.
+    pub clock: Arc<dyn Clock>,
+    /// The limits and periods.
+    pub settings: Settings,
+}
+
+/// Why an agent's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// All goals that it works for rest; whether all of them are complete.
+    Rest {
+        /// All are.
+        complete: bool,
+    },
+    /// It was asked to.
+    Stopped,
+}
+
+impl Solo {
+    /// Enters, works until the agent's goals rest or until `stop`, and leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`]: another process has the name, or the cache failed for good.
+    pub async fn run(&self, stop: &Stop) -> Result<Left, RunError> {
+        let settings = Arc::new(self.settings.clone());
+        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(
+            self.project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect(),
+        );
+        let goal = self.goal.clone().or_else(|| recruit::goal_of(&self.agent, &self.project.goals));
+        if goal.is_none() {
+            recruit::check_undeclared(self.cache.as_ref(), &workspaces).await?;
+        }
+        recruit::bury_the_dead(self.cache.as_ref(), false, settings.interruption_limit).await?;
+        let recruit = Recruit {
+            cache: &self.cache,
+            llm: &self.llm,
+            scribe: &self.scribe,
+            clock: &Arc::new(CacheClock::new(Arc::clone(&self.clock))),
+            settings: &settings,
+            workspaces: &workspaces,
+        };
+        let worker = recruit.enlist(&self.name, &self.agent, goal.clone()).await?;
+        let goals: Vec<GoalId> = match goal {
+            Some(goal) => vec![goal],
+            None => self.project.goals.iter().map(|goal| goal.id.clone()).collect(),
+        };
+        let mut work = tokio::spawn(recruit::watch_over(Arc::clone(&worker), stop.clone()));
+        let left = tokio::select! {
+            rest = self.until_rest(&goals) => rest.map(|complete| Left::Rest { complete }).map_err(RunError::from),
+            _ = &mut work => Err(RunError::Replaced { agent: self.name.clone() }),
+            () = stop.draining() => Ok(Left::Stopped),
+        };
+        let reason = match &left {
+            Ok(Left::Rest { .. }) => "all its goals are at rest".to_owned(),
+            Ok(Left::Stopped) => "it was asked to end".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        match &left {
+            Ok(_) => stop.drain(),
+            // Without a store there is nothing that it could still bring home.
+            Err(_) => stop.now(),
+        }
+        if !work.is_finished() {
+            let _ = work.await;
+        }
+        let departure = Departure {
+            name: self.name.clone(),
+            incarnation: worker.incarnation.clone(),
+            how: Leave::Stopped,
+            reason: reason.clone(),
+        };
+        recruit::dismiss(&worker, &departure).await;
+        info!(target: "runtime", agent = %self.name, "Left: {reason}");
+        // Somebody may have wanted it to end, and so it did.
+        match left {
+            Err(RunError::Replaced { .. }) if stop.is_draining() && !worker.replaced.is_cancelled() => {
+                Ok(Left::Stopped)
+            }
+            left => left,
+        }
+    }
+
+    /// Waits until all goals rest; says whether all are complete.
+    async fn until_rest(&self, goals: &[GoalId]) -> Result<bool, CacheError> {
+        let topic = Topic::Stream(announcements());
+        let mut seen = self.cache.changed(&topic, u64::MAX, Duration::ZERO).await?;
+        loop {
+            if !self.settings.keep_running {
+                let mut statuses = Vec::new();
+                for goal in goals {
+                    statuses.push(self.cache.goal(goal).await?.map(|goal| goal.status));
+                }
+                if statuses.iter().all(|status| status.is_some_and(GoalStatus::is_at_rest)) {
+                    return Ok(statuses.iter().all(|status| *status == Some(GoalStatus::Complete)));
+                }
+            }
+            seen = self.cache.changed(&topic, seen, LONGEST).await?.max(seen);
+        }
+    }
+}
