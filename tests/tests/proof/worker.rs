@@ -267,6 +267,11 @@ impl Worker {
                         current: lease.token,
                     });
                 }
+                // A process may pause anywhere, and here is where it matters; the nemesis, which does not
+                // know where here is, would take minutes to hit it.
+                if self.requests.is_multiple_of(4) {
+                    tokio::time::sleep(TTL.mul_f64(1.3)).await;
+                }
                 self.cache.settle(&self.newest(settle).await?).await
             }
         }
