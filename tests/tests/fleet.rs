@@ -1,6 +1,6 @@
 //! Orchestrators and agents as processes of their own on one Redis: one leads, others take over, agents come
 //! and go, and the store may go away for a while.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -271,7 +271,7 @@ fn a_store_that_stays_away_ends_a_run_with_a_reason() {
     assert_eq!(pipe.line(), "agent-1");
     fleet.redis.kill();
     let ran: Ran = run.wait().code(3);
-    ran.says(&["Store unreachable since", "error: the store does not answer", "redis.sock", "carries on"]);
+    ran.says(&["Store unreachable since", "error: the store is not available", "redis.sock", "carries on"]);
     // The work was ended with it, and the same command carries on.
     pipe.closed();
     fleet.redis.begin();

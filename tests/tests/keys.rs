@@ -1,10 +1,5 @@
 //! What `redis-cli` shows a person, beside a run and after it, is what docs/keys.md says.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "test code: a fault ends the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! The state lies in Redis: every command works beside a run, and says clearly when it cannot.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use downbeat_tests::redis::Redis;
 use downbeat_tests::{Fifo, Project, Running, task};

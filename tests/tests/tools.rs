@@ -474,6 +474,7 @@ async fn an_agent_of_the_protocol_answers_and_keeps_to_its_workspace() {
       call 105 fs/write_text_file '"path":"'"$HERE"'/outside.txt","content":"hello"'; answer
       call 106 fs/read_text_file '"path":"/etc/passwd"'; answer
       call 107 terminal/create '"command":"true"'; answer
+      call 108 fs/read_text_file '"path":"'"$HERE"'/workspace/none.txt"'; answer
       say 'this is no JSON'
       say '{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":{"sessionUpdate":"tool_call","toolCallId":"c","title":"Editing"}}}'
       chunk '{\"status\": '; chunk '\"done\"}'
@@ -492,6 +493,8 @@ async fn an_agent_of_the_protocol_answers_and_keeps_to_its_workspace() {
     for id in [105, 106, 107] {
         assert!(of(id)["error"].is_object(), "{id}: {}", of(id));
     }
+    // That a file is not there yet is no refusal: agents look before they write.
+    assert_eq!(of(108)["error"]["code"], -32002, "{}", of(108));
     assert_eq!(fs::read_to_string(fake.file("workspace/new.txt")).unwrap(), "hello");
     assert!(!fake.file("outside.txt").exists());
     let hello = fs::read_to_string(fake.file("hello")).unwrap();

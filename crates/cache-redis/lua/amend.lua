@@ -21,6 +21,7 @@ Returns  {"goal", fields}
          {"conflict", revision}     the goal is at another revision; nothing was written
          {"again"}                  the difference is of another revision: read again
          {"taken", task, goal, …}   other goals hold these ids; nothing was written
+         {"removing", goal}         the removal of this one has to be finished first; nothing was written
 ]]
 local id = ARGV[2]
 local goal = goal_of(id)
@@ -37,7 +38,10 @@ if goal.revision ~= tonumber(ARGV[8]) then
   return { 'again' }
 end
 local change = cjson.decode(ARGV[9])
-local held = taken(id, change.order)
+local held, removing = taken(id, change.order)
+if removing then
+  return { 'removing', removing }
+end
 if #held > 0 then
   return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
 end
@@ -57,6 +61,7 @@ for _, removed in ipairs(change.removed) do
   task = make(removed, task, 'cancel', { reason = change.removed_reason }) or task
   put_task(removed, task, nil)
   count(id, task.status, -1)
+  forget_token(task.token)
   call('DEL', P .. 'task:' .. removed .. ':errors')
   call('HDEL', dag .. ':nodes', removed)
   call('HDEL', dag .. ':deps', removed)

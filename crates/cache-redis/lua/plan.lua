@@ -17,6 +17,7 @@ Returns  {"goal", fields}
          {"unopened"}           as any verb may answer
          {"exists"}             the goal has a DAG from another request; nothing was written
          {"taken", task, goal, …}   other goals hold these ids; nothing was written
+         {"removing", goal}         the removal of this one has to be finished first; nothing was written
 ]]
 local TASKS = 8
 if is_replaced() then
@@ -30,11 +31,17 @@ if goal then
   end
   return { 'exists' }
 end
+if call('EXISTS', P .. 'removing:' .. id) == 1 then
+  return { 'removing', id }
+end
 local ids = {}
 for at = TASKS, #ARGV, 8 do
   ids[#ids + 1] = ARGV[at]
 end
-local held = taken(id, ids)
+local held, removing = taken(id, ids)
+if removing then
+  return { 'removing', removing }
+end
 if #held > 0 then
   return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
 end

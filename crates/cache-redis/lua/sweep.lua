@@ -24,6 +24,8 @@ for at = 1, math.min(#names, limit) do
   say('agent.silent', { agent = name, reason = 'not heard since ' .. iso(agent.last_beat) })
   silent[at] = name
 end
+forget_agents(limit)
+resume_removal(1000)
 local next_at = next_due({ 'index:leases', 'index:waits', 'index:silence' })
 finish()
 return { 'swept', expired, due, silent, next_at }

@@ -220,6 +220,8 @@ impl Server {
     async fn take_epoch(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut cmd = self.call(&scripts::OPEN);
         cmd.arg(self.epoch());
+        let limits = self.options.limits;
+        cmd.arg(limits.events.max(1)).arg(limits.others.max(1));
         let answer = match cmd.query_async::<Value>(connection).await {
             Err(error) if is_unknown(&error) => {
                 load(connection).await?;

@@ -46,13 +46,13 @@ mod tests {
     use sled::IVec;
 
     use crate::store::Store;
-    use crate::txn::Layer;
+    use crate::txn::{Layer, Writes};
 
     #[test]
     fn a_half_written_snapshot_does_not_cost_the_store() {
         let place = tempfile::tempdir().unwrap();
-        let store = Store::open(place.path()).unwrap();
-        store.write(&Layer::from([(IVec::from(b"key"), Some(IVec::from(b"value")))])).unwrap();
+        let mut store = Store::open(place.path()).unwrap();
+        store.write(Writes::of(Layer::from([(IVec::from(b"key"), Some(IVec::from(b"value")))]))).unwrap();
         store.close();
         std::fs::write(place.path().join("snap.FFFFFFFFFFFFFFFF.generating"), b"half").unwrap();
         let store = Store::open(place.path()).unwrap();

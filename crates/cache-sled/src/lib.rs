@@ -1,17 +1,21 @@
 //! The [`Cache`](downbeat_core::cache::Cache) of Downbeat on an embedded sled store, for one machine.
 //!
-//! In reading order: `layout` is what is stored; `store` is sled, and the only file that calls it;
+//! In reading order: `layout` is what is stored; `store` is sled under a `journal` of what is not in it yet
+//! (`pending`), which `apply` brings there; nothing else calls sled;
 //! `txn` is a view that reads its own writes; `step` is one operation while it is decided, and the one
 //! way in which a task moves; `verbs` has one file per verb; `writer` is the thread that owns the store
 //! and answers groups; `cache` is the traits.
 
+mod apply;
 mod audit;
 mod cache;
 mod epoch;
 mod holder;
+mod journal;
 mod layout;
 mod leftovers;
 mod open;
+mod pending;
 mod redo;
 mod signals;
 mod stats;

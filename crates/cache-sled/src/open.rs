@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use downbeat_core::cache::CacheError;
+use downbeat_core::cache::{CacheError, StreamLimits};
 use downbeat_core::time::Clock;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// What an answer is worth.
     pub durability: Durability,
+    /// How many entries streams keep.
+    pub limits: StreamLimits,
     /// What this process is, for the message to a second one: such as `downbeat up`.
     pub holder: String,
 }
@@ -116,7 +118,8 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
     txn.set_number(&Key::Schema, SCHEMA);
     txn.set_number(&Key::Epoch, epoch);
     let writes = txn.into_writes().into_layer();
-    store.write(&writes).and_then(|()| store.flush()).and_then(|()| store.sync()).map_err(failed)?;
+    // Not in the journal: by its epoch sled shows that it has not lost what was brought there.
+    store.write_through(&writes).map_err(failed)?;
     epoch::record(&options.path, epoch).map_err(unreadable)?;
 
     let holder = HolderFile::own(&options.holder, options.clock.now());
@@ -129,12 +132,14 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::txn::Writes;
 
     fn options(path: &std::path::Path) -> Options {
         Options {
             path: path.to_owned(),
             clock: Arc::new(downbeat_core::time::ManualClock::default()),
             durability: Durability::Power,
+            limits: StreamLimits::default(),
             holder: "a test".to_owned(),
         }
     }
@@ -150,6 +155,42 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_does_not_hide_that_sled_lost_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut store, _) = open(&options(directory.path())).unwrap();
+        let key = Key::LastOrdinal;
+        store
+            .write(Writes::of(Layer::from([(key.encode().into(), Some(sled::IVec::from(&[0; 8])))])))
+            .unwrap();
+        let sled = directory.path().join("sled");
+        let journal = std::fs::read(sled.join("journal.1")).unwrap();
+        store.close();
+        for entry in std::fs::read_dir(&sled).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        }
+        std::fs::write(sled.join("journal.1"), journal).unwrap();
+        let error = open(&options(directory.path())).unwrap_err();
+        let OpenError::Store { source, .. } = error else { panic!("{error:?}") };
+        assert!(std::error::Error::source(&source).unwrap().to_string().contains("lost what"), "{source:?}");
+    }
+
+    #[test]
+    fn a_store_of_schema_one_is_read_and_becomes_one_of_two() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(&options(directory.path())).unwrap();
+        let one = 1_u64.to_be_bytes();
+        store
+            .write_through(&Layer::from([(Key::Schema.encode().into(), Some(sled::IVec::from(&one)))]))
+            .unwrap();
+        store.close();
+        let (store, epoch) = open(&options(directory.path())).unwrap();
+        assert_eq!(epoch, 2);
+        assert_eq!(Txn::new(&store, &Layer::new()).number(&Key::Schema).unwrap(), SCHEMA);
+        store.close();
+    }
+
+    #[test]
     fn a_store_of_a_newer_version_is_refused_and_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let (store, _) = open(&options(directory.path())).unwrap();
@@ -157,7 +198,7 @@ mod tests {
         let mut txn = Txn::new(&store, &nothing);
         txn.set_number(&Key::Schema, SCHEMA + 1);
         let writes = txn.into_writes().into_layer();
-        store.write(&writes).unwrap();
+        store.write_through(&writes).unwrap();
         store.close();
         for _ in 0..2 {
             let error = open(&options(directory.path())).unwrap_err();

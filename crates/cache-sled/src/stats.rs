@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a store has written since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Groups of operations that were written as one batch.
+    /// Groups of operations that were written as one record of the journal.
     pub batches: u64,
     /// Keys written or removed.
     pub keys: u64,
     /// Bytes of keys and values written.
     pub bytes: u64,
-    /// Flushes to the operating system.
+    /// Records handed to the operating system.
     pub flushes: u64,
-    /// Syncs of the disk.
+    /// Syncs of the journal.
     pub syncs: u64,
 }
 

@@ -1,47 +1,49 @@
-//! The sled store itself: opened, read, written a batch at a time, flushed and synced.
+//! The store: sled, under a journal of what is not in it yet.
 //!
-//! Nothing else in the crate calls sled. Two facts of sled 0.34 shape this file:
-//!
-//! - What `flush` has written survives the death of the process, not that of the machine: on Linux it
-//!   ends in `sync_file_range`. So [`Store::sync`] also syncs the log through a second handle.
-//! - An item of more than an eighth of a mebibyte goes to a file of its own, which sled never syncs,
-//!   and an item may be a whole leaf of some twenty pairs. So values are cut in [`PIECE`]s that keep
-//!   every leaf below that.
+//! A group of operations is one record of the [`journal`](crate::journal): that makes it durable. It stays in memory, in
+//! [`pending`](crate::pending), until a journal of some size is brought into sled by [`apply`](crate::apply).
+//! Nothing else in the crate calls sled.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use downbeat_core::cache::CacheError;
 use sled::IVec;
 
-use crate::layout::{Key, may_be_large};
+use crate::apply::{Applier, Target};
+use crate::journal::{self, Journal};
+use crate::layout::{Key, prefix};
 use crate::leftovers;
-use crate::redo::Redo;
-use crate::txn::Layer;
-
-/// The most bytes of a value under one key.
-pub(crate) const PIECE: usize = 5 * 1024;
+use crate::pending::Pending;
+use crate::redo;
+use crate::txn::{Layer, Writes};
 
 /// How many bytes of the store are kept in memory at most, as sled counts them.
 const CACHE: u64 = 512 * 1024 * 1024;
 
-/// The most keys of one batch.
-pub(crate) const STEP: usize = 4_096;
+/// A journal of so many keys or bytes is brought into sled. The larger, the more is overwritten or removed
+/// before it costs sled anything; what a kill leaves takes a second to be brought there, in the background.
+const FULL: (usize, usize) = (64 * 1024, 32 * 1024 * 1024);
+
+/// Nothing more is taken before the journal in front is brought into sled.
+const MOST: (usize, usize) = (512 * 1024, 256 * 1024 * 1024);
 
 /// The tag of keys that hold the pieces of a value: the whole key, then the piece's number.
 const PIECES: u8 = b'~';
 
 /// The first byte of a value that stands there whole.
-const WHOLE: u8 = 0;
+pub(crate) const WHOLE: u8 = 0;
 /// The first byte of a value that is in pieces; their number follows.
-const CUT: u8 = 1;
+pub(crate) const CUT: u8 = 1;
 
 /// An open store.
 pub(crate) struct Store {
     db: sled::Db,
-    /// For syncing: sled's own handle is out of reach.
-    log: File,
+    applier: Applier,
+    journal: Journal,
+    pending: Pending,
     path: PathBuf,
 }
 
@@ -87,34 +89,38 @@ impl Store {
             }
         };
         let log = File::open(path.join("db")).map_err(io)?;
-        let store = Self { db, log, path: path.to_owned() };
-        store.sync_directories().map_err(io)?;
-        if let Some((redo, layer)) = Redo::read(path).map_err(io)? {
-            tracing::info!(keys = layer.len(), "finishing a large write of an earlier process");
-            store.finish(redo, &layer).map_err(NotOpened::Failed)?;
+        sync_directories(path).map_err(io)?;
+        let target = Target { db: db.clone(), log };
+        finish_redo(path, &target).map_err(NotOpened::Failed)?;
+        let index = index(&db).map_err(NotOpened::Failed)?;
+        let (left, layer) = journal::read(path).map_err(io)?;
+        let number = left.last().map_or(0, Journal::number).saturating_add(1);
+        let applier = Applier::start(target).map_err(io)?;
+        let frozen = (!left.is_empty()).then(|| Arc::new(layer));
+        if let Some(layer) = &frozen {
+            tracing::debug!(keys = layer.len(), "applying the journal of an earlier process");
+            applier.begin(Arc::clone(layer), left).map_err(NotOpened::Failed)?;
         }
-        Ok(store)
-    }
-
-    /// The names of new files are durable only when their directories are.
-    fn sync_directories(&self) -> std::io::Result<()> {
-        for directory in self.path.ancestors().take(3).filter(|path| !path.as_os_str().is_empty()) {
-            File::open(directory)?.sync_all()?;
-        }
-        Ok(())
+        let journal = Journal::begin(path, number).map_err(io)?;
+        Ok(Self { db, applier, journal, pending: Pending::new(index, frozen), path: path.to_owned() })
     }
 
     /// One value.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<IVec>, CacheError> {
+        if let Some(known) = self.pending.get(key) {
+            return Ok(known);
+        }
         match self.db.get(key).map_err(failed)? {
             Some(stored) => self.whole(key, &stored).map(Some),
             None => Ok(None),
         }
     }
 
-    /// All pairs from `from` to before `until`, as stored: pass values through [`whole`](Self::whole).
-    pub(crate) fn range(&self, from: &[u8], until: &[u8]) -> sled::Iter {
-        self.db.range::<&[u8], _>(from..until)
+    /// What there is from `from` to before `until`: layers, the newest first, and under them what sled
+    /// has, as stored: pass its values through [`whole`](Self::whole).
+    pub(crate) fn over(&self, from: &[u8], until: &[u8]) -> ([&Layer; 2], Option<sled::Iter>) {
+        let (layers, stored) = self.pending.layers(from, until);
+        (layers, (stored && from < until).then(|| self.db.range::<&[u8], _>(from..until)))
     }
 
     /// A stored value put together.
@@ -136,81 +142,102 @@ impl Store {
         }
     }
 
-    /// Writes `layer`, all of it or nothing. Not durable before [`flush`](Self::flush).
-    ///
-    /// sled keeps all that a batch replaces until its end, some kilobytes a key. So a large layer is
-    /// not one batch: it is made durable in a file of its own first, and then applied in steps that
-    /// the next opening finishes if this process does not.
-    pub(crate) fn write(&self, layer: &Layer) -> Result<(), CacheError> {
-        if layer.len() <= STEP {
-            return self.apply(layer.iter());
-        }
-        let redo =
-            Redo::write(&self.path, layer).map_err(|error| unavailable("preparing a large write", error))?;
-        self.finish(redo, layer)
+    /// Writes what a group decided, all of it or nothing. It survives the death of the process when this
+    /// returns, and the loss of power after [`sync`](Self::sync).
+    pub(crate) fn write(&mut self, writes: Writes) -> Result<(), CacheError> {
+        self.journal.append(writes.layer()).map_err(|error| unavailable("writing the journal", error))?;
+        self.pending.take(writes);
+        Ok(())
     }
 
-    /// Applies a large layer in steps, and then forgets how.
-    fn finish(&self, redo: Redo, layer: &Layer) -> Result<(), CacheError> {
-        let mut pairs = layer.iter().peekable();
-        while pairs.peek().is_some() {
-            self.apply(pairs.by_ref().take(STEP))?;
-        }
-        self.flush()?;
-        self.sync()?;
-        redo.remove().map_err(|error| unavailable("finishing a large write", error))
+    /// Writes straight into sled, durably: what has to be there even when the journal is all that is left.
+    /// No journal may have these keys.
+    pub(crate) fn write_through(&self, layer: &Layer) -> Result<(), CacheError> {
+        let log = File::open(self.path.join("db"))
+            .map_err(|error| unavailable("opening the log of the store", error))?;
+        Target { db: self.db.clone(), log }.apply(layer)
     }
 
-    /// Writes pairs, all of them or none.
-    fn apply<'a>(&self, pairs: impl Iterator<Item = (&'a IVec, &'a Option<IVec>)>) -> Result<(), CacheError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in pairs {
-            let had = if may_be_large(key) { self.pieces(key)? } else { 0 };
-            let has = match value {
-                None => {
-                    batch.remove(key);
-                    0
-                }
-                Some(value) => put(&mut batch, key, value)?,
-            };
-            for number in has..had {
-                batch.remove(piece_key(key, number));
+    /// What was written survives the loss of power.
+    pub(crate) fn sync(&mut self) -> Result<(), CacheError> {
+        self.journal.sync().map_err(|error| unavailable("syncing the journal", error))
+    }
+
+    /// Whether a journal is being brought into sled: then [`tidy`](Self::tidy) has something to do later.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.pending.is_frozen()
+    }
+
+    /// Has a full journal brought into sled. Waits when the one before is not there yet and the new one
+    /// is far too large.
+    pub(crate) fn tidy(&mut self) -> Result<(), CacheError> {
+        let (keys, bytes) = self.pending.size();
+        if self.pending.is_frozen() {
+            if keys >= MOST.0 || bytes >= MOST.1 {
+                self.applier.wait()?;
+            } else if !self.applier.is_done()? {
+                return Ok(());
             }
+            self.pending.thaw();
         }
-        self.db.apply_batch(batch).map_err(failed)
+        if keys < FULL.0 && bytes < FULL.1 {
+            return Ok(());
+        }
+        let next = self.journal.next().map_err(|error| unavailable("beginning a journal", error))?;
+        let full = std::mem::replace(&mut self.journal, next);
+        self.applier.begin(self.pending.freeze(), vec![full])
     }
 
-    /// In how many pieces the value under `key` is stored.
-    fn pieces(&self, key: &[u8]) -> Result<u32, CacheError> {
-        let stored = self.db.get(key).map_err(failed)?;
-        Ok(match stored.as_deref().and_then(<[u8]>::split_first) {
-            Some((&CUT, count)) => count.try_into().map_or(0, u32::from_be_bytes),
-            _ => 0,
-        })
-    }
-
-    /// What was written survives the death of the process.
-    pub(crate) fn flush(&self) -> Result<(), CacheError> {
-        self.db.flush().map(|_| ()).map_err(failed)
-    }
-
-    /// What was flushed survives the loss of power.
-    pub(crate) fn sync(&self) -> Result<(), CacheError> {
-        self.log.sync_data().map_err(|error| unavailable("syncing the store", error))
-    }
-
-    /// Flushes, syncs and closes, and returns when the store can be opened again.
+    /// Brings everything into sled, closes it, and returns when it can be opened again.
     pub(crate) fn close(self) {
-        let Self { db, log, path } = self;
-        let flushed = db.flush().map_err(failed);
-        let synced = log.sync_data();
-        if flushed.is_err() || synced.is_err() {
-            tracing::error!(path = %path.display(), "the store was not flushed when it was closed");
+        let Self { db, applier, journal, mut pending, path } = self;
+        let before = if pending.is_frozen() { applier.wait() } else { Ok(()) };
+        let closed = before
+            .and_then(|()| applier.begin(pending.freeze(), vec![journal]))
+            .and_then(|()| applier.wait());
+        if let Err(error) = closed {
+            tracing::error!(path = %path.display(), %error, "the store was not tidied up when it was closed");
         }
+        applier.end();
         drop(db);
-        drop(log);
         wait_for_lock(&path);
     }
+}
+
+/// The names of new files are durable only when their directories are.
+fn sync_directories(path: &Path) -> std::io::Result<()> {
+    for directory in path.ancestors().take(3).filter(|path| !path.as_os_str().is_empty()) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Finishes a large write of a store of schema 1.
+fn finish_redo(path: &Path, target: &Target) -> Result<(), CacheError> {
+    let failed = |error| unavailable("finishing a large write", error);
+    if let Some(layer) = redo::read(path).map_err(failed)? {
+        tracing::info!(keys = layer.len(), "finishing a large write of an earlier process");
+        target.apply(&layer)?;
+        redo::remove(path).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// All index entries in sled.
+fn index(db: &sled::Db) -> Result<Layer, CacheError> {
+    let mut index = Layer::new();
+    for tag in prefix::INDEXES {
+        for pair in db.scan_prefix([*tag]) {
+            let (key, stored) = pair.map_err(failed)?;
+            let value = match stored.split_first() {
+                Some((&WHOLE, value)) => stored.subslice(1, value.len()),
+                None => stored,
+                Some(_) => return Err(CacheError::Corrupt { key: readable(&key), source: None }),
+            };
+            index.insert(key, Some(value));
+        }
+    }
+    Ok(index)
 }
 
 /// Waits, at most for a second, until the threads of a closed sled have let go of its file.
@@ -227,33 +254,7 @@ fn wait_for_lock(path: &Path) {
     }
 }
 
-/// Adds a value to the batch. Returns the number of its pieces.
-fn put(batch: &mut sled::Batch, key: &IVec, value: &IVec) -> Result<u32, CacheError> {
-    if value.is_empty() {
-        batch.insert(key, value);
-        return Ok(0);
-    }
-    if value.len() <= PIECE {
-        let mut stored = Vec::with_capacity(value.len() + 1);
-        stored.push(WHOLE);
-        stored.extend_from_slice(value);
-        batch.insert(key, stored);
-        return Ok(0);
-    }
-    let mut count: u32 = 0;
-    for piece in value.chunks(PIECE) {
-        batch.insert(piece_key(key, count), piece);
-        count = count.checked_add(1).ok_or_else(|| CacheError::Invalid {
-            reason: format!("a value of {} bytes is too large", value.len()),
-        })?;
-    }
-    let mut stored = vec![CUT];
-    stored.extend_from_slice(&count.to_be_bytes());
-    batch.insert(key, stored);
-    Ok(count)
-}
-
-fn piece_key(key: &[u8], number: u32) -> Vec<u8> {
+pub(crate) fn piece_key(key: &[u8], number: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(key.len() + 5);
     bytes.push(PIECES);
     bytes.extend_from_slice(key);
@@ -273,11 +274,14 @@ pub(crate) fn readable(key: &[u8]) -> String {
     Key::decode(key).map_or_else(|| key.escape_ascii().to_string(), |key| format!("{key:?}"))
 }
 
-fn failed(error: sled::Error) -> CacheError {
+pub(crate) fn failed(error: sled::Error) -> CacheError {
     unavailable("sled failed", error)
 }
 
-fn unavailable(what: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> CacheError {
+pub(crate) fn unavailable(
+    what: &str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> CacheError {
     CacheError::Unavailable { reason: what.to_owned(), source: Some(error.into()) }
 }
 
@@ -292,12 +296,14 @@ pub(crate) fn corrupt(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::PIECE;
+    use crate::txn::Txn;
 
     /// What sled puts in files of their own it never syncs.
     #[test]
     fn the_largest_values_side_by_side_stay_in_the_log() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
+        let mut store = Store::open(directory.path()).unwrap();
         // The longest key with such a value is that of a document; that of a task which needs every
         // capability it may is longer, and its value is an id.
         for (length, value) in [(520, PIECE), (4_300, 128)] {
@@ -307,13 +313,61 @@ mod tests {
                     key.push(number);
                     (key.into(), Some(vec![round; value].into()))
                 });
-                store.write(&layer.collect()).unwrap();
+                store.write(Writes::of(layer.collect())).unwrap();
             }
         }
-        store.write(&[(IVec::from(b"c"), Some(vec![7; 4 * 1024 * 1024].into()))].into()).unwrap();
-        store.flush().unwrap();
+        store.write(Writes::of([(IVec::from(b"c"), Some(vec![7; 4 * 1024 * 1024].into()))].into())).unwrap();
+        store.close();
+        let store = Store::open(directory.path()).unwrap();
         assert_eq!(std::fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
         assert_eq!(store.get(b"c").unwrap().unwrap().len(), 4 * 1024 * 1024);
+    }
+
+    /// Also while sled is being written to, and after what a kill leaves.
+    #[test]
+    fn a_full_journal_goes_to_sled_and_reads_do_not_see_when() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(directory.path()).unwrap();
+        let key = |tag: u8, number: u32| IVec::from([&[tag][..], &number.to_be_bytes()].concat());
+        let count = u32::try_from(FULL.0).unwrap();
+        let check = |store: &Store, round: u8| {
+            // Every third is gone, in the index too.
+            for number in (0..count).step_by(97) {
+                let expected = (number % 3 != 0 || round == 0).then_some([round]);
+                for tag in *b"tr" {
+                    let found = store.get(&key(tag, number)).unwrap();
+                    assert_eq!(found.as_deref(), expected.as_ref().map(<[u8; 1]>::as_slice), "{number}");
+                }
+            }
+            let left = Txn::new(store, &Layer::new()).under(b"r").map(Result::unwrap).count();
+            let gone = if round == 0 { 0 } else { FULL.0.div_ceil(3) };
+            assert_eq!(left, FULL.0 - gone);
+        };
+        for round in 0..3_u8 {
+            let pairs = (0..count).flat_map(|number| {
+                let value = (number % 3 != 0 || round == 0).then(|| IVec::from(&[round]));
+                [(key(b't', number), value.clone()), (key(b'r', number), value)]
+            });
+            store.write(Writes::of(pairs.collect())).unwrap();
+            store.tidy().unwrap();
+            check(&store, round);
+        }
+        assert!(store.is_busy(), "it is still being applied");
+        // As a kill leaves it: the lock is free, and the journals are there.
+        let Store { db, applier, .. } = store;
+        applier.end();
+        drop(db);
+        wait_for_lock(directory.path());
+        let store = Store::open(directory.path()).unwrap();
+        check(&store, 2);
+        store.close();
+        let names = std::fs::read_dir(directory.path()).unwrap();
+        let left =
+            names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().contains("journal"));
+        assert_eq!(left.count(), 0, "a closed store has no journal");
+        let store = Store::open(directory.path()).unwrap();
+        check(&store, 2);
+        store.close();
     }
 
     #[test]

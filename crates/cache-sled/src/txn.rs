@@ -53,6 +53,20 @@ impl Writes {
         }
         self.born.extend(above.born);
     }
+
+    /// Takes what was decided on top of this by somebody who did not know of it; `below`: what lies
+    /// between this and the store.
+    pub(crate) fn take(&mut self, mut above: Self, below: &Layer) {
+        // What is removed here or written below is still in the store, or will be.
+        above.born.retain(|key| !self.layer.contains_key(key) && !below.contains_key(key));
+        self.merge(above);
+    }
+
+    /// What a layer says.
+    #[cfg(test)]
+    pub(crate) const fn of(layer: Layer) -> Self {
+        Self { layer, born: BTreeSet::new() }
+    }
 }
 
 /// A view of the store that reads its own writes. Dropping it forgets them.
@@ -154,13 +168,19 @@ impl<'a> Txn<'a> {
         use std::ops::Bound::{Excluded, Included};
         // An empty range is one that ends where it begins, never before.
         let until = if until < from { from } else { until };
-        let bounds = (Included(from), Excluded(until));
-        let none = || Layer::range::<[u8], _>(&EMPTY, (Included(&[][..]), Included(&[][..])));
-        let within = |layer: &'a Layer| layer.range::<[u8], _>(bounds);
+        let ([newer, older], stored) = self.store.over(from, until);
+        let within = |layer: &'a Layer| {
+            let bounds = (Included(from), Excluded(until));
+            if from == until { EMPTY.range::<[u8], _>(..) } else { layer.range::<[u8], _>(bounds) }.peekable()
+        };
+        let own = {
+            let bounds = (Included(from), Excluded(until));
+            let layer = &self.own.layer;
+            if from == until { EMPTY.range::<[u8], _>(..) } else { layer.range::<[u8], _>(bounds) }.peekable()
+        };
         Scan {
-            own: if from == until { none() } else { self.own.layer.range::<[u8], _>(bounds) }.peekable(),
-            group: if from == until { none() } else { within(self.group) }.peekable(),
-            stored: self.store.range(from, until).peekable(),
+            layers: [own, within(self.group), within(newer), within(older)],
+            stored: stored.map(Iterator::peekable),
             store: self.store,
         }
     }
@@ -173,23 +193,21 @@ pub(crate) fn parse<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, 
     serde_json::from_slice(value).map_err(|error| corrupt(&readable(key), error))
 }
 
-/// Pairs in order, the newer layer's where both have a key.
+/// Pairs in order, the newest layer's where several have a key.
 pub(crate) struct Scan<'a> {
-    own: Peekable<btree_map::Range<'a, IVec, Option<IVec>>>,
-    group: Peekable<btree_map::Range<'a, IVec, Option<IVec>>>,
-    stored: Peekable<sled::Iter>,
+    /// The newest first.
+    layers: [Peekable<btree_map::Range<'a, IVec, Option<IVec>>>; 4],
+    stored: Option<Peekable<sled::Iter>>,
     store: &'a Store,
 }
 
 impl Scan<'_> {
     /// The next key, with its value or `None` where a layer removed it.
     fn step(&mut self) -> Result<Option<(IVec, Option<IVec>)>, CacheError> {
-        let own = self.own.peek().map(|(key, _)| *key);
-        let group = self.group.peek().map(|(key, _)| *key);
-        let stored = match self.stored.peek() {
+        let stored = match self.stored.as_mut().and_then(Peekable::peek) {
             Some(Ok((key, _))) => Some(key),
             Some(Err(_)) => {
-                let error = self.stored.next().and_then(Result::err);
+                let error = self.stored.as_mut().and_then(|stored| stored.next()?.err());
                 return Err(CacheError::Unavailable {
                     reason: "sled failed".to_owned(),
                     source: error.map(Into::into),
@@ -197,15 +215,20 @@ impl Scan<'_> {
             }
             None => None,
         };
-        let Some(key) = own.into_iter().chain(group).chain(stored).min().cloned() else {
+        let decided = self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| *key));
+        let Some(key) = decided.chain(stored).min().cloned() else {
             return Ok(None);
         };
         // Each layer that has the key moves on; the newest one's value counts.
-        let stored = self.stored.next_if(|pair| pair.as_ref().is_ok_and(|(other, _)| *other == key));
-        let group = self.group.next_if(|(other, _)| **other == key);
-        let own = self.own.next_if(|(other, _)| **other == key);
-        let value = match (own.or(group), stored) {
-            (Some((_, value)), _) => value.clone(),
+        let mut newest = None;
+        for layer in &mut self.layers {
+            let pair = layer.next_if(|(other, _)| **other == key);
+            newest = newest.or(pair.map(|(_, value)| value));
+        }
+        let same = |pair: &sled::Result<(IVec, IVec)>| pair.as_ref().is_ok_and(|(other, _)| *other == key);
+        let stored = self.stored.as_mut().and_then(|stored| stored.next_if(same));
+        let value = match (newest, stored) {
+            (Some(value), _) => value.clone(),
             (None, Some(Ok((_, value)))) => Some(self.store.whole(&key, &value)?),
             (None, _) => None,
         };
@@ -233,7 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::PIECE;
+    use crate::apply::PIECE;
 
     type Model = BTreeMap<String, Vec<u8>>;
 
@@ -298,7 +321,7 @@ mod tests {
             groups in proptest::collection::vec((writes(), writes(), writes()), 1..4),
         ) {
             let directory = tempfile::tempdir().unwrap();
-            let store = Store::open(directory.path()).unwrap();
+            let mut store = Store::open(directory.path()).unwrap();
             let mut model = Model::new();
             for (first, forgotten, last) in groups {
                 let mut group = Writes::default();
@@ -313,10 +336,11 @@ mod tests {
                         model = view;
                     }
                 }
-                store.write(&group.into_layer()).unwrap();
+                store.write(group).unwrap();
                 check(&Txn::new(&store, &Layer::new()), &model);
             }
-            let keys = store.range(b"", &[u8::MAX]).count();
+            store.close();
+            let keys = Store::open(directory.path()).unwrap().over(b"", &[u8::MAX]).1.unwrap().count();
             let pieces: usize = model
                 .values()
                 .filter(|value| value.len() > PIECE)

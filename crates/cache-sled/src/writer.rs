@@ -1,16 +1,17 @@
 //! The one thread that owns the store.
 //!
 //! It takes all operations that wait, decides them in order against the store and what the group has
-//! decided so far, writes *one* batch, flushes and syncs once by the strongest need of the group, and
-//! answers all. So a flush is shared by everybody who waits for one, and nobody is answered on the
+//! decided so far, writes *one* record, syncs once if one of the group needs it, and answers all. So a sync
+//! is shared by everybody who waits for one, and nobody is answered on the
 //! strength of a write that a crash could still take back.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
-use downbeat_core::cache::CacheError;
+use downbeat_core::cache::{CacheError, StreamLimits};
 use downbeat_core::ids::StreamName;
 use downbeat_core::time::Clock;
 use tokio::sync::oneshot;
@@ -18,15 +19,17 @@ use tokio::sync::oneshot;
 use crate::signals::Signals;
 use crate::stats::Counters;
 use crate::step::{Dags, Effects, Step};
-use crate::store::{STEP, Store, panic_text};
-use crate::txn::{Layer, Writes};
+use crate::store::{Store, panic_text};
+use crate::txn::Writes;
 
 /// The most operations of one group.
 const GROUP: usize = 4_096;
 
-/// The most keys that a group writes before it takes no more operations: so only an operation that is
-/// large by itself is written in steps.
-const GROUP_KEYS: usize = STEP / 2;
+/// The most keys that a group writes before it takes no more operations.
+const GROUP_KEYS: usize = 2_048;
+
+/// How often it is looked whether the journal is in sled, while nobody asks for anything.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What an operation's answer needs to be preceded by, if it wrote anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +110,7 @@ pub(crate) struct Writer {
     pub(crate) signals: Arc<Signals>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) epoch: u64,
+    pub(crate) limits: StreamLimits,
     /// The most that is done for an answer.
     pub(crate) strongest: Need,
 }
@@ -123,10 +127,10 @@ struct Group {
 
 impl Writer {
     /// Works until every sender is gone, then closes the store.
-    pub(crate) fn run(self, jobs: &Receiver<Job>) {
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         let mut dags = Dags::default();
         let mut broken: Option<String> = None;
-        while let Ok(first) = jobs.recv() {
+        while let Some(first) = self.next(jobs, &mut broken) {
             if let Some(reason) = &broken {
                 (first.give_up)(Err(unusable(reason)));
                 continue;
@@ -143,7 +147,7 @@ impl Writer {
             }
             let Group { writes, need, answers, streams, work: appeared } = group;
             if broken.is_none() {
-                broken = self.write(writes.layer(), need).err();
+                broken = self.write(writes, need).err();
             }
             // Who is answered may look for the news at once.
             if broken.is_none() {
@@ -157,14 +161,30 @@ impl Writer {
             for answer in answers {
                 answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
             }
+            if broken.is_none() {
+                broken = self.tidy().err();
+            }
         }
         self.store.close();
+    }
+
+    /// The next operation; `None` when nobody can ask any more.
+    fn next(&mut self, jobs: &Receiver<Job>, broken: &mut Option<String>) -> Option<Job> {
+        while broken.is_none() && self.store.is_busy() {
+            match jobs.recv_timeout(LOOK) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => *broken = self.tidy().err(),
+            }
+        }
+        jobs.recv().ok()
     }
 
     /// Decides one operation on top of its group. An error says why the store can be used no more.
     fn decide(&self, job: Job, group: &mut Group, dags: &mut Dags) -> Result<(), String> {
         let Job { need, decide, give_up } = job;
-        let step = Step::new(&self.store, group.writes.layer(), dags, self.clock.now(), self.epoch);
+        let step =
+            Step::new(&self.store, group.writes.layer(), dags, self.clock.now(), (self.epoch, self.limits));
         let (effects, answer) = catch_unwind(AssertUnwindSafe(|| decide(step))).map_err(|panic| {
             let reason = panic_text(&*panic);
             tracing::error!(reason, "deciding an operation panicked");
@@ -185,24 +205,33 @@ impl Writer {
 
     /// Makes what a group decided as durable as it needs. An error says why the store can be used no
     /// more: what is on the disk is then unknown until it is opened again.
-    fn write(&self, writes: &Layer, need: Option<Need>) -> Result<(), String> {
+    fn write(&mut self, writes: Writes, need: Option<Need>) -> Result<(), String> {
         let need = need.map(|need| need.min(self.strongest));
-        let written = catch_unwind(AssertUnwindSafe(|| -> Result<(), CacheError> {
-            if !writes.is_empty() {
-                self.counters.wrote(writes);
-                self.store.write(writes)?;
-            }
-            if need >= Some(Need::Process) {
-                self.counters.flushed();
-                self.store.flush()?;
+        self.attempt(|store, counters| {
+            if !writes.layer().is_empty() {
+                counters.wrote(writes.layer());
+                store.write(writes)?;
+                counters.flushed();
             }
             if need >= Some(Need::Power) {
-                self.counters.synced();
-                self.store.sync()?;
+                counters.synced();
+                store.sync()?;
             }
             Ok(())
-        }));
-        let reason = match written {
+        })
+    }
+
+    /// Has a full journal brought into sled.
+    fn tidy(&mut self) -> Result<(), String> {
+        self.attempt(|store, _| store.tidy())
+    }
+
+    fn attempt(
+        &mut self,
+        work: impl FnOnce(&mut Store, &Counters) -> Result<(), CacheError>,
+    ) -> Result<(), String> {
+        let Self { store, counters, .. } = self;
+        let reason = match catch_unwind(AssertUnwindSafe(|| work(store, counters))) {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
@@ -239,6 +268,7 @@ mod tests {
             signals: Arc::new(Signals::new(1)),
             counters: Arc::default(),
             epoch: 1,
+            limits: StreamLimits::default(),
             strongest: Need::Power,
         })
         .unwrap()

@@ -1,11 +1,6 @@
 //! Every HTTP transport against a scripted model on loopback: what it sends, what it makes of each
 //! answer, and what it makes of what is none.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "test code: a fault ends the test"
-)]
+#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! How many calls and tokens a run takes, what holds it below its ceiling, and what happens when a model
 //! is at its limit: with the real prompts, on a transport that counts.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;

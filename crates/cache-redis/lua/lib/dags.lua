@@ -33,7 +33,7 @@ local function new_task(goal_id, goal, ordinal, task)
     max_attempts = math.max(task.attempts or goal.max_attempts, 1),
     own_attempts = task.attempts,
     interruptions = 0,
-    token = 0,
+    token = forgotten_token(),
     needs = task.needs,
     waited = task.dependants ~= '' and '1' or nil,
     created_at = NOW,
@@ -73,6 +73,8 @@ local function add_all(goal_id, goal, list, from)
   local number = (#list - from + 1) / 8
   local ordinal = call('INCRBY', P .. 'index:ordinal', int(number)) - number
   local now, prefix = int(NOW), P .. 'task:'
+  -- Whoever held a task of the same id once stays fenced.
+  local token = int(forgotten_token())
   for at = from, #list, 8 do
     local id, needs, open, own = list[at], list[at + 4], list[at + 6], list[at + 7]
     ordinal = ordinal + 1
@@ -82,11 +84,11 @@ local function add_all(goal_id, goal, list, from)
     local waited = list[at + 3] ~= ''
     -- What every attempt reads and writes comes first: a small hash is searched from its beginning.
     if own == '' and not waited then
-      call('HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', '0', 'attempt', '0',
+      call('HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
         'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
         'interruptions', '0', 'created_at', now)
     else
-      local set = { 'HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', '0', 'attempt', '0',
+      local set = { 'HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
         'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
         'interruptions', '0', 'created_at', now }
       if own ~= '' then

@@ -5,7 +5,23 @@ local KEPT_ERRORS = 50
 local RANK = 8589934592
 
 local function task_of(id)
-  return read(P .. 'task:' .. id)
+  local task = read(P .. 'task:' .. id)
+  -- What is left of a goal that is being removed is not there; all of it was finished.
+  if task and task.ended_at and call('EXISTS', P .. 'goal:' .. task.goal) == 0 then
+    return nil
+  end
+  return task
+end
+
+-- No task begins below this token: the greatest of any that was forgotten.
+local function forgotten_token()
+  return tonumber(call('GET', P .. 'index:token') or '0')
+end
+
+local function forget_token(token)
+  if token > forgotten_token() then
+    call('SET', P .. 'index:token', int(token))
+  end
 end
 
 local function claimable(task)
@@ -119,6 +135,7 @@ local function make(id, old, name, by)
     local key = P .. 'task:' .. id .. ':errors'
     call('RPUSH', key, cjson.encode(end_of))
     call('LTRIM', key, -KEPT_ERRORS, -1)
+    enter_error(old.goal, id, end_of)
   end
   put_task(id, old, new)
   if old.status ~= new.status then
@@ -152,7 +169,8 @@ local function told_task(id, task)
   return { id, flat(task), node_of(id, task) or '' }
 end
 
--- Ids of this list that other goals hold, each followed by that goal.
+-- Ids of this list that other goals hold, each followed by that goal; and a goal whose removal has to be
+-- finished first, if there is one.
 local function taken(goal, ids)
   local found = {}
   for from = 1, #ids, 500 do
@@ -164,6 +182,9 @@ local function taken(goal, ids)
       for at, key in ipairs(keys) do
         local holder = call('HGET', key, 'goal')
         if holder and holder ~= goal then
+          if call('EXISTS', P .. 'goal:' .. holder) == 0 then
+            return found, holder
+          end
           found[#found + 1] = ids[from + at - 1]
           found[#found + 1] = holder
         end

@@ -65,6 +65,6 @@ local function run_among(name, argv)
   for at = #told, told_before + 1, -1 do
     told[at] = nil
   end
-  work, goals, goals_before, counted, first_page = work_before, {}, {}, {}, nil
+  work, goals, goals_before, counted, lines, first_page = work_before, {}, {}, {}, {}, nil
   return { 'alone' }
 end

@@ -215,7 +215,8 @@ async fn converse(
         )
         .connect_with(streams, async move |agent: ConnectionTo<Agent>| {
             // Terminals are not offered: commands are the agent's own affair, and asked for.
-            let files = FileSystemCapabilities::new().read_text_file(true).write_text_file(true);
+            // Nor is reading, though it is served: Gemini CLI cannot make a new file where it is offered.
+            let files = FileSystemCapabilities::new().read_text_file(false).write_text_file(true);
             let hello = InitializeRequest::new(ProtocolVersion::V1)
                 .client_capabilities(ClientCapabilities::new().fs(files).terminal(false))
                 .client_info(Implementation::new("downbeat", env!("CARGO_PKG_VERSION")));

@@ -77,10 +77,10 @@ impl Heard for Events<'_> {
         let Ok(event) = serde_json::from_str::<Value>(line) else { return ControlFlow::Continue(()) };
         match text_at(&event, "/type") {
             "init" if !text_at(&event, "/model").is_empty() => {
-                self.model = clip(text_at(&event, "/model"), 100)
+                self.model = clip(text_at(&event, "/model"), 100);
             }
             "message" if text_at(&event, "/role") == "assistant" => {
-                self.text.push_str(text_at(&event, "/content"))
+                self.text.push_str(text_at(&event, "/content"));
             }
             "tool_use" => {
                 if !self.text.is_empty() {

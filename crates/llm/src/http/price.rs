@@ -53,9 +53,9 @@ impl Price {
 
     fn parse(text: &str) -> Option<Self> {
         let parts: Vec<u64> = text.split('/').map(|part| micros(part.trim())).collect::<Option<_>>()?;
-        match parts.as_slice() {
-            &[input, output] => Some(Self { input, output, cached: input }),
-            &[input, output, cached] => Some(Self { input, output, cached }),
+        match *parts.as_slice() {
+            [input, output] => Some(Self { input, output, cached: input }),
+            [input, output, cached] => Some(Self { input, output, cached }),
             _ => None,
         }
     }

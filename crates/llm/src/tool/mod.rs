@@ -136,11 +136,12 @@ impl Tool {
         clip(&plain.split_whitespace().collect::<Vec<_>>().join(" "), 400)
     }
 
-    /// Runs it with `args` to see what it prints; for probes: within ten seconds, in an empty directory.
+    /// Runs it with `args` to see what it prints; for probes: within half a
+    /// minute, in an empty directory.
     async fn look(&self, program: &Path, args: &[&str]) -> Option<(Report, String)> {
         let scratch = TempDir::new().ok()?;
         let mut call = self.program(program, scratch.path()).args(args);
-        call.timeout = Duration::from_secs(10);
+        call.timeout = Duration::from_secs(30);
         call.merge_outputs = true;
         call.input = Input::Nothing;
         let mut text = Vec::new();
@@ -176,6 +177,8 @@ impl Tool {
             Some((report, text)) if report.end == End::Exited(0) => {
                 clip(text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no version"), 80)
             }
+            // A busy machine is no broken tool.
+            Some((Report { end: End::TimedOut(_), .. }, _)) | None => "no version".to_owned(),
             Some((report, text)) => {
                 let failure = report.failure().unwrap_or_default();
                 return Probe {
@@ -184,7 +187,6 @@ impl Tool {
                     remedies: vec![format!("install it anew: {}", self.manual.install)],
                 };
             }
-            None => "no version".to_owned(),
         };
         let found = format!("{version}, {}", program.display());
         let known = if check.is_empty() {

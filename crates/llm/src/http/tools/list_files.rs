@@ -36,7 +36,7 @@ pub(super) fn run(place: &Place, input: &Input) -> Result<String, String> {
     let dir = place.dir.open_dir(&path).map_err(|error| said(&path, &error))?;
     let mut lines = Lines::new(ENTRIES);
     let depth = input.depth.unwrap_or(3).clamp(1, DEPTH);
-    let prefix = if path == Path::new(".") { PathBuf::new() } else { path.clone() };
+    let prefix = if path == Path::new(".") { PathBuf::new() } else { path };
     if list(&dir, &prefix, depth, &mut lines) {
         Ok(lines.whole("(there is nothing)"))
     } else {

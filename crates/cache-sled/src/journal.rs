@@ -1,0 +1,280 @@
+//! The journal: what was decided and may not be in sled yet.
+//!
+//! sled takes some ten microseconds a key and a flush of its own for each batch. So a group of operations
+//! is made durable as one record of a file, as fast as the disk takes it, and goes to sled later, many
+//! groups at once: see [`pending`](crate::pending). A record has happened when it is whole; whoever opens
+//! the store after a kill applies all records in order, and applying them twice is the same as once.
+//!
+//! There are one or two files: the one that is written, `journal.<number>`, and the one before while it is
+//! being applied. A file begins with [`MAGIC`] and its number. A record is its length, the CRC-32 of what
+//! follows, the number of pairs, then each pair: the length of its key, the key, 0 for a removal or 1, and
+//! then the length of the value and the value. Numbers are big-endian, u32 but for that of the file. A
+//! record that is cut off ends the newest file: nobody was told of it.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use sled::IVec;
+
+use crate::txn::Layer;
+
+const MAGIC: &[u8; 8] = b"dbjourn\x01";
+
+/// The beginning of a file.
+const HEADER: usize = 16;
+
+/// The file that is written.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    directory: PathBuf,
+    number: u64,
+    file: File,
+    /// Its name is durable.
+    named: bool,
+    /// A record, put together here.
+    record: Vec<u8>,
+}
+
+impl Journal {
+    /// Begins a file, which must not be there.
+    pub(crate) fn begin(directory: &Path, number: u64) -> io::Result<Self> {
+        let mut file = File::options().write(true).create_new(true).open(path(directory, number))?;
+        let mut header = MAGIC.to_vec();
+        header.extend_from_slice(&number.to_be_bytes());
+        file.write_all(&header)?;
+        Ok(Self { directory: directory.to_owned(), number, file, named: false, record: Vec::new() })
+    }
+
+    /// The one after it.
+    pub(crate) fn next(&self) -> io::Result<Self> {
+        Self::begin(&self.directory, self.number.saturating_add(1))
+    }
+
+    /// Removes it: everything in it is durable in the store.
+    ///
+    /// That it is gone is durable too when this returns. Else a loss of power could bring it back, and the
+    /// next opening would write its old values over newer ones that were acknowledged since.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(path(&self.directory, self.number))?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    /// Which one it is.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Adds a record. When this returns it survives the death of the process.
+    pub(crate) fn append(&mut self, layer: &Layer) -> io::Result<()> {
+        self.record.clear();
+        self.record.extend_from_slice(&[0; 8]);
+        encode(layer, &mut self.record)?;
+        let (head, body) = self.record.split_at_mut(8);
+        let sum = crc32fast::hash(body).to_be_bytes();
+        head.copy_from_slice(&[length(body.len())?, sum].concat());
+        self.file.write_all(&self.record)
+    }
+
+    /// What was added survives the loss of power.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !self.named {
+            File::open(&self.directory)?.sync_all()?;
+            self.named = true;
+        }
+        Ok(())
+    }
+}
+
+/// The files that an earlier process left, the oldest first, and what they say together.
+pub(crate) fn read(directory: &Path) -> io::Result<(Vec<Journal>, Layer)> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("journal."));
+        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    let (mut journals, mut layer) = (Vec::new(), Layer::new());
+    let last = numbers.last().copied();
+    for number in numbers {
+        let path = path(directory, number);
+        let whole = replay(&std::fs::read(&path)?, number, &mut layer)?;
+        if !whole && last != Some(number) {
+            let damaged = format!("{} is damaged", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, damaged));
+        }
+        let (directory, file) = (directory.to_owned(), File::open(&path)?);
+        journals.push(Journal { directory, number, file, named: false, record: Vec::new() });
+    }
+    Ok((journals, layer))
+}
+
+/// Adds the records of a file. Returns whether the last one is whole.
+fn replay(bytes: &[u8], number: u64, layer: &mut Layer) -> io::Result<bool> {
+    let Some((header, mut rest)) = bytes.split_at_checked(HEADER) else {
+        // Killed before the header was written.
+        return Ok(bytes.is_empty());
+    };
+    if header != [MAGIC.as_slice(), &number.to_be_bytes()].concat() {
+        let strange = format!("journal.{number} is none that this version knows");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, strange));
+    }
+    while !rest.is_empty() {
+        let Some((body, sum, tail)) = record(rest) else { return Ok(false) };
+        if crc32fast::hash(body) != sum {
+            return Ok(false);
+        }
+        let pairs = decode(body)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a record of a journal is damaged"))?;
+        layer.extend(pairs);
+        rest = tail;
+    }
+    Ok(true)
+}
+
+/// The first record: its body, its sum, and what is behind it.
+fn record(bytes: &[u8]) -> Option<(&[u8], u32, &[u8])> {
+    let (size, rest) = bytes.split_first_chunk::<4>()?;
+    let (sum, rest) = rest.split_first_chunk::<4>()?;
+    let (body, tail) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*size)).ok()?)?;
+    Some((body, u32::from_be_bytes(*sum), tail))
+}
+
+fn path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("journal.{number}"))
+}
+
+fn length(bytes: usize) -> io::Result<[u8; 4]> {
+    let length = u32::try_from(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    Ok(length.to_be_bytes())
+}
+
+/// Pairs, as a record and the file of [`redo`](crate::redo) have them.
+fn encode(layer: &Layer, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.extend_from_slice(&length(layer.len())?);
+    for (key, value) in layer {
+        bytes.extend_from_slice(&length(key.len())?);
+        bytes.extend_from_slice(key);
+        match value {
+            None => bytes.push(0),
+            Some(value) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&length(value.len())?);
+                bytes.extend_from_slice(value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The pairs that [`encode`] wrote; `None` when it did not.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Layer> {
+    let mut rest = bytes;
+    let mut layer = Layer::new();
+    for _ in 0..number(&mut rest)? {
+        let key = IVec::from(part(&mut rest)?);
+        let (kind, tail) = rest.split_first()?;
+        rest = tail;
+        let value = match kind {
+            0 => None,
+            1 => Some(IVec::from(part(&mut rest)?)),
+            _ => return None,
+        };
+        layer.insert(key, value);
+    }
+    rest.is_empty().then_some(layer)
+}
+
+fn number(rest: &mut &[u8]) -> Option<usize> {
+    let (number, tail) = rest.split_first_chunk::<4>()?;
+    *rest = tail;
+    usize::try_from(u32::from_be_bytes(*number)).ok()
+}
+
+fn part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let count = number(rest)?;
+    let (part, tail) = rest.split_at_checked(count)?;
+    *rest = tail;
+    Some(part)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn large() -> Layer {
+        let pair = |n: u32| (IVec::from(&n.to_be_bytes()), Some(IVec::from(format!("value {n}").as_bytes())));
+        let mut layer: Layer = (0..20_000).map(pair).collect();
+        layer.insert(IVec::from(b"gone"), None);
+        layer
+    }
+
+    pub(crate) fn encoded(layer: &Layer) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(layer, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn one(key: &str, value: Option<&str>) -> Layer {
+        Layer::from([(IVec::from(key), value.map(IVec::from))])
+    }
+
+    #[test]
+    fn the_files_together_say_what_was_added_to_them() {
+        let place = tempfile::tempdir().unwrap();
+        let mut first = Journal::begin(place.path(), 9).unwrap();
+        first.append(&large()).unwrap();
+        first.append(&one("a", Some("old"))).unwrap();
+        let mut second = Journal::begin(place.path(), 10).unwrap();
+        second.append(&one("a", Some("new"))).unwrap();
+        second.append(&one("gone", Some("back"))).unwrap();
+        second.sync().unwrap();
+
+        let mut expected = large();
+        expected.extend(one("a", Some("new")));
+        expected.extend(one("gone", Some("back")));
+        let (journals, layer) = read(place.path()).unwrap();
+        assert_eq!(layer, expected);
+        assert_eq!(journals.iter().map(Journal::number).collect::<Vec<_>>(), [9, 10]);
+
+        journals.into_iter().for_each(|journal| journal.remove().unwrap());
+        let (journals, layer) = read(place.path()).unwrap();
+        assert!(journals.is_empty() && layer.is_empty());
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_never_happened_and_those_before_did() {
+        let place = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(place.path(), 1).unwrap();
+        journal.append(&one("a", Some("1"))).unwrap();
+        let before = std::fs::metadata(path(place.path(), 1)).unwrap().len();
+        journal.append(&one("b", Some("2"))).unwrap();
+        let whole = std::fs::read(path(place.path(), 1)).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(path(place.path(), 1), &whole[..cut]).unwrap();
+            let kept =
+                if cut < usize::try_from(before).unwrap() { Layer::new() } else { one("a", Some("1")) };
+            assert_eq!(read(place.path()).unwrap().1, kept, "cut at {cut}");
+        }
+        // A bit that fell over.
+        let mut damaged = whole;
+        *damaged.last_mut().unwrap() ^= 1;
+        std::fs::write(path(place.path(), 1), damaged).unwrap();
+        assert_eq!(read(place.path()).unwrap().1, one("a", Some("1")));
+    }
+
+    #[test]
+    fn what_cannot_have_been_cut_off_is_damaged() {
+        let place = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(place.path(), 1).unwrap();
+        journal.append(&one("a", Some("1"))).unwrap();
+        Journal::begin(place.path(), 2).unwrap();
+        let whole = std::fs::read(path(place.path(), 1)).unwrap();
+        std::fs::write(path(place.path(), 1), &whole[..whole.len() - 1]).unwrap();
+        assert!(read(place.path()).is_err(), "a file that another one follows");
+        std::fs::write(path(place.path(), 1), b"dbjourn\x02\0\0\0\0\0\0\0\x01").unwrap();
+        assert!(read(place.path()).is_err(), "a version that is not known");
+    }
+}
