@@ -58,7 +58,7 @@ async fn work(cache: &RedisCache, agent: usize) -> Vec<(TaskId, Token)> {
             continue;
         };
         let (task, token) = (claimed.lease.task, claimed.lease.token);
-        let next = (agent % 2 == 0).then(|| claim_of(agent, 2 * n + 1));
+        let next = agent.is_multiple_of(2).then(|| claim_of(agent, 2 * n + 1));
         let settled = cache.settle(&Settle { next, ..settle(task.as_str(), token) }).await.unwrap();
         assert!(!settled.repeated);
         granted.push((task, token));
@@ -159,10 +159,7 @@ async fn a_verb_that_fails_in_the_middle_changes_nothing_for_the_others() {
     assert_eq!(server.text(&["ZCARD", "index:leases"]), (CALLERS - 1).to_string());
     let read = Read { stream: StreamName::new(EVENTS).unwrap(), after: 0, limit: usize::MAX };
     let claims = cache.read(&read).await.unwrap();
-    assert_eq!(
-        claims.iter().filter(|event| event.what.kind.as_str() == "task.claimed").count(),
-        CALLERS - 1
-    );
+    assert_eq!(claims.iter().filter(|event| event.what.kind.as_str() == "task.claimed").count(), CALLERS - 1);
 }
 
 #[tokio::test]
@@ -200,7 +197,8 @@ async fn a_carried_claim_is_granted_also_when_the_epoch_has_changed() {
     assert!(!settled.repeated);
     let next = settled.next.unwrap().granted().expect("the next task");
     assert_eq!(next.lease.token.epoch(), epoch + 5);
-    let repeated = cache.settle(&Settle { request: RequestId(asked.request.0.clone()), ..asked.clone() }).await;
+    let repeated =
+        cache.settle(&Settle { request: RequestId(asked.request.0.clone()), ..asked.clone() }).await;
     assert!(repeated.unwrap().repeated);
 }
 
@@ -217,8 +215,12 @@ async fn callers_that_give_up_harm_nobody() {
     // It is polled once: the calls wait, and a batch is on its way.
     assert!(tokio::time::timeout(Duration::ZERO, some).await.is_err());
 
-    let answers = join_all((8..CALLERS).map(|agent| async move { cache.claim(&claim_of(agent, 0)).await })).await;
-    let tasks: BTreeSet<TaskId> =
-        answers.into_iter().filter_map(|answer| answer.unwrap().granted()).map(|got| got.lease.task).collect();
+    let answers =
+        join_all((8..CALLERS).map(|agent| async move { cache.claim(&claim_of(agent, 0)).await })).await;
+    let tasks: BTreeSet<TaskId> = answers
+        .into_iter()
+        .filter_map(|answer| answer.unwrap().granted())
+        .map(|got| got.lease.task)
+        .collect();
     assert_eq!(tasks.len(), CALLERS - 8);
 }
