@@ -58,7 +58,7 @@ async fn work(cache: &RedisCache, agent: usize) -> Vec<(TaskId, Token)> {
             continue;
         };
         let (task, token) = (claimed.lease.task, claimed.lease.token);
-        let next = (agent % 2 == 0).then(|| claim_of(agent, 2 * n + 1));
+        let next = agent.is_multiple_of(2).then(|| claim_of(agent, 2 * n + 1));
         let settled = cache.settle(&Settle { next, ..settle(task.as_str(), token) }).await.unwrap();
         assert!(!settled.repeated);
         granted.push((task, token));
