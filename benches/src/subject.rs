@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use downbeat_cache_redis::RedisCache;
 use downbeat_cache_sled::{Durability, Options, SledCache, Stats};
-use downbeat_core::cache::Cache;
+use downbeat_core::cache::{Cache, StreamLimits};
 use downbeat_core::memory::MemoryCache;
 use downbeat_core::time::{Clock, Timestamp};
 use tempfile::TempDir;
@@ -80,6 +80,7 @@ impl Subject {
             path: place.path().join("store"),
             clock: Arc::new(HostClock),
             durability: Durability::Power,
+            limits: StreamLimits::default(),
             holder: "downbeat-bench".to_owned(),
         };
         let cache = Arc::new(SledCache::open(options)?);

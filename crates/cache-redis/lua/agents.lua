@@ -2,7 +2,7 @@
 agents: one agent, or all that ever registered, by name.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  name           of one; "" for all
 
 Returns  {"agents", now, {name, fields, paused}, …}

@@ -3,7 +3,7 @@ amend: a goal gets another DAG, and no task loses its state. The difference was 
 the DAG of a revision that it read; if that is not the stored one, nothing is written.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  goal           its id
 ARGV[3]  revision       the one that the caller amends
 ARGV[4]  request        names the request
@@ -21,6 +21,7 @@ Returns  {"goal", fields}
          {"conflict", revision}     the goal is at another revision; nothing was written
          {"again"}                  the difference is of another revision: read again
          {"taken", task, goal, …}   other goals hold these ids; nothing was written
+         {"removing", goal}         the removal of this one has to be finished first; nothing was written
 ]]
 local id = ARGV[2]
 local goal = goal_of(id)
@@ -37,7 +38,10 @@ if goal.revision ~= tonumber(ARGV[8]) then
   return { 'again' }
 end
 local change = cjson.decode(ARGV[9])
-local held = taken(id, change.order)
+local held, removing = taken(id, change.order)
+if removing then
+  return { 'removing', removing }
+end
 if #held > 0 then
   return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
 end
@@ -57,6 +61,7 @@ for _, removed in ipairs(change.removed) do
   task = make(removed, task, 'cancel', { reason = change.removed_reason }) or task
   put_task(removed, task, nil)
   count(id, task.status, -1)
+  forget_token(task.token)
   call('DEL', P .. 'task:' .. removed .. ':errors')
   call('HDEL', dag .. ':nodes', removed)
   call('HDEL', dag .. ':deps', removed)

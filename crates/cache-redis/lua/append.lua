@@ -2,7 +2,7 @@
 append: adds entries to a stream, together and in order.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  stream         its name
 ARGV[3]  request        names the request
 ARGV[4]  entries        the first of them: each is the number of the arguments that follow for it, then

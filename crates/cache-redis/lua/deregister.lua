@@ -2,7 +2,7 @@
 deregister: an agent ends, and its leases are freed.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  name           of the agent
 ARGV[3]  incarnation    which life of it
 ARGV[4]  reason         why it ended, as it is kept

@@ -2,7 +2,7 @@
 hold: takes, renews or gives back a named lease.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  verb           acquire, renew or release
 ARGV[3]  name           of the lease
 ARGV[4]  holder         who has it or wants it

@@ -5,14 +5,17 @@ those who hold a task since before are refused from now on. Every connection beg
 process that was not opened refuses every other verb.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            as of all verbs; says only which deployment is meant
+ARGV[1]  where          as of all verbs; says only which deployment is meant
 ARGV[2]  seen           the greatest epoch that the caller was ever told; 0 for none
+ARGV[3]  events         how many entries the log keeps
+ARGV[4]  others         how many entries every other stream keeps
 
 Returns  {"opened", epoch, refused}   refused: how many tasks were taken from their holders; "" when
                                       nothing is known to be lost
 ]]
 local prefix = string.sub(KEYS[1], 1, -6)
 local place = tonumber(ARGV[1]) and prefix or ARGV[1] .. prefix
+call('HSET', prefix .. 'limits', 'events', ARGV[3], 'others', ARGV[4])
 local function info(section, field)
   return string.match(call('INFO', section), '\n' .. field .. ':([^\r\n]*)') or ''
 end

@@ -2,7 +2,7 @@
 plan: a goal gets its DAG, everything or nothing.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  goal           its id
 ARGV[3]  title          what it is called
 ARGV[4]  request        names the request
@@ -17,6 +17,7 @@ Returns  {"goal", fields}
          {"unopened"}           as any verb may answer
          {"exists"}             the goal has a DAG from another request; nothing was written
          {"taken", task, goal, …}   other goals hold these ids; nothing was written
+         {"removing", goal}         the removal of this one has to be finished first; nothing was written
 ]]
 local TASKS = 8
 if is_replaced() then
@@ -30,11 +31,17 @@ if goal then
   end
   return { 'exists' }
 end
+if call('EXISTS', P .. 'removing:' .. id) == 1 then
+  return { 'removing', id }
+end
 local ids = {}
 for at = TASKS, #ARGV, 8 do
   ids[#ids + 1] = ARGV[at]
 end
-local held = taken(id, ids)
+local held, removing = taken(id, ids)
+if removing then
+  return { 'removing', removing }
+end
 if #held > 0 then
   return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
 end

@@ -2,7 +2,7 @@
 ready: what could be claimed now, best first, without claiming it.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  goal           only of this one; "" for all
 ARGV[3]  capabilities   by commas
 ARGV[4]  limit          at most this many

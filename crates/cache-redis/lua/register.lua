@@ -3,7 +3,7 @@ register: an agent enters, or is refreshed under the same incarnation. A silent 
 and its leases are freed.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  name           of the agent
 ARGV[3]  fields         JSON: what is stored of the registration, all texts
 ARGV[4]  data           of the event, JSON

@@ -3,7 +3,7 @@ settle: end an attempt, if the caller still holds the newest token; unblock who 
 alone; claim the agent's next task.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  task           its id
 ARGV[3]  token          the caller's fencing token
 ARGV[4]  request        names the request
@@ -21,10 +21,15 @@ ARGV[15] next_task      this one and no other; "" for the best
 ARGV[16] capabilities   of the agent, by commas
 
 Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: as of `claim`, or {}
+         {"unopened"}                    as any verb may answer
          {"repeated", status, not_before, goal_status}                   nothing was written
          {"missing"}                                                     no such task
          {"lost", presented, current}   a newer token exists, or this one was spent
 ]]
+-- Before anything is written: a claim that finds out later could no longer say so.
+if ARGV[10] and is_replaced() then
+  return { 'unopened' }
+end
 local id = ARGV[2]
 local status, not_before = 'done', ''
 local goal, waited

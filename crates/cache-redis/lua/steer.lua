@@ -2,7 +2,7 @@
 steer: what a person wants. The answer is kept, so that a repeated request has no further effect.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  request        names the request
 ARGV[3]  directive      JSON: do (pause, resume, drop-task, elevate, retry, cancel, cancel-goal,
                         flush-memory), and of it agent, task, goal, priority

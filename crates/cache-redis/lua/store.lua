@@ -2,7 +2,7 @@
 store: writes a document if it still has the version that the caller read.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  key            of the document
 ARGV[3]  expected       the version that was read; "0" for none
 ARGV[4]  present        "1" to write, "0" to remove

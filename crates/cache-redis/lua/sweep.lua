@@ -2,7 +2,7 @@
 sweep: one pass of upkeep: expired leases, waits that are over, agents that fell silent.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  limit          at most this many of each kind
 
 Returns  {"swept", expired, due, silent, next_due}   three lists; milliseconds or ""
@@ -24,6 +24,8 @@ for at = 1, math.min(#names, limit) do
   say('agent.silent', { agent = name, reason = 'not heard since ' .. iso(agent.last_beat) })
   silent[at] = name
 end
+forget_agents(limit)
+resume_removal(1000)
 local next_at = next_due({ 'index:leases', 'index:waits', 'index:silence' })
 finish()
 return { 'swept', expired, due, silent, next_at }

@@ -2,7 +2,7 @@
 tasks: tasks of a goal in the order of its plan, a page at a time.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  goal           its id
 ARGV[3]  status         only those that stand here; "" for all
 ARGV[4]  after          only those behind this ordinal; "" for all

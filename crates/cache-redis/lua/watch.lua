@@ -2,7 +2,7 @@
 watch: the number of a topic as it is now. From then on the next one is said on its channel.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  stream         its name; "" for work that may be claimed
 
 Returns  {"number", number}

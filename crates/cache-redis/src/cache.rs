@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use downbeat_core::cache::{
-    Acquire, Agent, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply, Departure, Hold,
-    Leave, Phase, Plan, Read, ReadyQuery, Record, Records, Registered, Registration, Renew, Renewed, Settle,
-    Settled, Steer, Steered, StoreIf, Streams, Sweep, Swept, Task, TaskDetail, TaskQuery, Tasks, Topic,
+    Acquire, Agent, AgentError, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply,
+    Departure, Hold, Leave, Page, Phase, Plan, Read, ReadyQuery, Record, Records, Registered, Registration,
+    Remove, Removed, Renew, Renewed, Settle, Settled, Steer, Steered, StoreIf, Streams, Sweep, Swept, Task,
+    TaskDetail, TaskQuery, Tasks, Topic,
 };
 use downbeat_core::dag::{self, Dag, DagParts, MAX_PRIORITY, Node};
-use downbeat_core::event::Event;
 use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId, Incarnation, TaskId, Token};
 use downbeat_core::rules;
@@ -19,10 +19,13 @@ use crate::connect::ConnectError;
 use crate::layout;
 use crate::news::{self, News};
 use crate::options::Options;
-use crate::reply::{Fields, Reply, json, list, parse, text, word};
+use crate::reply::{Fields, Reply, json, parse, text, word};
 use crate::requests::{self, limit, millis};
 use crate::scripts::{self, Script};
 use crate::server::Server;
+
+/// How many tasks of a goal are forgotten in one step: a few milliseconds of the server.
+const REMOVED_AT_ONCE: &str = "1000";
 
 /// A [`Cache`](downbeat_core::cache::Cache) on a Redis server. Clones share its connections.
 ///
@@ -80,6 +83,28 @@ impl RedisCache {
                     .map_err(|error| CacheError::Corrupt { key: what, source: Some(error.into()) })?;
                 Ok(Some((stored, dag)))
             }
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Forgets what is left of a goal whose removal was begun.
+    async fn finish_removal(&self, goal: &str) -> Result<(), CacheError> {
+        while self.remove_part(goal, "", false).await?.1 {}
+        Ok(())
+    }
+
+    /// Removes a goal, or a part of what is left of it. Returns how many tasks it had, and whether there
+    /// is more of it to forget.
+    async fn remove_part(&self, goal: &str, ended_at: &str, begin: bool) -> Result<(u64, bool), CacheError> {
+        let arguments = [goal, ended_at, REMOVED_AT_ONCE, if begin { "1" } else { "0" }];
+        let mut reply = self.run(&scripts::REMOVE, &arguments).await?;
+        let goal = || parse::<GoalId>("goal", goal);
+        match reply.word.as_str() {
+            "removed" => Ok((reply.number()?, reply.text()? == "1")),
+            "unfinished" => {
+                Err(CacheError::GoalUnfinished { goal: goal()?, status: word("goal", &reply.text()?)? })
+            }
+            "conflict" => Err(rules::goal_conflict(&goal()?, parse("ended_at", ended_at)?, reply.number()?)),
             _ => Err(reply.unknown()),
         }
     }
@@ -180,8 +205,13 @@ impl Tasks for RedisCache {
             requests::usage(&plan.spent),
         ];
         requests::tasks(&plan.dag, &mut arguments).map_err(|error| invalid(&error))?;
-        let reply = self.server.run(&scripts::PLAN, &arguments).await?;
-        planned(goal, reply)
+        loop {
+            let mut reply = self.server.run(&scripts::PLAN, &arguments).await?;
+            if reply.word != "removing" {
+                return planned(goal, reply);
+            }
+            self.finish_removal(&reply.text()?).await?;
+        }
     }
 
     async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
@@ -206,6 +236,7 @@ impl Tasks for RedisCache {
             let mut reply = self.server.run(&scripts::AMEND, &arguments).await?;
             match reply.word.as_str() {
                 "again" => {}
+                "removing" => self.finish_removal(&reply.text()?).await?,
                 "conflict" => return Err(rules::goal_conflict(goal, amend.revision, reply.number()?)),
                 _ => return planned(goal, reply),
             }
@@ -259,7 +290,7 @@ impl Tasks for RedisCache {
         rules::check_claim(claim)?;
         let mut reply = self
             .server
-            .run(&scripts::CLAIM, &requests::claim(claim).each_ref().map(|text| text.as_bytes()))
+            .run_among(&scripts::CLAIM, &requests::claim(claim).each_ref().map(|text| text.as_bytes()))
             .await?;
         claimed(claim, &mut reply)
     }
@@ -274,7 +305,7 @@ impl Tasks for RedisCache {
             if progress.is_some() { "1" } else { "0" },
             progress.as_deref().unwrap_or_default(),
         ];
-        let mut reply = self.run(&scripts::RENEW, &arguments).await?;
+        let mut reply = self.server.run_among(&scripts::RENEW, &arguments).await?;
         match reply.word.as_str() {
             "renewed" => Ok(Renewed { expires_at: reply.moment()? }),
             _ => Err(refused(&renew.task, &mut reply)),
@@ -290,7 +321,7 @@ impl Tasks for RedisCache {
         let mut arguments: Vec<&str> =
             vec![settle.task.as_str(), &token, &settle.request.0, &outcome, &text, &more, &after, &spent];
         arguments.extend(next.iter().flatten().map(AsRef::as_ref));
-        let mut reply = self.run(&scripts::SETTLE, &arguments).await?;
+        let mut reply = self.server.run_among(&scripts::SETTLE, &arguments).await?;
         const WHAT: &str = "answer of settle";
         match reply.word.as_str() {
             "settled" => {
@@ -338,6 +369,16 @@ impl Tasks for RedisCache {
             "refused" => Ok(Steered { applied: false, detail: reply.text()? }),
             _ => Err(reply.unknown()),
         }
+    }
+
+    async fn remove(&self, remove: &Remove) -> Result<Removed, CacheError> {
+        let ended_at = remove.ended_at.map(|at| at.as_millis().to_string()).unwrap_or_default();
+        let goal = remove.goal.as_str();
+        let (tasks, more) = self.remove_part(goal, &ended_at, true).await?;
+        if more {
+            self.finish_removal(goal).await?;
+        }
+        Ok(Removed { tasks })
     }
 
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, CacheError> {
@@ -439,6 +480,11 @@ impl Agents for RedisCache {
         cmd.arg(self.server.keys.memory(name));
         Ok(text(self.server.read(&cmd).await?))
     }
+
+    async fn errors(&self, name: &AgentName) -> Result<Vec<AgentError>, CacheError> {
+        let mut reply = self.run(&scripts::ERRORS, &[name.as_str()]).await?;
+        reply.list()?.into_iter().map(layout::agent_error).collect()
+    }
 }
 
 #[async_trait]
@@ -454,14 +500,13 @@ impl Streams for RedisCache {
         self.server.run(&scripts::APPEND, &arguments).await?.number()
     }
 
-    async fn read(&self, read: &Read) -> Result<Vec<Event>, CacheError> {
-        let Some(first) = read.after.checked_add(1).filter(|_| read.limit > 0) else {
-            return Ok(Vec::new());
-        };
-        let mut cmd = redis::cmd("XRANGE");
-        let key = self.server.keys.stream(&read.stream);
-        cmd.arg(key).arg(format!("0-{first}")).arg("+").arg("COUNT").arg(limit(read.limit));
-        list(self.server.read(&cmd).await?).into_iter().map(layout::event).collect()
+    async fn read(&self, read: &Read) -> Result<Page, CacheError> {
+        // Behind the greatest number there is nothing.
+        let first = read.after.checked_add(1).map(|first| first.to_string()).unwrap_or_default();
+        let mut reply = self.run(&scripts::READ, &[read.stream.as_str(), &first, &limit(read.limit)]).await?;
+        let first = reply.number()?;
+        let entries = reply.list()?.into_iter().map(layout::event).collect::<Result<_, _>>()?;
+        Ok(Page::new(entries, first, read.after))
     }
 
     async fn changed(&self, topic: &Topic, seen: u64, wait: Duration) -> Result<u64, CacheError> {

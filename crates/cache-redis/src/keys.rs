@@ -33,10 +33,6 @@ impl Keys {
         format!("{}news", self.prefix)
     }
 
-    pub(crate) fn stream(&self, stream: &StreamName) -> String {
-        format!("{}stream:{stream}", self.prefix)
-    }
-
     /// The channel that says how long a stream is.
     pub(crate) fn stream_news(&self, stream: &StreamName) -> String {
         format!("{}news:{stream}", self.prefix)

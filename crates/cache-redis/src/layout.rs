@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use downbeat_core::cache::{
-    Agent, CacheError, Claim, ClaimReply, Claimed, Lease, Record, Registration, Task,
+    Agent, AgentError, CacheError, Claim, ClaimReply, Claimed, Lease, Record, Registration, Task,
 };
 use downbeat_core::event::{Event, EventDraft, EventKind};
 use downbeat_core::goal::{Counts, Goal, Usage};
-use downbeat_core::ids::{AgentName, Incarnation, RequestId, TaskId, Token};
+use downbeat_core::ids::{AgentName, GoalId, Incarnation, RequestId, TaskId, Token};
 use downbeat_core::rules;
 use downbeat_core::state::{EndedAttempt, Failure, Holder, TaskState};
 use downbeat_core::time::Timestamp;
@@ -147,15 +147,33 @@ struct EndedDoc {
     detail: Option<String>,
 }
 
+/// The same in the list of its agent.
+#[derive(Debug, Deserialize)]
+struct AgentErrorDoc {
+    goal: GoalId,
+    task: TaskId,
+    #[serde(flatten)]
+    ended: EndedDoc,
+}
+
 pub(crate) fn ended(value: Value) -> Result<EndedAttempt, CacheError> {
     const WHAT: &str = "task errors";
-    let doc: EndedDoc = json(WHAT, &text(value).ok_or_else(|| corrupt(WHAT))?)?;
+    ended_attempt(WHAT, json(WHAT, &text(value).ok_or_else(|| corrupt(WHAT))?)?)
+}
+
+pub(crate) fn agent_error(value: Value) -> Result<AgentError, CacheError> {
+    const WHAT: &str = "agent errors";
+    let doc: AgentErrorDoc = json(WHAT, &text(value).ok_or_else(|| corrupt(WHAT))?)?;
+    Ok(AgentError { goal: doc.goal, task: doc.task, attempt: ended_attempt(WHAT, doc.ended)? })
+}
+
+fn ended_attempt(what: &str, doc: EndedDoc) -> Result<EndedAttempt, CacheError> {
     Ok(EndedAttempt {
-        attempt: parse(WHAT, &doc.attempt)?,
+        attempt: parse(what, &doc.attempt)?,
         agent: doc.agent,
-        token: Token::from_u64(parse(WHAT, &doc.token)?),
-        started_at: Timestamp::from_millis(parse(WHAT, &doc.started_at)?),
-        ended_at: Timestamp::from_millis(parse(WHAT, &doc.ended_at)?),
+        token: Token::from_u64(parse(what, &doc.token)?),
+        started_at: Timestamp::from_millis(parse(what, &doc.started_at)?),
+        ended_at: Timestamp::from_millis(parse(what, &doc.ended_at)?),
         outcome: doc.outcome,
         error: Failure { message: doc.message, detail: doc.detail },
     })

@@ -2,11 +2,12 @@
 //!
 //! In reading order: `keys` names what is stored; `scripts` is the Lua in `lua/`, one file per verb, each
 //! one atomic step and one round trip; `options`, `link` and `connect` say where the server is and whether
-//! it will do; `server` is the connection, and nearly the only file that sends a command; `wait` asks
-//! replicas; `fault` says what went wrong; `facts` says what a cache stands on;
-//! `news` is the connection on which news comes in; `reply` and `layout` read what scripts answer;
-//! `requests` writes what they are asked; `cache` is the traits.
+//! it will do; `server` is the connection, and nearly the only file that sends a command; `batch` sends what
+//! waits at the same time as one; `wait` asks replicas; `fault` says what went wrong; `facts` says what a
+//! cache stands on; `news` is the connection on which news comes in; `reply` and `layout` read what scripts
+//! answer; `requests` writes what they are asked; `cache` is the traits.
 
+mod batch;
 mod cache;
 mod connect;
 mod facts;

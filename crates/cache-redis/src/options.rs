@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use downbeat_core::cache::StreamLimits;
 use downbeat_core::time::Clock;
 
 use crate::connect::ConnectError;
@@ -108,6 +109,8 @@ pub struct Options {
     pub layout: KeyLayout,
     /// Whether a server that evicts keys when its memory is full will do. What it evicts is lost.
     pub allow_eviction: bool,
+    /// How many entries streams keep. Those of the newest connection hold for the whole deployment.
+    pub limits: StreamLimits,
     /// How many replicas have to acknowledge `plan`, `amend`, `settle`, `append` and `store_if`. With 0
     /// the master's word will do, and a fail-over may lose what it said last.
     pub wait_replicas: u32,
@@ -131,6 +134,7 @@ impl Options {
             prefix: String::new(),
             layout: KeyLayout::Plain,
             allow_eviction: false,
+            limits: StreamLimits::default(),
             wait_replicas: 0,
             wait_timeout: WAIT_TIMEOUT,
             clock: None,

@@ -28,7 +28,8 @@ macro_rules! parts {
 
 /// What verbs share.
 const SHARED: &str = parts! {
-    "base" "events" "goals" "moves" "held" "tasks" "upkeep" "best" "agents" "claim" "settle" "dags" "verbs"
+    "base" "streams" "events" "leases" "top" "goals" "moves" "errors" "held" "tasks" "upkeep" "best" "agents" "claim"
+    "settle" "dags" "forget" "verbs"
 };
 
 /// Stands in `SHARED` for the name of the library, which follows from its code.
@@ -81,17 +82,21 @@ verbs! {
     AGENTS "agents" READS
     AMEND "amend" WRITES
     APPEND "append" WRITES
+    BATCH "batch" WRITES
     BEAT "beat" WRITES
     CLAIM "claim" WRITES
     DAG "dag" READS
     DEREGISTER "deregister" WRITES
+    ERRORS "errors" READS
     GOALS "goals" READS
     HOLD "hold" WRITES
     LIST "list" READS
     PLAN "plan" WRITES
+    READ "read" READS
     READY "ready" READS
     REGISTER "register" WRITES
     REMEMBER "remember" WRITES
+    REMOVE "remove" WRITES
     RENEW "renew" WRITES
     SETTLE "settle" WRITES
     STEER "steer" WRITES

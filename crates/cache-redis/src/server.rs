@@ -11,6 +11,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
+use crate::batch::{self, Queue};
 use crate::connect::{ConnectError, check};
 use crate::fault::{Fault, FaultKind};
 use crate::info::Info;
@@ -45,6 +46,7 @@ pub(crate) struct Server {
     /// Which one of the server's, as functions are told: nothing for the first.
     database: String,
     present: Mutex<Present>,
+    pub(crate) queue: Queue,
     /// Says the number of the connection.
     renewed: watch::Sender<u64>,
     /// The greatest epoch that this process was told.
@@ -86,6 +88,16 @@ pub(crate) struct Connected {
     wait: Option<Arc<Wait>>,
 }
 
+/// What a command was answered, and on which connection.
+pub(crate) type Tried = (Result<Value, RedisError>, Connected);
+
+impl Connected {
+    /// Sends a command once.
+    pub(crate) async fn query(mut self, cmd: &Cmd) -> Tried {
+        (cmd.query_async(&mut self.connection).await, self)
+    }
+}
+
 /// A wait of up to `most`, at random, so that not all callers come back at once.
 ///
 /// # Source
@@ -116,6 +128,7 @@ impl Server {
             keys: Keys::new(&options.key_prefix()),
             options,
             present: Mutex::default(),
+            queue: Queue::default(),
             renewed: watch::Sender::new(0),
             epoch: AtomicU64::new(0),
             seed: RandomState::new().hash_one(std::process::id()),
@@ -207,6 +220,8 @@ impl Server {
     async fn take_epoch(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let mut cmd = self.call(&scripts::OPEN);
         cmd.arg(self.epoch());
+        let limits = self.options.limits;
+        cmd.arg(limits.events.max(1)).arg(limits.others.max(1));
         let answer = match cmd.query_async::<Value>(connection).await {
             Err(error) if is_unknown(&error) => {
                 load(connection).await?;
@@ -232,7 +247,7 @@ impl Server {
     }
 
     /// The beginning of a call: the function, its key, and when and in which database.
-    fn call(&self, script: &Script) -> Cmd {
+    pub(crate) fn call(&self, script: &Script) -> Cmd {
         let mut cmd = redis::cmd("FCALL");
         cmd.arg(&script.function).arg(1).arg(self.keys.epoch());
         match &self.options.clock {
@@ -270,6 +285,11 @@ impl Server {
         }
     }
 
+    /// The connection that there is.
+    pub(crate) async fn connected_now(&self) -> Option<Connected> {
+        self.present.lock().await.connected.clone()
+    }
+
     async fn give_up(&self, number: u64) {
         let mut present = self.present.lock().await;
         if present.number == number {
@@ -284,12 +304,29 @@ impl Server {
         script: &Script,
         arguments: &[impl AsRef<[u8]> + Sync],
     ) -> Result<Reply, CacheError> {
+        let reply = self.send(&self.call_with(script, arguments), Some(script)).await?;
+        Reply::new(script.name, reply)
+    }
+
+    /// The same for a verb that many callers use at once: those that wait at the same time go as one call.
+    pub(crate) async fn run_among(
+        self: &Arc<Self>,
+        script: &Script,
+        arguments: &[impl AsRef<[u8]> + Sync],
+    ) -> Result<Reply, CacheError> {
+        let cmd = Arc::new(self.call_with(script, arguments));
+        let begun = Instant::now();
+        let tried = batch::call(self, script, &cmd).await;
+        let reply = self.send_on(&cmd, Some(script), begun, tried).await?;
+        Reply::new(script.name, reply)
+    }
+
+    fn call_with(&self, script: &Script, arguments: &[impl AsRef<[u8]>]) -> Cmd {
         let mut cmd = self.call(script);
         for argument in arguments {
             cmd.arg(argument.as_ref());
         }
-        let reply = self.send(&cmd, Some(script)).await?;
-        Reply::new(script.name, reply)
+        cmd
     }
 
     /// Sends a command that only reads.
@@ -299,11 +336,28 @@ impl Server {
 
     /// Sends a command until it is answered, or patience ends.
     async fn send(&self, cmd: &Cmd, script: Option<&Script>) -> Result<Value, CacheError> {
-        let begun = Instant::now();
+        self.send_on(cmd, script, Instant::now(), None).await
+    }
+
+    /// The same for a command that may have been tried once.
+    async fn send_on(
+        &self,
+        cmd: &Cmd,
+        script: Option<&Script>,
+        begun: Instant,
+        mut tried: Option<Tried>,
+    ) -> Result<Value, CacheError> {
         let mut wait = FIRST_WAIT;
         loop {
-            let error = match self.connected().await {
-                Ok(mut connected) => match self.once(cmd, script, &mut connected).await {
+            let now = match tried.take() {
+                Some(tried) => Ok(tried),
+                None => match self.connected().await {
+                    Ok(connected) => Ok(connected.query(cmd).await),
+                    Err(error) => Err(error),
+                },
+            };
+            let error = match now {
+                Ok((known, mut connected)) => match self.opened(known, cmd, script, &mut connected).await {
                     Ok(value) => return self.acknowledged(value, script, &connected).await,
                     Err(error) => {
                         let fault = Fault::new(&connected.place, &error);
@@ -380,25 +434,24 @@ impl Server {
         Err(CacheError::Unavailable { reason, source: None })
     }
 
-    /// Sends a command once. A process of the server that does not know the library, or answers that this
-    /// store was not opened on it, is not the one that was met last, or was emptied: the epoch is looked at
-    /// before the command is sent again. It changed nothing.
-    async fn once(
+    /// What a command was answered once. A process of the server that does not know the library, or answers
+    /// that this store was not opened on it, is not the one that was met last, or was emptied: the epoch is
+    /// looked at before the command is sent again. It changed nothing.
+    async fn opened(
         &self,
+        known: Result<Value, RedisError>,
         cmd: &Cmd,
         script: Option<&Script>,
         connected: &mut Connected,
     ) -> Result<Value, RedisError> {
-        let connection = &mut connected.connection;
-        let known = cmd.query_async::<Value>(connection).await;
         let is_closed = match &known {
             Err(error) => is_unknown(error),
             Ok(Value::Array(reply)) => is_unopened(reply),
             Ok(_) => false,
         };
         if script.is_some() && is_closed {
-            self.take_epoch(connection).await?;
-            return cmd.query_async(connection).await;
+            self.take_epoch(&mut connected.connection).await?;
+            return cmd.query_async(&mut connected.connection).await;
         }
         known
     }

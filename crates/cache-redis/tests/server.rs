@@ -30,7 +30,7 @@ async fn tokens_of_another_process_of_the_server_are_greater() {
 }
 
 #[tokio::test]
-async fn scripts_may_be_forgotten() {
+async fn functions_may_be_forgotten() {
     let server = Server::start();
     let cache = open(&server).await;
     cache.plan(&plan("g", "a; b")).await.unwrap();

@@ -27,7 +27,13 @@ async fn main() {
         let directory = tempfile::tempdir_in(".").unwrap();
         let clock = Arc::new(ManualClock::default());
         let path = directory.path().to_owned();
-        let options = Options { path, clock, durability, holder: "a measurement".to_owned() };
+        let options = Options {
+            path,
+            clock,
+            durability,
+            limits: Default::default(),
+            holder: "a measurement".to_owned(),
+        };
         let cache = SledCache::open(options.clone()).unwrap();
 
         let from = Instant::now();

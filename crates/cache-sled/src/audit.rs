@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use downbeat_core::cache::CacheError;
 use downbeat_core::event::Event;
 use downbeat_core::goal::Counts;
-use downbeat_core::ids::{GoalId, StreamName, TaskId};
+use downbeat_core::ids::{AgentName, GoalId, StreamName, TaskId, Token};
 use downbeat_core::state::TaskStatus;
 
-use crate::layout::{self, GoalDoc, Head, Key, RecordDoc, TaskDoc};
+use crate::layout::{self, AgentDoc, GoalDoc, Head, Key, RecordDoc, TaskDoc};
 use crate::step::Step;
 use crate::txn::parse;
 
@@ -25,7 +25,11 @@ struct Found {
     /// Index entries, as stored.
     indexes: BTreeMap<Vec<u8>, Vec<u8>>,
     heads: BTreeMap<StreamName, Head>,
-    entries: BTreeMap<StreamName, u64>,
+    /// The first and the last entry of each stream.
+    entries: BTreeMap<StreamName, (u64, u64)>,
+    agents: BTreeMap<AgentName, AgentDoc>,
+    errors: BTreeMap<AgentName, Vec<u64>>,
+    last_token: u64,
     last_ordinal: u64,
 }
 
@@ -37,6 +41,7 @@ pub(crate) fn audit(step: &mut Step<'_>) -> Result<Vec<String>, CacheError> {
     check_tasks(&found, step.epoch, &mut faults);
     check_links(&found, &mut faults);
     check_streams(&found, &mut faults);
+    check_agents(&found, step.epoch, &mut faults);
     Ok(faults)
 }
 
@@ -82,7 +87,7 @@ fn read(step: &Step<'_>, faults: &mut Vec<String>) -> Result<Found, CacheError> 
             }
             Key::Entry { stream, seq } => {
                 let event: Event = parse(&stored, &value)?;
-                let last = found.entries.entry(stream.clone()).or_default();
+                let (_, last) = found.entries.entry(stream.clone()).or_insert((seq, seq.saturating_sub(1)));
                 if seq != last.saturating_add(1) || event.seq != seq {
                     faults.push(format!("stream `{stream}` has entry {seq} ({}) behind {last}", event.seq));
                 }
@@ -91,6 +96,11 @@ fn read(step: &Step<'_>, faults: &mut Vec<String>) -> Result<Found, CacheError> 
             Key::Record(_) => {
                 let _: RecordDoc = parse(&stored, &value)?;
             }
+            Key::Agent(agent) => {
+                found.agents.insert(agent, parse(&stored, &value)?);
+            }
+            Key::AgentError { agent, number } => found.errors.entry(agent).or_default().push(number),
+            Key::LastToken => found.last_token = layout::number(&value).unwrap_or_default(),
             Key::LastOrdinal => found.last_ordinal = layout::number(&value).unwrap_or_default(),
             Key::Answer(request) => check_answer(step, &request, faults)?,
             _ => {}
@@ -218,9 +228,12 @@ fn check_links(found: &Found, faults: &mut Vec<String>) {
 
 fn check_streams(found: &Found, faults: &mut Vec<String>) {
     for (stream, head) in &found.heads {
-        let last = found.entries.get(stream).copied().unwrap_or_default();
+        let (first, last) = found.entries.get(stream).copied().unwrap_or_default();
         if head.last != last {
             faults.push(format!("stream `{stream}` ends with {last}, not with {}", head.last));
+        }
+        if first != head.trimmed.saturating_add(1) && last > 0 {
+            faults.push(format!("stream `{stream}` begins with {first}, behind {}", head.trimmed));
         }
         if head.newest.as_ref().is_some_and(|(_, newest)| *newest > last) {
             faults.push(format!("stream `{stream}` has a newest request behind its end"));
@@ -228,5 +241,22 @@ fn check_streams(found: &Found, faults: &mut Vec<String>) {
     }
     for stream in found.entries.keys().filter(|stream| !found.heads.contains_key(*stream)) {
         faults.push(format!("stream `{stream}` has no head"));
+    }
+}
+
+/// Each kept error is one of the newest of an agent that is there.
+fn check_agents(found: &Found, epoch: u64, faults: &mut Vec<String>) {
+    let kept = u64::try_from(downbeat_core::cache::MAX_AGENT_ERRORS).unwrap_or(u64::MAX);
+    for (agent, doc) in &found.agents {
+        let errors = found.errors.get(agent).map(Vec::as_slice).unwrap_or_default();
+        if !errors.iter().copied().eq(doc.errors.saturating_sub(kept)..doc.errors) {
+            faults.push(format!("agent `{agent}` had {} errors and keeps {errors:?}", doc.errors));
+        }
+    }
+    for agent in found.errors.keys().filter(|agent| !found.agents.contains_key(*agent)) {
+        faults.push(format!("errors of agent `{agent}`, which is not there"));
+    }
+    if Token::from_u64(found.last_token).epoch() > epoch {
+        faults.push(format!("the greatest forgotten token is {}", Token::from_u64(found.last_token)));
     }
 }

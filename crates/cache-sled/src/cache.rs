@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use downbeat_core::cache::{
-    Acquire, Agent, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply, Departure, Hold,
-    Plan, Read, ReadyQuery, Record, Records, Registered, Registration, Renew, Renewed, Settle, Settled,
-    Steer, Steered, StoreIf, Streams, Sweep, Swept, Task, TaskDetail, TaskQuery, Tasks, Topic,
+    Acquire, Agent, AgentError, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply,
+    Departure, Hold, Page, Plan, Read, ReadyQuery, Record, Records, Registered, Registration, Remove,
+    Removed, Renew, Renewed, Settle, Settled, Steer, Steered, StoreIf, Streams, Sweep, Swept, Task,
+    TaskDetail, TaskQuery, Tasks, Topic,
 };
 use downbeat_core::dag::Dag;
-use downbeat_core::event::Event;
 use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId, Incarnation, TaskId};
 use tokio::sync::oneshot;
@@ -35,7 +35,7 @@ use crate::writer::{self, Job, Need, Writer};
 /// ```
 /// use std::sync::Arc;
 /// use downbeat_cache_sled::{Durability, Options, SledCache};
-/// use downbeat_core::cache::Tasks;
+/// use downbeat_core::cache::{StreamLimits, Tasks};
 /// use downbeat_core::time::ManualClock;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -44,6 +44,7 @@ use crate::writer::{self, Job, Need, Writer};
 ///     path: directory.path().to_owned(),
 ///     clock: Arc::new(ManualClock::default()),
 ///     durability: Durability::Power,
+///     limits: StreamLimits::default(),
 ///     holder: "an example".to_owned(),
 /// })
 /// .unwrap();
@@ -92,7 +93,7 @@ impl SledCache {
             Durability::Power => Need::Power,
             Durability::Process => Need::Process,
         };
-        let Options { path, clock, .. } = options;
+        let Options { path, clock, limits, .. } = options;
         let counters = Arc::new(Counters::default());
         let writer = Writer {
             store,
@@ -100,6 +101,7 @@ impl SledCache {
             signals: Arc::clone(&signals),
             counters: Arc::clone(&counters),
             epoch,
+            limits,
             strongest,
         };
         let (sender, thread) = writer::start(writer).map_err(|error| OpenError::Store {
@@ -222,6 +224,11 @@ impl Tasks for SledCache {
         self.call(Need::Power, move |step| verbs::steer::steer(step, &steer)).await
     }
 
+    async fn remove(&self, remove: &Remove) -> Result<Removed, CacheError> {
+        let remove = remove.clone();
+        self.call(Need::Power, move |step| verbs::remove::remove(step, &remove)).await
+    }
+
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, CacheError> {
         let sweep = *sweep;
         self.call(Need::Process, move |step| verbs::sweep::sweep(step, sweep)).await
@@ -269,6 +276,11 @@ impl Agents for SledCache {
         let name = name.clone();
         self.call(Need::None, move |step| verbs::agents::recall(step, &name)).await
     }
+
+    async fn errors(&self, name: &AgentName) -> Result<Vec<AgentError>, CacheError> {
+        let name = name.clone();
+        self.call(Need::None, move |step| verbs::agents::errors(step, &name)).await
+    }
 }
 
 #[async_trait]
@@ -278,7 +290,7 @@ impl Streams for SledCache {
         self.call(Need::Power, move |step| verbs::streams::append(step, &append)).await
     }
 
-    async fn read(&self, read: &Read) -> Result<Vec<Event>, CacheError> {
+    async fn read(&self, read: &Read) -> Result<Page, CacheError> {
         let read = read.clone();
         self.call(Need::None, move |step| verbs::streams::read(step, &read)).await
     }

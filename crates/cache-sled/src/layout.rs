@@ -39,7 +39,11 @@ pub(crate) enum Key {
     /// `!directive`: the number of the newest kept directive. Owner: `steer`. Lives for ever.
     /// Value: u64.
     LastDirective,
-    /// `g<goal>`: a goal. Owner: `plan`, then every move of its tasks. Lives for ever.
+    /// `!token`: the greatest token of any task that was forgotten. Owner: `amend`, `remove`. Lives for
+    /// ever, so that tokens of an id that is used again only grow. Value: u64.
+    LastToken,
+    /// `g<goal>`: a goal. Owner: `plan`, then every move of its tasks. Lives until it is
+    /// removed.
     /// Value: [`GoalDoc`].
     Goal(GoalId),
     /// `o<goal>`: its tasks in the order of the draft. Owner: `plan`, `amend`. Lives with the goal.
@@ -53,8 +57,8 @@ pub(crate) enum Key {
         /// The ordinal that was the first of the page when it was written.
         first: u64,
     },
-    /// `t<task>`: where a task stands. Owner: every move. Lives until an amendment removes the task.
-    /// Value: [`TaskDoc`].
+    /// `t<task>`: where a task stands. Owner: every move. Lives until an amendment removes the task,
+    /// or a person the goal. Value: [`TaskDoc`].
     Task(TaskId),
     /// `n<task>`: what is to be done. Owner: `plan`, `amend`. Lives with the task. Value: a node.
     Node(TaskId),
@@ -103,17 +107,28 @@ pub(crate) enum Key {
         /// The task.
         task: TaskId,
     },
-    /// `a<agent>`: a registration. Owner: `register`, `beat`, `deregister`, `sweep`. Lives for ever.
-    /// Value: [`AgentDoc`].
+    /// `a<agent>`: a registration. Owner: `register`, `beat`, `deregister`, `sweep`. Lives until it is
+    /// gone and enough others are gone since. Value: [`AgentDoc`].
     Agent(AgentName),
+    /// `v<agent>\0<number>`: an attempt of a registered agent that failed. Owner: moves that end one.
+    /// Lives with the registration, until as many newer ones are there as a cache keeps.
+    /// Value: [`AgentError`](downbeat_core::cache::AgentError).
+    AgentError {
+        /// The agent.
+        agent: AgentName,
+        /// Counts the agent's errors from 0.
+        number: u64,
+    },
     /// `z<agent>`: the agent is paused, whether it ever registered or not. Owner: `steer`. Lives
     /// until it is resumed. Value: nothing.
     Paused(AgentName),
-    /// `m<agent>`: what it remembers. Owner: `remember`. Lives until it is flushed. Value: text.
+    /// `m<agent>`: what it remembers. Owner: `remember`. Lives until it is flushed, or the agent is
+    /// forgotten. Value: text.
     Memory(AgentName),
     /// `s<stream>`: the end of a stream. Owner: whatever appends. Lives for ever. Value: [`Head`].
     Head(StreamName),
-    /// `e<stream>\0<number>`: an entry. Owner: whatever appends. Lives for ever. Value: an event.
+    /// `e<stream>\0<number>`: an entry. Owner: whatever appends. Lives until as many newer ones are
+    /// there as a stream keeps. Value: an event.
     Entry {
         /// The stream.
         stream: StreamName,
@@ -153,6 +168,7 @@ impl Key {
             Self::Epoch => b"!epoch".to_vec(),
             Self::LastOrdinal => b"!ordinal".to_vec(),
             Self::LastDirective => b"!directive".to_vec(),
+            Self::LastToken => b"!token".to_vec(),
             Self::Goal(goal) => tagged(b'g', goal),
             Self::Order(goal) => tagged(b'o', goal),
             Self::Page { goal, first } => numbered(named(b'p', goal), *first),
@@ -170,6 +186,7 @@ impl Key {
                 bytes
             }
             Self::Agent(name) => tagged(b'a', name),
+            Self::AgentError { agent, number } => numbered(named(b'v', agent), *number),
             Self::Paused(name) => tagged(b'z', name),
             Self::Memory(name) => tagged(b'm', name),
             Self::Head(stream) => tagged(b's', stream),
@@ -190,6 +207,7 @@ impl Key {
                 b"epoch" => Self::Epoch,
                 b"ordinal" => Self::LastOrdinal,
                 b"directive" => Self::LastDirective,
+                b"token" => Self::LastToken,
                 _ => return None,
             },
             b'g' => Self::Goal(id(rest)?),
@@ -223,6 +241,10 @@ impl Key {
                 Self::Held { agent, task: id(rest)? }
             }
             b'a' => Self::Agent(id(rest)?),
+            b'v' => {
+                let (agent, rest) = name(rest)?;
+                Self::AgentError { agent, number: number(rest)? }
+            }
             b'z' => Self::Paused(id(rest)?),
             b'm' => Self::Memory(id(rest)?),
             b's' => Self::Head(id(rest)?),
@@ -278,6 +300,10 @@ pub(crate) mod prefix {
 
     pub(crate) fn ended(task: &TaskId) -> Vec<u8> {
         named(b'f', task)
+    }
+
+    pub(crate) fn errors_of(agent: &AgentName) -> Vec<u8> {
+        named(b'v', agent)
     }
 
     pub(crate) fn entries(stream: &StreamName) -> Vec<u8> {
@@ -366,6 +392,9 @@ pub(crate) struct AgentDoc {
     pub(crate) silent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) end_reason: Option<String>,
+    /// How many errors were entered under the name so far, over all lives: the number of the next one.
+    #[serde(default)]
+    pub(crate) errors: u64,
 }
 
 impl AgentDoc {
@@ -378,6 +407,11 @@ impl AgentDoc {
         rules::silent_from(self.last_beat_at, self.registration.ttl)
     }
 
+    /// It ended, or was told to have fallen silent.
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.ended() || self.silent
+    }
+
     pub(crate) fn is_alive(&self, now: Timestamp) -> bool {
         rules::is_alive(self.ended(), self.last_beat_at, self.registration.ttl, now)
     }
@@ -388,6 +422,9 @@ impl AgentDoc {
 pub(crate) struct Head {
     /// The number of its last entry.
     pub(crate) last: u64,
+    /// How many of its oldest entries were forgotten.
+    #[serde(default)]
+    pub(crate) trimmed: u64,
     /// The newest request that appended, and the number of its last entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) newest: Option<(RequestId, u64)>,
@@ -545,6 +582,7 @@ mod tests {
             Key::Lease { at, task: task.clone() },
             Key::Held { agent: agent.clone(), task },
             Key::Agent(agent.clone()),
+            Key::AgentError { agent: agent.clone(), number: 300 },
             Key::Paused(agent.clone()),
             Key::Memory(agent),
             Key::Head(stream.clone()),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use downbeat_core::cache::CacheError;
+use downbeat_core::cache::{CacheError, StreamLimits};
 use downbeat_core::time::Clock;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// What an answer is worth.
     pub durability: Durability,
+    /// How many entries streams keep.
+    pub limits: StreamLimits,
     /// What this process is, for the message to a second one: such as `downbeat up`.
     pub holder: String,
 }
@@ -137,6 +139,7 @@ mod tests {
             path: path.to_owned(),
             clock: Arc::new(downbeat_core::time::ManualClock::default()),
             durability: Durability::Power,
+            limits: StreamLimits::default(),
             holder: "a test".to_owned(),
         }
     }

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use downbeat_core::cache::{CacheError, MAX_ENDED_ATTEMPTS, Task, events_stream};
+use downbeat_core::cache::{
+    CacheError, MAX_AGENT_ERRORS, MAX_ENDED_ATTEMPTS, StreamLimits, Task, events_stream,
+};
 use downbeat_core::dag::{Dag, DagParts, Node};
 use downbeat_core::event::{Event, EventDraft};
 use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::{AgentName, GoalId, Incarnation, StreamName, TaskId};
 use downbeat_core::rules;
-use downbeat_core::state::{Move, Refusal, TaskState, TaskStatus, apply};
+use downbeat_core::state::{EndedAttempt, Move, Refusal, TaskState, TaskStatus, apply};
 use downbeat_core::time::Timestamp;
 
 use crate::layout::{self, AgentDoc, GoalDoc, Head, Key, TaskDoc};
@@ -48,6 +50,7 @@ pub(crate) struct Step<'a> {
     /// The moment at which it takes place.
     pub(crate) now: Timestamp,
     pub(crate) epoch: u64,
+    limits: StreamLimits,
     dags: &'a mut Dags,
     changes: Changes,
     /// DAGs to keep once the operation stands.
@@ -85,10 +88,10 @@ impl<'a> Step<'a> {
         group: &'a Layer,
         dags: &'a mut Dags,
         now: Timestamp,
-        epoch: u64,
+        (epoch, limits): (u64, StreamLimits),
     ) -> Self {
         let txn = Txn::new(store, group);
-        Self { txn, now, epoch, dags, changes: Changes::default(), fresh: Vec::new() }
+        Self { txn, now, epoch, limits, dags, changes: Changes::default(), fresh: Vec::new() }
     }
 
     /// Ends a step that stands.
@@ -135,6 +138,12 @@ impl<'a> Step<'a> {
             self.put_goal(doc);
         }
         self.changes.goals.get_mut(goal).ok_or_else(|| CacheError::GoalNotFound { goal: goal.clone() })
+    }
+
+    /// Forgets a goal.
+    pub(crate) fn forget_goal(&mut self, goal: &GoalId) {
+        self.changes.goals.remove(goal);
+        self.txn.delete(&Key::Goal(goal.clone()));
     }
 
     /// Settles the status of a goal after its counts changed.
@@ -277,6 +286,7 @@ impl<'a> Step<'a> {
             if let Some(number) = old.ended.checked_sub(kept) {
                 self.txn.delete(&Key::Ended { task: task.clone(), number });
             }
+            self.enter_error(&old.goal, task, ended)?;
         }
         self.put_task(task, Some(old), Some(&new))?;
         if old.state.status != new.state.status {
@@ -316,6 +326,24 @@ impl<'a> Step<'a> {
         self.txn.write(&Key::Agent(doc.registration.name.clone()), doc)
     }
 
+    /// Enters a failed attempt in the list of its agent, if that ever registered.
+    fn enter_error(&mut self, goal: &GoalId, task: &TaskId, ended: &EndedAttempt) -> Result<(), CacheError> {
+        let Some(error) = rules::agent_error(goal, task, ended) else {
+            return Ok(());
+        };
+        let Some(mut doc) = self.agent(&ended.agent)? else {
+            return Ok(());
+        };
+        let agent = &ended.agent;
+        self.txn.write(&Key::AgentError { agent: agent.clone(), number: doc.errors }, &error)?;
+        let kept = u64::try_from(MAX_AGENT_ERRORS).unwrap_or(u64::MAX);
+        if let Some(number) = doc.errors.checked_sub(kept) {
+            self.txn.delete(&Key::AgentError { agent: agent.clone(), number });
+        }
+        doc.errors = doc.errors.saturating_add(1);
+        self.put_agent(&doc)
+    }
+
     /// Running tasks of an agent, by id, each with the request that it was claimed with.
     pub(crate) fn held_by(&self, agent: &AgentName) -> Result<Vec<(TaskId, sled::IVec)>, CacheError> {
         let held = self.txn.under(&layout::prefix::held_by(agent));
@@ -351,7 +379,15 @@ impl<'a> Step<'a> {
     ) -> Result<(), CacheError> {
         head.last = head.last.saturating_add(1);
         let event = Event { seq: head.last, at: self.now, what };
-        self.txn.write(&Key::Entry { stream: stream.clone(), seq: head.last }, &event)
+        self.txn.write(&Key::Entry { stream: stream.clone(), seq: head.last }, &event)?;
+        // Two for one: so a stream that is beyond a limit that was lowered comes down to it.
+        for _ in 0..2 {
+            if head.last.saturating_sub(head.trimmed) > self.limits.of(stream) {
+                head.trimmed = head.trimmed.saturating_add(1);
+                self.txn.delete(&Key::Entry { stream: stream.clone(), seq: head.trimmed });
+            }
+        }
+        Ok(())
     }
 
     /// Tells of a move, or of anything else that the cache itself says.

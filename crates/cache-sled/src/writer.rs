@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use downbeat_core::cache::CacheError;
+use downbeat_core::cache::{CacheError, StreamLimits};
 use downbeat_core::ids::StreamName;
 use downbeat_core::time::Clock;
 use tokio::sync::oneshot;
@@ -110,6 +110,7 @@ pub(crate) struct Writer {
     pub(crate) signals: Arc<Signals>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) epoch: u64,
+    pub(crate) limits: StreamLimits,
     /// The most that is done for an answer.
     pub(crate) strongest: Need,
 }
@@ -182,7 +183,8 @@ impl Writer {
     /// Decides one operation on top of its group. An error says why the store can be used no more.
     fn decide(&self, job: Job, group: &mut Group, dags: &mut Dags) -> Result<(), String> {
         let Job { need, decide, give_up } = job;
-        let step = Step::new(&self.store, group.writes.layer(), dags, self.clock.now(), self.epoch);
+        let step =
+            Step::new(&self.store, group.writes.layer(), dags, self.clock.now(), (self.epoch, self.limits));
         let (effects, answer) = catch_unwind(AssertUnwindSafe(|| decide(step))).map_err(|panic| {
             let reason = panic_text(&*panic);
             tracing::error!(reason, "deciding an operation panicked");
@@ -266,6 +268,7 @@ mod tests {
             signals: Arc::new(Signals::new(1)),
             counters: Arc::default(),
             epoch: 1,
+            limits: StreamLimits::default(),
             strongest: Need::Power,
         })
         .unwrap()

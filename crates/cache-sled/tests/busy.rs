@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use downbeat_cache_sled::{Durability, OpenError, Options, SledCache};
-use downbeat_core::cache::{Records, StoreIf};
+use downbeat_core::cache::{Records, StoreIf, StreamLimits};
 use downbeat_core::time::ManualClock;
 
 const DIRECTORY: &str = "DOWNBEAT_BUSY_DIRECTORY";
@@ -17,6 +17,7 @@ fn open(path: &Path) -> Result<SledCache, OpenError> {
         path: path.to_owned(),
         clock: Arc::new(ManualClock::default()),
         durability: Durability::Process,
+        limits: StreamLimits::default(),
         holder: "downbeat up".to_owned(),
     })
 }

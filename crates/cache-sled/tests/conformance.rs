@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use downbeat_cache_sled::{Durability, Options, SledCache};
-use downbeat_core::cache::Cache;
+use downbeat_core::cache::{Cache, StreamLimits};
 use downbeat_core::conformance::{Fixture, Subject};
 use downbeat_core::time::ManualClock;
 use tempfile::TempDir;
@@ -25,6 +25,7 @@ fn open(path: &Path, clock: &Arc<ManualClock>) -> SledCache {
         path: path.to_owned(),
         clock: clock.clone(),
         durability: Durability::Power,
+        limits: StreamLimits::default(),
         holder: "a test".to_owned(),
     })
     .unwrap()

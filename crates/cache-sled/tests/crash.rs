@@ -44,6 +44,7 @@ fn open(path: &Path, hour: u64) -> SledCache {
         path: path.to_owned(),
         clock: Arc::new(ManualClock::at(start)),
         durability: Durability::Process,
+        limits: downbeat_core::cache::StreamLimits::default(),
         holder: "a crash test".to_owned(),
     })
     .unwrap()
@@ -284,7 +285,7 @@ impl Known {
         }
         for ((stream, seq), what) in &self.entries {
             let read = Read { stream: stream.clone(), after: seq - 1, limit: 1 };
-            let event = cache.read(&read).await.unwrap().pop().unwrap();
+            let event = cache.read(&read).await.unwrap().entries.pop().unwrap();
             let reason = event.what.reason.unwrap();
             assert!(event.seq == *seq && reason.starts_with(what.as_str()), "entry {seq}");
         }

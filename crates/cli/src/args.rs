@@ -316,6 +316,8 @@ pub(crate) enum GoalCommand {
     /// Call off every unfinished task of a goal
     #[command(after_help = examples("  downbeat goal cancel demo"))]
     Cancel(GoalArg),
+    Archive(crate::commands::archive::Archive),
+    Remove(crate::commands::archive::RemoveArgs),
 }
 
 /// A task.
@@ -486,7 +488,7 @@ fn priority(text: &str) -> Result<u32, String> {
 }
 
 /// Examples as a section of the help.
-fn examples(lines: &str) -> String {
+pub(crate) fn examples(lines: &str) -> String {
     format!("\u{1b}[1m\u{1b}[4mExamples:\u{1b}[0m\n{lines}")
 }
 

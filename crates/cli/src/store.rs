@@ -164,6 +164,7 @@ async fn open_sled(how: &How<'_>, path: &Path) -> Result<SledCache, CliError> {
                 Durability::Power => Sled::Power,
                 Durability::Process => Sled::Process,
             },
+            limits: downbeat_core::cache::StreamLimits::default(),
             holder: how.holder.to_owned(),
         };
         // Opening reads the whole log.

@@ -42,6 +42,8 @@ kinds! {
     GOAL_STALLED = "goal.stalled";
     /// Somebody cancelled the goal.
     GOAL_CANCELLED = "goal.cancelled";
+    /// Somebody had a finished goal and its tasks forgotten.
+    GOAL_REMOVED = "goal.removed";
     /// A task's last dependency is done, or its wait is over.
     TASK_READY = "task.ready";
     /// An agent holds the task.

@@ -47,6 +47,12 @@ impl GoalStatus {
         !matches!(self, Self::Draft | Self::Active)
     }
 
+    /// Whether it ended, and nothing of it is left to do: it can be removed.
+    #[must_use]
+    pub const fn is_finished(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
+    }
+
     /// The event that tells of the change to this status.
     #[must_use]
     pub const fn event(self) -> EventKind {

@@ -21,6 +21,7 @@ macro_rules! cache_verbs {
                 renew(renew: &$crate::cache::Renew) -> $crate::cache::Renewed;
                 settle(settle: &$crate::cache::Settle) -> $crate::cache::Settled;
                 steer(steer: &$crate::cache::Steer) -> $crate::cache::Steered;
+                remove(remove: &$crate::cache::Remove) -> $crate::cache::Removed;
                 sweep(sweep: &$crate::cache::Sweep) -> $crate::cache::Swept;
             }
             Agents {
@@ -31,10 +32,11 @@ macro_rules! cache_verbs {
                 agents() -> Vec<$crate::cache::Agent>;
                 remember(name: &$crate::ids::AgentName, incarnation: &$crate::ids::Incarnation, snapshot: &str) -> ();
                 recall(name: &$crate::ids::AgentName) -> Option<String>;
+                errors(name: &$crate::ids::AgentName) -> Vec<$crate::cache::AgentError>;
             }
             Streams {
                 append(append: &$crate::cache::Append) -> u64;
-                read(read: &$crate::cache::Read) -> Vec<$crate::event::Event>;
+                read(read: &$crate::cache::Read) -> $crate::cache::Page;
                 changed(topic: &$crate::cache::Topic, seen: u64, wait: ::std::time::Duration) -> u64;
             }
             Records {

@@ -11,6 +11,7 @@
 //! - [`settings`], [`clock`], [`entropy`], [`stop`]: what is passed in.
 
 pub mod agent;
+pub mod archive;
 pub mod attempt;
 pub mod clock;
 pub mod entropy;

@@ -59,7 +59,7 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
 }
 
 async fn events(cache: &Arc<dyn Cache>) -> Vec<Event> {
-    cache.read(&Read { stream: events_stream(), after: 0, limit: 1_000 }).await.unwrap()
+    cache.read(&Read { stream: events_stream(), after: 0, limit: 1_000 }).await.unwrap().entries
 }
 
 fn memory() -> Arc<dyn Cache> {

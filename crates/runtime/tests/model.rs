@@ -75,7 +75,7 @@ fn plan(edges: &[(&str, &str)]) -> Draft {
 }
 
 async fn events(cache: &Arc<dyn Cache>) -> Vec<Event> {
-    cache.read(&Read { stream: events_stream(), after: 0, limit: 1_000 }).await.unwrap()
+    cache.read(&Read { stream: events_stream(), after: 0, limit: 1_000 }).await.unwrap().entries
 }
 
 async fn task(cache: &Arc<dyn Cache>, id: &str) -> TaskDetail {

@@ -24,6 +24,11 @@ local function put_agent(name, old, agent)
   else
     call('ZADD', P .. 'index:silence', int(silent_from(agent)), name)
   end
+  if agent.end_reason or agent.silent then
+    call('ZADD', P .. 'index:gone', int(agent.last_beat), name)
+  elseif old and (old.end_reason or old.silent) then
+    call('ZREM', P .. 'index:gone', name)
+  end
 end
 
 local function paused(name)

@@ -7,14 +7,22 @@ local call
 -- database; the time; the high part of tokens; the time as a text, once one is needed.
 local P, PLACE, NOW, EPOCH
 
+-- Whether several verbs run in this call.
+local together
+
 -- What this process of the server knows, by deployment. It ends with the process, as the library is
 -- compiled anew, and may then be found again in what is stored.
 local epochs, dues, quiet = {}, {}, {}
 
 -- Somebody may have emptied the store, or put another one in its place; or this process was a replica for a
 -- while, of a master with a later epoch. What makes tokens looks, and answers `unopened`.
+local looked
+
 local function is_replaced()
-  return tonumber(call('GET', P .. 'epoch') or '') ~= EPOCH
+  if not looked then
+    looked = tonumber(call('GET', P .. 'epoch') or '') == EPOCH
+  end
+  return not looked
 end
 
 -- The last moment that core writes.
@@ -107,6 +115,30 @@ local function copy(old)
     new[name] = value
   end
   return new
+end
+
+-- Commands that take many arguments, gathered. Lua passes at most some thousands at once.
+local BULK = 1000
+
+local function bulk(command, key)
+  return { command, key }
+end
+
+local function put(gathered, one, other)
+  local size = #gathered
+  gathered[size + 1], gathered[size + 2] = one, other
+  if size >= BULK then
+    call(unpack(gathered))
+    for at = #gathered, 3, -1 do
+      gathered[at] = nil
+    end
+  end
+end
+
+local function flush(gathered)
+  if #gathered > 2 then
+    call(unpack(gathered))
+  end
 end
 
 -- A table as a reply: names and values by turns.

@@ -20,14 +20,12 @@ local function covers(has, needs)
   return true
 end
 
-local PAGE = 8
-
 -- Takes the best task that an agent with these capabilities may take out of its group.
 local function take_any(has)
   local id, score, group
   local from = 0
   while true do
-    local page = call('ZRANGE', P .. 'index:ready', from, from + PAGE - 1, 'WITHSCORES')
+    local page = page_of(from)
     from = from + PAGE
     for at = 1, #page, 2 do
       local other, bound = page[at], tonumber(page[at + 1])
@@ -39,19 +37,19 @@ local function take_any(has)
         local head = id and call('ZRANGE', key, 0, 0, 'WITHSCORES') or call('ZPOPMIN', key)
         local first = tonumber(head[2])
         if not first then
-          call('ZREM', P .. 'index:ready', other)
+          top('ZREM', other)
           from = from - 1
         elseif not id then
           id, score, group = head[1], first, other
         elseif first < score then
           -- It was not the best after all: back with it, and on with this one.
           call('ZADD', P .. 'index:ready:' .. group, int(score), id)
-          call('ZADD', P .. 'index:ready', int(score), group)
+          top('ZADD', int(score), group)
           call('ZREM', key, head[1])
           from = from - 1
           id, score, group = head[1], first, other
         elseif first > bound then
-          call('ZADD', P .. 'index:ready', int(first), other)
+          top('ZADD', int(first), other)
           from = from - 1
         end
       end

@@ -32,9 +32,8 @@ local function grant(id, floor, by)
   if task[9] and task[9] ~= '' then
     call('HSET', key, 'expired', '')
   end
-  call('SET', key .. ':lock', agent .. ':' .. token, 'PX', int(math.max(expires_at - NOW, 1)))
-  call('ZADD', P .. 'index:leases', until_then, id)
-  due_from(expires_at)
+  lock(id, agent, token, expires_at)
+  lease(id, expires_at)
   hold(agent, by.request, id)
   count(goal, 'ready', -1)
   count(goal, 'running', 1)

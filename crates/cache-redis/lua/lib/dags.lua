@@ -33,7 +33,7 @@ local function new_task(goal_id, goal, ordinal, task)
     max_attempts = math.max(task.attempts or goal.max_attempts, 1),
     own_attempts = task.attempts,
     interruptions = 0,
-    token = 0,
+    token = forgotten_token(),
     needs = task.needs,
     waited = task.dependants ~= '' and '1' or nil,
     created_at = NOW,
@@ -63,30 +63,6 @@ local function reorder(goal, ids)
   end
 end
 
--- Commands that take many arguments, gathered. Lua passes at most some thousands at once.
-local BULK = 1000
-
-local function bulk(command, key)
-  return { command, key }
-end
-
-local function put(gathered, one, other)
-  local size = #gathered
-  gathered[size + 1], gathered[size + 2] = one, other
-  if size >= BULK then
-    call(unpack(gathered))
-    for at = size + 2, 3, -1 do
-      gathered[at] = nil
-    end
-  end
-end
-
-local function flush(gathered)
-  if #gathered > 2 then
-    call(unpack(gathered))
-  end
-end
-
 -- Adds the tasks of a goal that has none. They begin at `from` in a list, eight values each: id, node,
 -- dependencies, dependants, needs, priority, open, its own attempts or "".
 local function add_all(goal_id, goal, list, from)
@@ -97,6 +73,8 @@ local function add_all(goal_id, goal, list, from)
   local number = (#list - from + 1) / 8
   local ordinal = call('INCRBY', P .. 'index:ordinal', int(number)) - number
   local now, prefix = int(NOW), P .. 'task:'
+  -- Whoever held a task of the same id once stays fenced.
+  local token = int(forgotten_token())
   for at = from, #list, 8 do
     local id, needs, open, own = list[at], list[at + 4], list[at + 6], list[at + 7]
     ordinal = ordinal + 1
@@ -106,11 +84,11 @@ local function add_all(goal_id, goal, list, from)
     local waited = list[at + 3] ~= ''
     -- What every attempt reads and writes comes first: a small hash is searched from its beginning.
     if own == '' and not waited then
-      call('HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', '0', 'attempt', '0',
+      call('HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
         'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
         'interruptions', '0', 'created_at', now)
     else
-      local set = { 'HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', '0', 'attempt', '0',
+      local set = { 'HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
         'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
         'interruptions', '0', 'created_at', now }
       if own ~= '' then
@@ -143,7 +121,7 @@ local function add_all(goal_id, goal, list, from)
   flush(tasks)
   for needs, gathered in pairs(ready) do
     flush(gathered)
-    call('ZADD', P .. 'index:ready', 'LT', int(best_of[needs]), goal_id .. ':' .. needs)
+    top('ZADD', 'LT', int(best_of[needs]), goal_id .. ':' .. needs)
     call('SADD', P .. 'index:needs:' .. goal_id, needs)
   end
 end

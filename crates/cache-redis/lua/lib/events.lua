@@ -46,6 +46,7 @@ local function append(stream, entries)
     last = call('XADD', key, '0-*', 'at', now, unpack(entries[at]))
   end
   last = string.sub(last, 3)
+  trim(stream, tonumber(last), #entries)
   publish(':' .. stream, last)
   return last
 end

@@ -10,8 +10,11 @@ local GOAL_EVENTS = {
 }
 
 local goals, goals_before = {}, {}
--- What is to be added to the counts of goals that were not read.
-local counted = {}
+-- What is to be added to the counts of goals that were not read, by the verb that runs; what others added
+-- before it in the same call.
+local counted, pending = {}, {}
+-- Of goals in the same call, with what is pending: whether one is active; how many tasks are ready or run.
+local levels = {}
 
 local function count(id, status, by)
   local goal = goals[id]
@@ -27,13 +30,27 @@ local function count(id, status, by)
   counts[status] = (counts[status] or 0) + by
 end
 
+-- Adds what one verb counted to what the others of its call did.
+local function merge(id)
+  local sum, counts = pending[id], counted[id]
+  counted[id] = nil
+  if not sum then
+    pending[id] = counts
+    return
+  end
+  for status, by in pairs(counts or {}) do
+    sum[status] = (sum[status] or 0) + by
+  end
+end
+
 -- Writes the counts of a goal that was not read. True if they say that it was active and still is: it is
 -- so as long as one of its tasks is ready or runs.
 local function write_counts(id)
   local active = false
-  local counts = counted[id]
+  merge(id)
+  local counts = pending[id]
   if counts then
-    counted[id] = nil
+    pending[id], levels[id] = nil, nil
     for status, by in pairs(counts) do
       if by ~= 0 then
         local now = call('HINCRBY', P .. 'goal:' .. id, status, by)
@@ -56,14 +73,64 @@ local function goal_of(id)
   return goals[id]
 end
 
-local function finish()
+local function active_of(counts)
+  return counts and (counts.ready or 0) + (counts.running or 0) or 0
+end
+
+-- Whether a goal that was not read was active and still is, among several verbs: nothing is written.
+local function stays_active(id)
+  local level = levels[id]
+  if not level then
+    local stored = call('HMGET', P .. 'goal:' .. id, 'status', 'ready', 'running')
+    level = {
+      active = stored[1] == 'active',
+      number = tonumber(stored[2] or 0) + tonumber(stored[3] or 0) + active_of(pending[id]),
+    }
+    levels[id] = level
+  end
+  return level.active and level.number + active_of(counted[id]) > 0
+end
+
+local function write_goals()
+  if next(goals) then
+    for id, goal in pairs(goals) do
+      write(P .. 'goal:' .. id, goals_before[id], goal)
+    end
+    goals, goals_before = {}, {}
+  end
+end
+
+-- What one of several verbs gathered counts from now on.
+local function keep()
   for id in pairs(counted) do
+    if levels[id] then
+      levels[id].number = levels[id].number + active_of(counted[id])
+    end
+    merge(id)
+  end
+  for id in pairs(goals) do
+    levels[id] = nil
+  end
+  write_goals()
+end
+
+-- Ends a verb that stands alone, or several that run in one call.
+local function write_all()
+  for id in pairs(counted) do
+    merge(id)
+  end
+  for id in pairs(pending) do
     write_counts(id)
   end
-  for id, goal in pairs(goals) do
-    write(P .. 'goal:' .. id, goals_before[id], goal)
-  end
+  write_goals()
+  write_leases()
   finish_events()
+end
+
+local function finish()
+  if not together then
+    write_all()
+  end
 end
 
 local function unfinished(goal)
@@ -97,8 +164,16 @@ end
 
 -- Sets where a goal stands by its counts, and tells of it when that is new.
 local function evaluate(id)
-  if not goals[id] and write_counts(id) then
-    return 'active'
+  if not goals[id] then
+    local active
+    if together then
+      active = stays_active(id)
+    else
+      active = write_counts(id)
+    end
+    if active then
+      return 'active'
+    end
   end
   local goal = goal_of(id)
   local status, reason = goal_status(goal)
@@ -110,7 +185,7 @@ local function evaluate(id)
     if goal.ended_at then
       -- Nothing of it is ready.
       for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
-        call('ZREM', P .. 'index:ready', id .. ':' .. needs)
+        top('ZREM', id .. ':' .. needs)
       end
     end
     say(GOAL_EVENTS[status], {

@@ -23,6 +23,7 @@ local function still_held(held)
   if #tasks == 0 then
     return tasks, kept
   end
+  write_leases()
   local running, still = {}, {}
   for at, lease in ipairs(call('ZMSCORE', P .. 'index:leases', unpack(tasks))) do
     if lease then

@@ -19,8 +19,8 @@ local function finish_task(id, token, request, summary, artifacts)
   if task[6] then
     call('HDEL', key, 'last_error', 'last_error_detail')
   end
-  call('DEL', key .. ':lock')
-  call('ZREM', P .. 'index:leases', id)
+  unlock(id)
+  end_lease(id)
   count(goal, 'running', -1)
   count(goal, 'done', 1)
   told[#told + 1] = {
@@ -46,14 +46,42 @@ local function outcome(token, request, word, text, more, after)
   return by
 end
 
+-- The move `dependency done` of a blocked task, written out as `grant` is. True if it became ready, false if
+-- it waits for more; nil when it is another move.
+local function count_down(goal, id, dependency)
+  local key = P .. 'task:' .. id
+  local task = call('HMGET', key, 'status', 'open', 'priority', 'ordinal', 'needs', 'not_before')
+  local open = tonumber(task[2] or 0)
+  if task[1] ~= 'blocked' or open < 1 or (task[6] and task[6] ~= '') then
+    return nil
+  end
+  if open > 1 then
+    call('HSET', key, 'open', int(open - 1))
+    return false
+  end
+  call('HSET', key, 'open', '0', 'status', 'ready')
+  enter(id, { goal = goal, needs = task[5], ordinal = tonumber(task[4]), priority = tonumber(task[3]) })
+  count(goal, 'blocked', -1)
+  count(goal, 'ready', 1)
+  work = work + 1
+  told[#told + 1] = {
+    'kind', 'task.ready', 'goal', goal, 'task', id, 'reason', 'last dependency `' .. dependency .. '` is done',
+  }
+  return true
+end
+
 -- Tells those that wait for a task that it is done; how many became ready.
 local function unblock(goal, id)
   local unblocked = 0
   local dependants = call('HGET', P .. 'dag:' .. goal .. ':dependants', id) or ''
   for dependant in string.gmatch(dependants, '[^ ]+') do
-    local waiting = task_of(dependant)
-    local after = waiting and make(dependant, waiting, 'dependency done', id)
-    if after and waiting.status == 'blocked' and after.status == 'ready' then
+    local is_ready = count_down(goal, dependant, id)
+    if is_ready == nil then
+      local waiting = task_of(dependant)
+      local after = waiting and make(dependant, waiting, 'dependency done', id)
+      is_ready = after and waiting.status == 'blocked' and after.status == 'ready'
+    end
+    if is_ready then
       unblocked = unblocked + 1
     end
   end

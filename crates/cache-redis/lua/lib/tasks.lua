@@ -5,7 +5,23 @@ local KEPT_ERRORS = 50
 local RANK = 8589934592
 
 local function task_of(id)
-  return read(P .. 'task:' .. id)
+  local task = read(P .. 'task:' .. id)
+  -- What is left of a goal that is being removed is not there; all of it was finished.
+  if task and task.ended_at and call('EXISTS', P .. 'goal:' .. task.goal) == 0 then
+    return nil
+  end
+  return task
+end
+
+-- No task begins below this token: the greatest of any that was forgotten.
+local function forgotten_token()
+  return tonumber(call('GET', P .. 'index:token') or '0')
+end
+
+local function forget_token(token)
+  if token > forgotten_token() then
+    call('SET', P .. 'index:token', int(token))
+  end
 end
 
 local function claimable(task)
@@ -31,16 +47,8 @@ end
 local function enter(id, task)
   local group, score = task.goal .. ':' .. task.needs, score_of(task)
   call('ZADD', P .. 'index:ready:' .. group, score, id)
-  if call('ZADD', P .. 'index:ready', 'LT', score, group) == 1 then
+  if top('ZADD', 'LT', score, group) == 1 then
     call('SADD', P .. 'index:needs:' .. task.goal, task.needs)
-  end
-end
-
--- No lease and no wait ends before `dues`, as far as this process has seen to it.
-local function due_from(moment)
-  local due = dues[PLACE]
-  if due and moment < due.at then
-    due.at = moment
   end
 end
 
@@ -54,7 +62,7 @@ local function index(id, old, new)
     elseif old.status == 'ready' then
       call('ZREM', P .. 'index:waits', id)
     elseif old.status == 'running' and not (new and new.status == 'running') then
-      call('ZREM', P .. 'index:leases', id)
+      end_lease(id)
     end
   end
   if new then
@@ -64,8 +72,7 @@ local function index(id, old, new)
       call('ZADD', P .. 'index:waits', int(new.not_before), id)
       due_from(new.not_before)
     elseif new.status == 'running' then
-      call('ZADD', P .. 'index:leases', int(new.lease_expires), id)
-      due_from(new.lease_expires)
+      lease(id, new.lease_expires)
       if not old or old.status ~= 'running' then
         hold(new.owner, new.request, id)
       end
@@ -73,22 +80,20 @@ local function index(id, old, new)
   end
 end
 
--- The lock is for people who look; the token in the hash decides.
-local function lock(id, old, new)
-  local key = P .. 'task:' .. id .. ':lock'
+local function lock_as(id, old, new)
   if new and new.status == 'running' then
     if not old or old.lease_expires ~= new.lease_expires or old.token ~= new.token or old.status ~= 'running' then
-      call('SET', key, new.owner .. ':' .. int(new.token), 'PX', int(math.max(new.lease_expires - NOW, 1)))
+      lock(id, new.owner, int(new.token), new.lease_expires)
     end
   elseif old and old.status == 'running' then
-    call('DEL', key)
+    unlock(id)
   end
 end
 
 -- Writes a task; its indexes follow from the pair of states.
 local function put_task(id, old, new)
   index(id, old, new)
-  lock(id, old, new)
+  lock_as(id, old, new)
   if new then
     write(P .. 'task:' .. id, old, new)
   else
@@ -130,6 +135,7 @@ local function make(id, old, name, by)
     local key = P .. 'task:' .. id .. ':errors'
     call('RPUSH', key, cjson.encode(end_of))
     call('LTRIM', key, -KEPT_ERRORS, -1)
+    enter_error(old.goal, id, end_of)
   end
   put_task(id, old, new)
   if old.status ~= new.status then
@@ -163,7 +169,8 @@ local function told_task(id, task)
   return { id, flat(task), node_of(id, task) or '' }
 end
 
--- Ids of this list that other goals hold, each followed by that goal.
+-- Ids of this list that other goals hold, each followed by that goal; and a goal whose removal has to be
+-- finished first, if there is one.
 local function taken(goal, ids)
   local found = {}
   for from = 1, #ids, 500 do
@@ -175,6 +182,9 @@ local function taken(goal, ids)
       for at, key in ipairs(keys) do
         local holder = call('HGET', key, 'goal')
         if holder and holder ~= goal then
+          if call('EXISTS', P .. 'goal:' .. holder) == 0 then
+            return found, holder
+          end
           found[#found + 1] = ids[from + at - 1]
           found[#found + 1] = holder
         end

@@ -2,6 +2,7 @@
 
 local function move_due(key, limit, name)
   local moved = {}
+  write_leases()
   for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', int(NOW), 'LIMIT', 0, int(limit))) do
     local task = task_of(id)
     if task and make_alone(id, task, name) then
@@ -22,6 +23,7 @@ end
 -- The least score of these sorted sets, as a text; empty for none.
 local function next_due(keys)
   local least
+  write_leases()
   for _, key in ipairs(keys) do
     local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
     local at = tonumber(first[2])

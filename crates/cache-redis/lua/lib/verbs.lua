@@ -20,7 +20,9 @@ local function begin(keys, argv)
     NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   end
   told, work, lines = {}, 0, {}
-  goals, goals_before, counted = {}, {}, {}
+  goals, goals_before, counted, pending, levels = {}, {}, {}, {}, {}
+  leases, unlocked, first_page = {}, {}, nil
+  looked, together = false, false
   return true
 end
 
@@ -35,11 +37,34 @@ local function function_of(name, flags, callback)
   })
 end
 
+local bodies = {}
+
 local function verb(name, flags, body)
+  bodies[name] = body
   function_of(name, flags, function(keys, argv)
     if begin(keys, argv) then
       return body(argv)
     end
     return { 'unopened' }
   end)
+end
+
+local function to_its_end(name, argv)
+  local reply = bodies[name](argv)
+  keep()
+  return reply
+end
+
+-- Runs a verb among others. What is gathered counts only if it comes to its end.
+local function run_among(name, argv)
+  local told_before, work_before = #told, work
+  local ended, reply = pcall(to_its_end, name, argv)
+  if ended then
+    return reply
+  end
+  for at = #told, told_before + 1, -1 do
+    told[at] = nil
+  end
+  work, goals, goals_before, counted, lines, first_page = work_before, {}, {}, {}, {}, nil
+  return { 'alone' }
 end

@@ -1,7 +1,7 @@
 //! The registry: who enters, lives and leaves.
 
 use downbeat_core::cache::{
-    Agent, Beat, BeatReply, CacheError, Departure, Leave, Phase, Registered, Registration,
+    Agent, AgentError, Beat, BeatReply, CacheError, Departure, Leave, Phase, Registered, Registration,
 };
 use downbeat_core::ids::{AgentName, Incarnation, TaskId};
 use downbeat_core::rules;
@@ -16,7 +16,9 @@ pub(crate) fn register(step: &mut Step<'_>, registration: &Registration) -> Resu
     let name = &registration.name;
     let nobody = Registered { replaced: None, freed: Vec::new() };
     let mut replaced = None;
-    if let Some(mut agent) = step.agent(name)?.filter(|agent| !agent.ended()) {
+    let before = step.agent(name)?;
+    let errors = before.as_ref().map_or(0, |agent| agent.errors);
+    if let Some(mut agent) = before.filter(|agent| !agent.ended()) {
         if agent.registration.incarnation == registration.incarnation {
             agent.registration = registration.clone();
             agent.last_beat_at = step.now;
@@ -43,6 +45,7 @@ pub(crate) fn register(step: &mut Step<'_>, registration: &Registration) -> Resu
         task: None,
         silent: false,
         end_reason: None,
+        errors,
     };
     step.put_agent(&agent)?;
     step.say(rules::registered(registration, replaced.as_ref()))?;
@@ -102,6 +105,8 @@ pub(crate) fn deregister(step: &mut Step<'_>, departure: &Departure) -> Result<V
         Leave::Dead { interruption_limit: limit } => Move::Interrupt { reason, limit },
     };
     let freed = free(step, name, &departure.incarnation, &mv)?;
+    // Freeing may have entered errors of the agent.
+    agent.errors = step.agent(name)?.map_or(agent.errors, |agent| agent.errors);
     agent.phase = Phase::Stopped;
     agent.end_reason = Some(departure.reason.clone());
     step.put_agent(&agent)?;
@@ -148,6 +153,11 @@ pub(crate) fn remember(
     rules::may_remember(name, incarnation, life(agent.as_ref()))?;
     step.txn.put(&Key::Memory(name.clone()), snapshot.as_bytes());
     Ok(())
+}
+
+pub(crate) fn errors(step: &Step<'_>, name: &AgentName) -> Result<Vec<AgentError>, CacheError> {
+    let pairs = step.txn.under(&prefix::errors_of(name));
+    pairs.map(|pair| pair.and_then(|(key, value)| parse(&key, &value))).collect()
 }
 
 pub(crate) fn recall(step: &Step<'_>, name: &AgentName) -> Result<Option<String>, CacheError> {

@@ -95,8 +95,12 @@ fn remove(step: &mut Step<'_>, goal: &GoalId, diff: &DagDiff, revision: u64) -> 
     Ok(())
 }
 
-fn forget(step: &mut Step<'_>, task: &TaskId, doc: &TaskDoc) -> Result<(), CacheError> {
+pub(super) fn forget(step: &mut Step<'_>, task: &TaskId, doc: &TaskDoc) -> Result<(), CacheError> {
     step.put_task(task, Some(doc), None)?;
+    let token = doc.state.token.as_u64();
+    if token > step.txn.number(&Key::LastToken)? {
+        step.txn.set_number(&Key::LastToken, token);
+    }
     step.goal_mut(&doc.goal)?.goal.counts.remove(doc.state.status);
     let ended: Vec<_> = step.txn.under(&prefix::ended(task)).collect::<Result<_, _>>()?;
     for key in ended.iter().filter_map(|(key, _)| Key::decode(key)) {

@@ -6,6 +6,7 @@ pub(crate) mod claim;
 pub(crate) mod plan;
 pub(crate) mod read;
 pub(crate) mod records;
+pub(crate) mod remove;
 pub(crate) mod renew;
 pub(crate) mod settle;
 pub(crate) mod steer;

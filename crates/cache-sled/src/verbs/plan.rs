@@ -5,7 +5,7 @@ use std::sync::Arc;
 use downbeat_core::cache::{CacheError, Plan};
 use downbeat_core::dag::{Dag, Node};
 use downbeat_core::goal::{Counts, Goal, GoalStatus};
-use downbeat_core::ids::{GoalId, TaskId};
+use downbeat_core::ids::{GoalId, TaskId, Token};
 use downbeat_core::rules;
 use downbeat_core::state::{TaskState, TaskStatus};
 
@@ -82,6 +82,8 @@ pub(crate) fn add<'n>(
     tasks: impl Iterator<Item = (&'n Arc<Node>, TaskState)>,
 ) -> Result<(), CacheError> {
     let mut ordinal = step.txn.number(&Key::LastOrdinal)?;
+    // Whoever held a task of the same id once stays fenced.
+    let token = Token::from_u64(step.txn.number(&Key::LastToken)?);
     let mut page: Vec<(u64, TaskId)> = Vec::new();
     for (node, state) in tasks {
         ordinal = ordinal.saturating_add(1);
@@ -89,6 +91,7 @@ pub(crate) fn add<'n>(
             step.work_appeared();
         }
         step.goal_mut(goal)?.goal.counts.add(state.status);
+        let state = TaskState { token, ..state };
         let needs = node.capabilities.clone();
         let doc = TaskDoc { goal: goal.clone(), ordinal, needs, ended: 0, state };
         step.put_task(&node.id, None, Some(&doc))?;

@@ -1,6 +1,6 @@
 //! Append-only logs.
 
-use downbeat_core::cache::{Append, CacheError, Read};
+use downbeat_core::cache::{Append, CacheError, Page, Read};
 use downbeat_core::event::Event;
 use downbeat_core::rules;
 
@@ -25,12 +25,15 @@ pub(crate) fn append(step: &mut Step<'_>, append: &Append) -> Result<u64, CacheE
     Ok(last)
 }
 
-pub(crate) fn read(step: &Step<'_>, read: &Read) -> Result<Vec<Event>, CacheError> {
-    let Some(first) = read.after.checked_add(1) else {
-        return Ok(Vec::new());
+pub(crate) fn read(step: &Step<'_>, read: &Read) -> Result<Page, CacheError> {
+    let oldest = step.head(&read.stream)?.trimmed.saturating_add(1);
+    let Some(first) = read.after.checked_add(1).map(|first| first.max(oldest)) else {
+        return Ok(Page::new(Vec::new(), oldest, read.after));
     };
     let from = Key::Entry { stream: read.stream.clone(), seq: first }.encode();
     let until = prefix::end(&prefix::entries(&read.stream));
     let pairs = step.txn.range(&from, &until).take(read.limit);
-    pairs.map(|pair| pair.and_then(|(key, value)| parse(&key, &value))).collect()
+    let entries: Result<Vec<Event>, CacheError> =
+        pairs.map(|pair| pair.and_then(|(key, value)| parse(&key, &value))).collect();
+    Ok(Page::new(entries?, oldest, read.after))
 }

@@ -14,6 +14,7 @@ pub(crate) fn sweep(step: &mut Step<'_>, sweep: Sweep) -> Result<Swept, CacheErr
     let expired = expire_leases(step, sweep.limit)?;
     let due = end_waits(step, sweep.limit)?;
     let (silent, next_silence) = find_silent(step, sweep.limit)?;
+    super::remove::forget_agents(step, sweep.limit)?;
     let next_due = next_due(step)?.into_iter().chain(next_silence).min();
     Ok(Swept { expired, due, silent, next_due })
 }

@@ -41,6 +41,10 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
     'reading: loop {
         let events = page(cache.as_ref(), seen).await?;
         let last = is_last(&events);
+        if events.trimmed > 0 {
+            let (from, to) = (seen.saturating_add(1), events.first.saturating_sub(1));
+            tracing::warn!(from, to, "these events are kept no more: the log has a bounded length");
+        }
         for event in events {
             seen = event.seq;
             if !is_wanted(args, &event) {

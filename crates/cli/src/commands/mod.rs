@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod agent;
+pub(crate) mod archive;
 mod completions;
 mod doctor;
 mod events;
@@ -104,6 +105,8 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Task(TaskCommand::Retry(args)) => steer::retry(&args.task, context).await?,
         Command::Task(TaskCommand::Cancel(args)) => steer::cancel(&args.task, context).await?,
         Command::Goal(GoalCommand::Cancel(args)) => steer::cancel_goal(&args.goal, context).await?,
+        Command::Goal(GoalCommand::Archive(args)) => archive::archive(args, context).await?,
+        Command::Goal(GoalCommand::Remove(args)) => archive::remove(args, context).await?,
         Command::Why(args) => why::why(&args.task, context).await?,
         Command::Events(args) => events::events(args, context).await?,
         Command::Graph(args) => graph::graph(args, context).await?,

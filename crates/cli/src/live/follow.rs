@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use downbeat_core::cache::{Cache, CacheError, Read, Topic, events_stream};
+use downbeat_core::cache::{Cache, CacheError, Page, Read, Topic, events_stream};
 use downbeat_core::event::Event;
 use downbeat_core::time::{Clock, Timestamp};
 use downbeat_runtime::load::Project;
@@ -41,7 +41,7 @@ pub(crate) async fn newest(cache: &dyn Cache) -> Result<u64, CacheError> {
 }
 
 /// A page of events behind the number `after`.
-pub(crate) async fn page(cache: &dyn Cache, after: u64) -> Result<Vec<Event>, CacheError> {
+pub(crate) async fn page(cache: &dyn Cache, after: u64) -> Result<Page, CacheError> {
     cache.read(&Read { stream: events_stream(), after, limit: PAGE }).await
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use crate::ids::{AgentName, Capability, GoalId, Incarnation, TaskId};
+use crate::state::EndedAttempt;
 use crate::time::Timestamp;
 
 /// The registry of agents. Each verb is one atomic step; see [`Cache`](super::Cache).
@@ -39,7 +40,9 @@ pub trait Agents: Send + Sync {
     /// One agent, also after its end.
     async fn agent(&self, name: &AgentName) -> Result<Option<Agent>, CacheError>;
 
-    /// All agents that ever registered, by name.
+    /// All agents that registered, by name: every one that lives, and of those that ended or fell silent
+    /// at least the last [`KEPT_AGENTS`](crate::rules::KEPT_AGENTS) that were heard. A sweep forgets the
+    /// others, with their memories and errors, unless they hold a task.
     async fn agents(&self) -> Result<Vec<Agent>, CacheError>;
 
     /// Keeps an agent's memory, for its next life.
@@ -57,10 +60,32 @@ pub trait Agents: Send + Sync {
 
     /// What an agent remembered last.
     async fn recall(&self, name: &AgentName) -> Result<Option<String>, CacheError>;
+
+    /// The attempts of a registered agent that failed, expired or were interrupted, over all tasks and
+    /// lives, oldest first, the newest [`MAX_AGENT_ERRORS`].
+    ///
+    /// Each is entered in the step that ends the attempt. Attempts that were given back, dropped or
+    /// cancelled are no errors of their agent. They outlive their tasks.
+    async fn errors(&self, name: &AgentName) -> Result<Vec<AgentError>, CacheError>;
 }
 
 /// The largest memory in bytes.
 pub const MAX_MEMORY: usize = 1024 * 1024;
+
+/// How many errors of an agent a cache keeps.
+pub const MAX_AGENT_ERRORS: usize = 100;
+
+/// An attempt of an agent that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentError {
+    /// The goal of the task.
+    pub goal: GoalId,
+    /// The task.
+    pub task: TaskId,
+    /// The attempt, without the detail of its error, which the task's own list has.
+    #[serde(flatten)]
+    pub attempt: EndedAttempt,
+}
 
 /// An agent enters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! What can go wrong at a cache, in terms of what the caller can do.
 
+use crate::goal::GoalStatus;
 use crate::ids::{AgentName, GoalId, Incarnation, TaskId, Token};
 use crate::state::{Refusal, TaskStatus};
 use crate::time::Timestamp;
@@ -42,6 +43,14 @@ pub enum CacheError {
     GoalExists {
         /// The goal.
         goal: GoalId,
+    },
+    /// The goal is not complete, failed or cancelled: it cannot be removed.
+    #[error("goal is not finished: cancel it first, or let it end goal=`{goal}` status={status}")]
+    GoalUnfinished {
+        /// The goal.
+        goal: GoalId,
+        /// Where it stands.
+        status: GoalStatus,
     },
     /// Tasks of the plan have ids that other goals hold; prefix them with `<goal>.`.
     #[error(

@@ -11,14 +11,19 @@ mod streams;
 mod tasks;
 
 pub use agents::{
-    Agent, Agents, Beat, BeatReply, Departure, Leave, Liveness, MAX_MEMORY, Phase, Registered, Registration,
+    Agent, AgentError, Agents, Beat, BeatReply, Departure, Leave, Liveness, MAX_AGENT_ERRORS, MAX_MEMORY,
+    Phase, Registered, Registration,
 };
 pub use error::{CacheError, Disposition};
 pub use records::{Acquire, Hold, MAX_KEY, MAX_VALUE, Record, Records, StoreIf};
-pub use streams::{Append, EVENTS, MAX_APPEND, MAX_ENTRY, Read, Streams, Topic, events_stream};
+pub use streams::{
+    Append, EVENTS, MAX_APPEND, MAX_ENTRY, Page, Read, STREAM_SLACK, StreamLimits, Streams, Topic,
+    events_stream,
+};
 pub use tasks::{
-    Amend, Claim, ClaimReply, Claimed, Directive, Lease, MAX_ENDED_ATTEMPTS, Plan, ReadyQuery, Renew,
-    Renewed, Settle, Settled, Steer, Steered, Sweep, Swept, Task, TaskDetail, TaskQuery, Tasks,
+    Amend, Claim, ClaimReply, Claimed, Directive, Lease, MAX_ENDED_ATTEMPTS, Plan, ReadyQuery, Remove,
+    Removed, Renew, Renewed, Settle, Settled, Steer, Steered, Sweep, Swept, Task, TaskDetail, TaskQuery,
+    Tasks,
 };
 
 /// Shared state of one deployment.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use serde::{Deserialize, Serialize};
+
 use super::CacheError;
 use crate::event::{Event, EventDraft};
 use crate::ids::{RequestId, StreamName};
@@ -39,7 +41,11 @@ pub trait Streams: Send + Sync {
     async fn append(&self, append: &Append) -> Result<u64, CacheError>;
 
     /// Entries of a stream behind the number `after`, oldest first.
-    async fn read(&self, read: &Read) -> Result<Vec<Event>, CacheError>;
+    ///
+    /// A stream keeps its newest entries, as many as its [`StreamLimits`] say and at most
+    /// [`STREAM_SLACK`] more; numbers never begin anew. What was asked for and is kept no more is
+    /// counted in [`Page::trimmed`].
+    async fn read(&self, read: &Read) -> Result<Page, CacheError>;
 
     /// Waits until `topic` has a greater number than `seen`, at most for `wait` of real time.
     ///
@@ -58,6 +64,80 @@ pub const MAX_APPEND: usize = 1_000;
 
 /// The most bytes of one entry, as JSON.
 pub const MAX_ENTRY: usize = 256 * 1024;
+
+/// How many entries more than its limit a stream may keep: backends trim in blocks.
+pub const STREAM_SLACK: u64 = 1_000;
+
+/// How many entries streams keep. What is older is forgotten as new ones come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamLimits {
+    /// Of the stream [`EVENTS`]. At least 1.
+    pub events: u64,
+    /// Of every other stream. At least 1.
+    pub others: u64,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self { events: 1_000_000, others: 10_000 }
+    }
+}
+
+impl StreamLimits {
+    /// How many entries of this stream are kept, at least 1.
+    #[must_use]
+    pub fn of(&self, stream: &StreamName) -> u64 {
+        if stream.as_str() == EVENTS { self.events.max(1) } else { self.others.max(1) }
+    }
+}
+
+/// Entries of a stream, and where it begins by now.
+///
+/// It can be used as the list of its entries.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The entries, oldest first.
+    pub entries: Vec<Event>,
+    /// The number of the oldest entry that is kept; that of the next one to come when none is.
+    pub first: u64,
+    /// How many entries behind [`Read::after`] are kept no more: they lie between what the reader knows
+    /// and the first of `entries`.
+    pub trimmed: u64,
+}
+
+impl Page {
+    /// A page that answers a read behind `after`, of a stream that begins at `first`.
+    #[must_use]
+    pub const fn new(entries: Vec<Event>, first: u64, after: u64) -> Self {
+        Self { entries, first, trimmed: first.saturating_sub(1).saturating_sub(after) }
+    }
+}
+
+impl std::ops::Deref for Page {
+    type Target = [Event];
+
+    fn deref(&self) -> &[Event] {
+        &self.entries
+    }
+}
+
+impl IntoIterator for Page {
+    type Item = Event;
+    type IntoIter = std::vec::IntoIter<Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Page {
+    type Item = &'a Event;
+    type IntoIter = std::slice::Iter<'a, Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
+}
 
 /// Entries to add.
 #[derive(Debug, Clone, PartialEq)]

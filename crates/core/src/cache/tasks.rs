@@ -102,6 +102,22 @@ pub trait Tasks: Send + Sync {
     /// request has no further effect.
     async fn steer(&self, steer: &Steer) -> Result<Steered, CacheError>;
 
+    /// Forgets a goal that is complete, failed or cancelled, with all of its tasks, and leaves the event
+    /// `goal.removed`.
+    ///
+    /// The goal and its tasks are gone in one step for everybody who asks. Their ids are free: a task
+    /// that is planned under one of them is never leased under a token that is not greater than every
+    /// token of the removed ones. What its agents and events say of it stays. A goal that is not there
+    /// is answered with no tasks, so that a repeated call is harmless. How long it takes grows with the
+    /// goal; a backend that others share does it in parts meanwhile, and what a crash left of them is
+    /// finished by a repeated call, by a plan that wants one of the ids, or by a sweep.
+    ///
+    /// # Errors
+    ///
+    /// - [`CacheError::GoalUnfinished`]: something of it may still move.
+    /// - [`CacheError::Conflict`]: it did not come to rest at `remove.ended_at`.
+    async fn remove(&self, remove: &Remove) -> Result<Removed, CacheError>;
+
     /// One pass of upkeep: expired leases, waits that are over, agents that fell silent.
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, CacheError>;
 }
@@ -386,6 +402,22 @@ pub struct Steered {
     pub applied: bool,
     /// What it did, or why it could not be.
     pub detail: String,
+}
+
+/// A finished goal is to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remove {
+    /// The goal.
+    pub goal: GoalId,
+    /// Only if it came to rest at this moment, as [`Goal::ended_at`] said when it was archived.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What forgetting a goal did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// How many tasks it had; 0 when there was no such goal.
+    pub tasks: u64,
 }
 
 /// How much upkeep to do in one pass.

@@ -1,9 +1,13 @@
 //! The registry knows which life of a name lives, and frees what a dead one held.
 
-use super::kit::{Kit, TTL, agent, capabilities, done, goal, life, refused, retry, secs, task};
-use crate::cache::{
-    Beat, CacheError, Departure, Directive, Leave, Liveness, MAX_MEMORY, Phase, Registration,
+use super::kit::{
+    Kit, TTL, agent, capabilities, done, failed, goal, life, refused, release, retry, secs, task,
 };
+use crate::cache::{
+    AgentError, Beat, CacheError, Departure, Directive, Leave, Liveness, MAX_AGENT_ERRORS, MAX_MEMORY, Phase,
+    Registration,
+};
+use crate::rules::KEPT_AGENTS;
 use crate::ids::Incarnation;
 use crate::state::TaskStatus;
 
@@ -298,4 +302,135 @@ pub async fn registration_out_of_bounds_is_refused(kit: Kit) {
         refused!(kit.cache.register(&registration).await, CacheError::Invalid { .. });
     }
     assert!(kit.cache.agents().await.unwrap().is_empty());
+}
+
+async fn errors(kit: &Kit, name: &str) -> Vec<AgentError> {
+    kit.cache.errors(&agent(name)).await.unwrap()
+}
+
+pub async fn failed_attempts_are_errors_of_their_agent(kit: Kit) {
+    assert!(errors(&kit, "one").await.is_empty());
+    kit.register("one").await;
+    kit.plan("g", "a *2; b *1").await;
+    let lease = kit.lease_of("one", "a").await;
+    kit.advance(secs(1));
+    kit.settle(&lease, retry(0)).await.unwrap();
+    kit.work("one", "a", failed()).await;
+    let expired = kit.lease_of("one", "b").await;
+    kit.advance(TTL);
+    kit.sweep(9).await;
+
+    let found = errors(&kit, "one").await;
+
+    let told: Vec<_> = found.iter().map(|error| (error.task.as_str(), error.attempt.outcome.as_str())).collect();
+    assert_eq!(told, [("a", "retry"), ("a", "failed"), ("b", "expired")]);
+    assert_eq!((found[0].goal.as_str(), found[0].attempt.token), ("g", lease.token));
+    assert_eq!(found[0].attempt.ended_at, lease.claimed_at.after(secs(1)));
+    assert_eq!((found[0].attempt.agent.as_str(), found[0].attempt.error.message.as_str()), ("one", "it broke"));
+    assert_eq!(found[2].attempt.token, expired.token);
+    assert!(errors(&kit, "two").await.is_empty());
+}
+
+pub async fn attempts_given_back_are_no_errors(kit: Kit) {
+    kit.register("one").await;
+    kit.plan("g", "a; b; c; d").await;
+    kit.work("one", "a", release()).await;
+    kit.lease_of("one", "b").await;
+    kit.steer(Directive::DropTask { task: task("b") }).await;
+    kit.lease_of("one", "c").await;
+    kit.steer(Directive::Cancel { task: task("c") }).await;
+    kit.work("one", "d", done()).await;
+    // Nobody has a list who never registered.
+    kit.work("nobody", "a", failed()).await;
+
+    assert!(errors(&kit, "one").await.is_empty());
+    assert!(errors(&kit, "nobody").await.is_empty());
+}
+
+pub async fn errors_outlive_the_agent_and_the_task(kit: Kit) {
+    kit.register("one").await;
+    kit.plan("g", "a").await;
+    kit.lease_of("one", "a").await;
+    let dead = Departure { how: Leave::Dead { interruption_limit: 0 }, ..departure("one") };
+    kit.cache.deregister(&dead).await.unwrap();
+    kit.steer(Directive::Cancel { task: task("a") }).await;
+    kit.remove("g").await;
+    kit.cache.register(&second_life("one")).await.unwrap();
+
+    let found = errors(&kit, "one").await;
+
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].task.as_str(), found[0].attempt.outcome.as_str()), ("a", "interrupted"));
+}
+
+pub async fn newest_hundred_errors_are_kept(kit: Kit) {
+    kit.register("one").await;
+    kit.plan("g", "a *200").await;
+    for _ in 0..MAX_AGENT_ERRORS + 3 {
+        kit.work("one", "a", retry(0)).await;
+    }
+
+    let found = errors(&kit, "one").await;
+
+    let attempts: Vec<u32> = found.iter().map(|error| error.attempt.attempt).collect();
+    assert_eq!(attempts, (4..=103).collect::<Vec<u32>>());
+}
+
+/// Lets so many agents come and go, all heard last at this moment.
+async fn come_and_go(kit: &Kit, names: impl Iterator<Item = usize>) {
+    let mut gone = tokio::task::JoinSet::new();
+    for n in names {
+        let cache = std::sync::Arc::clone(&kit.cache);
+        gone.spawn(async move {
+            let name = format!("agent-{n:04}");
+            cache.register(&Kit::registration(&name)).await.unwrap();
+            cache.remember(&agent(&name), &life(&name), "what it knows").await.unwrap();
+            cache.deregister(&departure(&name)).await.unwrap();
+        });
+    }
+    gone.join_all().await;
+}
+
+pub async fn agents_gone_for_longest_are_forgotten(kit: Kit) {
+    come_and_go(&kit, 1..KEPT_AGENTS).await;
+    kit.advance(secs(1));
+    come_and_go(&kit, 0..1).await;
+    kit.register("silent").await;
+    kit.sweep(9).await;
+    assert_eq!(kit.cache.agents().await.unwrap().len(), KEPT_AGENTS + 1, "none too early");
+    kit.advance(TTL);
+    kit.register("alive").await;
+
+    kit.sweep(0).await;
+    assert_eq!(kit.cache.agents().await.unwrap().len(), KEPT_AGENTS + 2, "within the limit of the sweep");
+    kit.sweep(9).await;
+
+    let there = async |name: &str| kit.cache.agent(&agent(name)).await.unwrap().is_some();
+    assert_eq!(kit.cache.agents().await.unwrap().len(), KEPT_AGENTS + 1);
+    assert!(!there("agent-0001").await && there("agent-0002").await, "by their last beat, then by name");
+    assert!(there("agent-0000").await && there("silent").await && there("alive").await);
+    assert!(kit.cache.recall(&agent("agent-0001")).await.unwrap().is_none());
+    assert!(kit.cache.recall(&agent("agent-0002")).await.unwrap().is_some());
+    kit.register("agent-0001").await;
+    // Who is back is gone no more.
+    kit.cache.register(&second_life("agent-0002")).await.unwrap();
+    kit.sweep(9).await;
+    assert!(there("agent-0001").await && there("agent-0002").await && there("agent-0003").await);
+}
+
+pub async fn agent_that_holds_a_task_is_not_forgotten(kit: Kit) {
+    kit.register("holder").await;
+    kit.plan("g", "a").await;
+    let claim = crate::cache::Claim { ttl: 3 * TTL, ..kit.claim_for("holder", "a") };
+    let lease = kit.grant(&claim).await.unwrap().lease;
+    kit.advance(TTL);
+    kit.sweep(9).await;
+    come_and_go(&kit, 0..KEPT_AGENTS).await;
+
+    kit.sweep(9).await;
+    assert!(kit.cache.agent(&agent("holder")).await.unwrap().is_some());
+
+    kit.settle(&lease, done()).await.unwrap();
+    kit.sweep(9).await;
+    assert!(kit.cache.agent(&agent("holder")).await.unwrap().is_none());
 }

@@ -2,6 +2,7 @@
 //!
 //! A fault is written as a twist of the reference: the verbs that it breaks, and nothing else.
 
+mod bounds;
 mod tests;
 mod twists;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fixture::{Fixture, Subject};
 use crate::cache::{
     Amend, Append, Cache, CacheError, Claim, ClaimReply, Claimed, Directive, EVENTS, Lease, Plan, Read,
-    Registration, Renew, Settle, Settled, Steer, Steered, Sweep, Swept,
+    Registration, Remove, Renew, Settle, Settled, Steer, Steered, Sweep, Swept,
 };
 use crate::dag::{self, Dag, Draft, DraftEdge, DraftNode};
 use crate::event::{Event, EventDraft, EventKind};
@@ -286,6 +286,16 @@ impl Kit {
         self.cache.steer(&steer).await.unwrap()
     }
 
+    /// A request to forget a goal, whenever it ended.
+    pub fn remove_of(id: &str) -> Remove {
+        Remove { goal: goal(id), ended_at: None }
+    }
+
+    /// Forgets a goal. Returns how many tasks it had.
+    pub async fn remove(&self, id: &str) -> u64 {
+        self.cache.remove(&Self::remove_of(id)).await.unwrap().tasks
+    }
+
     /// One pass of upkeep.
     pub async fn sweep(&self, limit: usize) -> Swept {
         self.cache.sweep(&Sweep { limit }).await.unwrap()
@@ -315,7 +325,7 @@ impl Kit {
     /// Everything in a stream.
     pub async fn stream(&self, name: &str) -> Vec<Event> {
         let read = Read { stream: StreamName::new(name).unwrap(), after: 0, limit: usize::MAX };
-        self.cache.read(&read).await.unwrap()
+        self.cache.read(&read).await.unwrap().entries
     }
 
     /// The whole log.

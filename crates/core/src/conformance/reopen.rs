@@ -1,7 +1,10 @@
 //! What was acknowledged outlives a crash, and no token is ever handed out twice.
 
 use super::kit::{Kit, TTL, agent, done, goal, refused, release, retry, secs};
-use crate::cache::{Acquire, CacheError, Directive, EVENTS, Settle, Steer, StoreIf};
+use crate::cache::{
+    Acquire, Append, CacheError, Directive, EVENTS, MAX_APPEND, Read, STREAM_SLACK, Settle, Steer, StoreIf,
+    StreamLimits,
+};
 use crate::goal::Usage;
 use crate::state::TaskStatus;
 
@@ -191,4 +194,69 @@ pub async fn work_goes_on_after_many_crashes(mut kit: Kit) {
     }
 
     assert_eq!(kit.goal("g").await.counts.done, 4);
+}
+
+pub async fn trimmed_stream_goes_on_where_it_ended(mut kit: Kit) {
+    let one = kit.append_of("s", &["a"]);
+    let rounds = (StreamLimits::default().others + STREAM_SLACK) / u64::try_from(MAX_APPEND).unwrap() + 2;
+    let mut last = 0;
+    for _ in 0..rounds {
+        let most = Append {
+            entries: vec![one.entries[0].clone(); MAX_APPEND],
+            request: kit.request(),
+            ..one.clone()
+        };
+        last = kit.cache.append(&most).await.unwrap();
+    }
+    let read = Read { stream: one.stream.clone(), after: 0, limit: 1 };
+    let before = kit.cache.read(&read).await.unwrap();
+
+    reopen!(kit);
+
+    assert_eq!(kit.cache.read(&read).await.unwrap(), before);
+    assert_eq!(kit.cache.append(&kit.append_of("s", &["next"])).await.unwrap(), last + 1);
+}
+
+pub async fn removed_goal_stays_removed(mut kit: Kit) {
+    kit.plan("g", "a; b").await;
+    kit.work("one", "a", done()).await;
+    kit.work("one", "b", done()).await;
+    kit.remove("g").await;
+    let events = kit.events().await;
+
+    reopen!(kit);
+
+    assert_eq!(kit.events().await, events);
+    assert!(kit.cache.goals().await.unwrap().is_empty());
+    assert!(kit.cache.task(&crate::conformance::kit::task("a")).await.unwrap().is_none());
+    assert_eq!(kit.remove("g").await, 0);
+    kit.plan("h", "a").await;
+    kit.work("one", "a", done()).await;
+}
+
+pub async fn tokens_of_a_reused_id_grow_across_a_crash(mut kit: Kit) {
+    kit.plan("g", "a").await;
+    let old = kit.lease("one").await;
+    kit.settle(&old, done()).await.unwrap();
+    kit.remove("g").await;
+    kit.plan("g", "a").await;
+
+    reopen!(kit);
+
+    assert!(kit.lease("one").await.token > old.token);
+    refused!(kit.settle(&old, done()).await, CacheError::LeaseLost { .. });
+}
+
+pub async fn errors_of_an_agent_are_there_again(mut kit: Kit) {
+    kit.register("one").await;
+    kit.plan("g", "a").await;
+    kit.work("one", "a", retry(0)).await;
+    let before = kit.cache.errors(&agent("one")).await.unwrap();
+    assert_eq!(before.len(), 1);
+
+    reopen!(kit);
+
+    assert_eq!(kit.cache.errors(&agent("one")).await.unwrap(), before);
+    kit.work("one", "a", retry(0)).await;
+    assert_eq!(kit.cache.errors(&agent("one")).await.unwrap().len(), 2);
 }

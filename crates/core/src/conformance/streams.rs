@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::kit::{Kit, agent, done, refused, retry, secs};
-use crate::cache::{Append, CacheError, Directive, EVENTS, MAX_APPEND, MAX_ENTRY, Read, Topic, events_stream};
+use crate::cache::{
+    Append, CacheError, Directive, EVENTS, MAX_APPEND, MAX_ENTRY, Page, Read, STREAM_SLACK, StreamLimits, Topic,
+    events_stream,
+};
 use crate::ids::StreamName;
 
 /// Longer than any check takes: whoever waits so long waits in vain.
@@ -203,4 +206,79 @@ pub async fn claims_are_no_news_of_work(kit: Kit) {
     kit.work("one", "b", retry(60)).await;
 
     assert_eq!(number(&kit, &Topic::Ready).await, before);
+}
+
+/// Appends `rounds` times as much as one append may hold.
+async fn fill(kit: &Kit, stream: &str, rounds: u64) -> u64 {
+    let mut last = 0;
+    for _ in 0..rounds {
+        let one = kit.append_of(stream, &["a"]);
+        let most = Append { entries: vec![one.entries[0].clone(); MAX_APPEND], ..one };
+        last = kit.cache.append(&most).await.unwrap();
+    }
+    last
+}
+
+async fn page(kit: &Kit, stream: &str, after: u64, limit: usize) -> Page {
+    kit.cache.read(&Read { stream: name(stream), after, limit }).await.unwrap()
+}
+
+/// So many appends are more than a stream keeps that is not the log.
+fn beyond(limits: StreamLimits) -> u64 {
+    (limits.others + STREAM_SLACK) / u64::try_from(MAX_APPEND).unwrap() + 2
+}
+
+pub async fn stream_keeps_its_newest_entries_within_its_limit(kit: Kit) {
+    let limits = StreamLimits::default();
+    let last = fill(&kit, "s", beyond(limits)).await;
+
+    let kept = page(&kit, "s", 0, usize::MAX).await;
+
+    let number = u64::try_from(kept.len()).unwrap();
+    assert!((limits.others..=limits.others + STREAM_SLACK).contains(&number), "{number} entries");
+    assert_eq!((kept[0].seq, kept[kept.len() - 1].seq), (last - number + 1, last));
+    assert!(kept.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1), "without a gap");
+}
+
+pub async fn read_says_what_is_kept_no_more(kit: Kit) {
+    let nothing = page(&kit, "s", 0, 9).await;
+    assert_eq!((nothing.first, nothing.trimmed, nothing.len()), (1, 0, 0));
+    kit.cache.append(&kit.append_of("s", &["a", "b"])).await.unwrap();
+    let whole = page(&kit, "s", 0, 1).await;
+    assert_eq!((whole.first, whole.trimmed, whole[0].seq), (1, 0, 1));
+
+    let last = fill(&kit, "s", beyond(StreamLimits::default())).await;
+
+    let oldest = page(&kit, "s", 0, 1).await;
+    assert!(oldest.first > 1);
+    assert_eq!((oldest[0].seq, oldest.trimmed), (oldest.first, oldest.first - 1));
+    let later = page(&kit, "s", oldest.first - 3, 2).await;
+    assert_eq!((later.first, later.trimmed, later[0].seq), (oldest.first, 2, oldest.first));
+    let within = page(&kit, "s", oldest.first - 1, 2).await;
+    assert_eq!((within.first, within.trimmed, within[0].seq), (oldest.first, 0, oldest.first));
+    let end = page(&kit, "s", last, 2).await;
+    assert_eq!((end.first, end.trimmed, end.len()), (oldest.first, 0, 0));
+    let none = page(&kit, "s", 0, 0).await;
+    assert_eq!((none.first, none.trimmed, none.len()), (oldest.first, oldest.first - 1, 0));
+}
+
+pub async fn numbers_and_repetitions_go_on_after_a_trim(kit: Kit) {
+    let last = fill(&kit, "s", beyond(StreamLimits::default())).await;
+    let append = kit.append_of("s", &["a", "b"]);
+
+    assert_eq!(kit.cache.append(&append).await.unwrap(), last + 2);
+    assert_eq!(kit.cache.append(&append).await.unwrap(), last + 2);
+
+    assert_eq!(number(&kit, &Topic::Stream(name("s"))).await, last + 2);
+    let read: Vec<u64> = page(&kit, "s", last, 9).await.iter().map(|entry| entry.seq).collect();
+    assert_eq!(read, [last + 1, last + 2]);
+}
+
+pub async fn log_of_events_is_kept_for_longer(kit: Kit) {
+    let last = fill(&kit, EVENTS, beyond(StreamLimits::default())).await;
+
+    let first = page(&kit, EVENTS, 0, 1).await;
+
+    assert_eq!((first.first, first.trimmed, first[0].seq), (1, 0, 1));
+    assert_eq!(page(&kit, EVENTS, last - 1, 9).await[0].seq, last);
 }

@@ -140,6 +140,21 @@ macro_rules! conformance_promises {
                 amendment_lifts_the_cancellation_of_a_goal
                 cost_of_amending_is_counted
             }
+            remove {
+                goal_and_its_tasks_are_gone
+                event_tells_of_the_removal
+                goal_that_may_still_move_is_refused
+                goal_that_ended_at_another_moment_is_refused
+                removal_of_what_is_not_there_changes_nothing
+                other_goals_are_left_alone
+                removed_ids_are_free_for_any_goal
+                tokens_of_a_reused_id_stay_above_every_old_one
+                tokens_of_an_id_amended_away_stay_above_every_old_one
+                late_holder_of_a_removed_task_is_refused
+                directives_on_what_was_removed_are_refused
+                large_goal_is_removed
+                what_is_counted_returns_to_what_it_was
+            }
             steer {
                 pause_may_come_before_the_agent
                 second_pause_is_applied_and_changes_nothing
@@ -193,6 +208,12 @@ macro_rules! conformance_promises {
                 memory_outlives_its_incarnation
                 memory_beyond_its_bounds_is_refused
                 registration_out_of_bounds_is_refused
+                failed_attempts_are_errors_of_their_agent
+                attempts_given_back_are_no_errors
+                errors_outlive_the_agent_and_the_task
+                newest_hundred_errors_are_kept
+                agents_gone_for_longest_are_forgotten
+                agent_that_holds_a_task_is_not_forgotten
             }
             streams {
                 entries_are_numbered_from_one_without_a_gap
@@ -210,6 +231,10 @@ macro_rules! conformance_promises {
                 move_wakes_who_waits_for_events
                 new_work_wakes_who_waits_for_it
                 claims_are_no_news_of_work
+                stream_keeps_its_newest_entries_within_its_limit
+                read_says_what_is_kept_no_more
+                numbers_and_repetitions_go_on_after_a_trim
+                log_of_events_is_kept_for_longer
             }
             records {
                 document_reads_back_with_its_version_and_time
@@ -252,6 +277,10 @@ macro_rules! conformance_promises {
                 holder_from_before_a_crash_is_fenced_once_replaced
                 waits_and_leases_end_after_a_crash
                 log_goes_on_where_it_ended
+                trimmed_stream_goes_on_where_it_ended
+                removed_goal_stays_removed
+                tokens_of_a_reused_id_grow_across_a_crash
+                errors_of_an_agent_are_there_again
                 documents_are_there_with_their_versions
                 tokens_of_holds_grow_across_a_crash
                 directives_hold_and_are_recognised

@@ -43,6 +43,7 @@ impl Store {
             task: None,
             end_reason: None,
             silent: false,
+            errors: self.agents.remove(name).map(|before| before.errors).unwrap_or_default(),
         };
         self.agents.insert(name.clone(), entry);
         self.log.say(now, rules::registered(registration, replaced.as_ref()));

@@ -1,10 +1,10 @@
 //! Streams, and who waits for news of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::watch;
 
-use crate::cache::{Append, CacheError, Read, Topic, events_stream};
+use crate::cache::{Append, CacheError, Page, Read, StreamLimits, Topic, events_stream};
 use crate::event::{Event, EventDraft};
 use crate::ids::{RequestId, StreamName};
 use crate::rules;
@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 pub(super) struct Log {
     events: StreamName,
     streams: HashMap<StreamName, Stream>,
+    /// How many entries streams keep.
+    pub(super) limits: StreamLimits,
     /// How often work appeared.
     work: u64,
     /// Topics that somebody waited for.
@@ -22,20 +24,29 @@ pub(super) struct Log {
 
 #[derive(Default)]
 struct Stream {
-    entries: Vec<Event>,
+    entries: VecDeque<Event>,
+    /// The number of the last entry, kept or not.
+    last: u64,
     /// The newest append and the number of its last entry.
     newest: Option<(RequestId, u64)>,
 }
 
 impl Stream {
-    fn last(&self) -> u64 {
-        self.entries.last().map_or(0, |event| event.seq)
+    /// The number of the oldest entry.
+    fn first(&self) -> u64 {
+        self.entries.front().map_or(self.last + 1, |event| event.seq)
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { events: events_stream(), streams: HashMap::new(), work: 0, waited_for: HashMap::new() }
+        Self {
+            events: events_stream(),
+            streams: HashMap::new(),
+            limits: StreamLimits::default(),
+            work: 0,
+            waited_for: HashMap::new(),
+        }
     }
 }
 
@@ -60,7 +71,7 @@ impl Log {
             self.add(&append.stream, now, entry.clone());
         }
         let stream = self.streams.entry(append.stream.clone()).or_default();
-        let last = stream.last();
+        let last = stream.last;
         stream.newest = Some((append.request.clone(), last));
         self.wake(&Topic::Stream(append.stream.clone()));
         Ok(last)
@@ -68,17 +79,23 @@ impl Log {
 
     fn add(&mut self, name: &StreamName, now: Timestamp, what: EventDraft) {
         let stream = self.streams.entry(name.clone()).or_default();
-        let seq = stream.last() + 1;
-        stream.entries.push(Event { seq, at: now, what });
+        stream.last += 1;
+        stream.entries.push_back(Event { seq: stream.last, at: now, what });
+        let limit = usize::try_from(self.limits.of(name)).unwrap_or(usize::MAX);
+        while stream.entries.len() > limit {
+            stream.entries.pop_front();
+        }
     }
 
     /// Entries behind a number.
-    pub(super) fn read(&self, read: &Read) -> Vec<Event> {
+    pub(super) fn read(&self, read: &Read) -> Page {
         let Some(stream) = self.streams.get(&read.stream) else {
-            return Vec::new();
+            return Page::new(Vec::new(), 1, read.after);
         };
-        let skip = usize::try_from(read.after).unwrap_or(usize::MAX);
-        stream.entries.iter().skip(skip).take(read.limit).cloned().collect()
+        let first = stream.first();
+        let skip = usize::try_from(read.after.saturating_sub(first - 1)).unwrap_or(usize::MAX);
+        let entries = stream.entries.iter().skip(skip).take(read.limit).cloned().collect();
+        Page::new(entries, first, read.after)
     }
 
     /// Something may be claimable now that was not.
@@ -89,7 +106,7 @@ impl Log {
 
     fn number(&self, topic: &Topic) -> u64 {
         match topic {
-            Topic::Stream(name) => self.streams.get(name).map_or(0, Stream::last),
+            Topic::Stream(name) => self.streams.get(name).map_or(0, |stream| stream.last),
             Topic::Ready => self.work,
         }
     }

@@ -14,6 +14,7 @@ mod log;
 mod plan;
 mod query;
 mod records;
+mod remove;
 mod settle;
 mod steer;
 mod store;
@@ -23,6 +24,7 @@ mod verbs;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::cache::StreamLimits;
 use crate::time::{Clock, Timestamp};
 use store::Store;
 
@@ -56,6 +58,13 @@ impl MemoryCache {
     #[must_use]
     pub fn with_epoch(clock: Arc<dyn Clock>, epoch: u64) -> Self {
         Self { clock, store: Mutex::new(Store::new(epoch)) }
+    }
+
+    /// The same, with other limits of its streams.
+    #[must_use]
+    pub fn with_limits(mut self, limits: StreamLimits) -> Self {
+        self.store.get_mut().unwrap_or_else(PoisonError::into_inner).log.limits = limits;
+        self
     }
 
     /// The store, and the moment at which the caller's step takes place.

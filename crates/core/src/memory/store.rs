@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::index::Index;
 use super::log::Log;
 use super::records::Documents;
-use crate::cache::{MAX_ENDED_ATTEMPTS, Registration, Steered, Task};
+use crate::cache::{AgentError, MAX_AGENT_ERRORS, MAX_ENDED_ATTEMPTS, Registration, Steered, Task};
 use crate::dag::{Dag, Node};
 use crate::goal::{Goal, GoalStatus};
-use crate::ids::{AgentName, GoalId, Incarnation, RequestId, TaskId};
+use crate::ids::{AgentName, GoalId, Incarnation, RequestId, TaskId, Token};
 use crate::rules;
 use crate::state::{EndedAttempt, Move, Refusal, TaskState, TaskStatus, apply};
 use crate::time::Timestamp;
@@ -20,6 +20,8 @@ pub(super) struct Store {
     pub(super) epoch: u64,
     /// The last ordinal that was given to a task.
     pub(super) ordinals: u64,
+    /// The greatest token of any task that was forgotten: a new task of the same id begins above it.
+    pub(super) forgotten: Token,
     pub(super) goals: BTreeMap<GoalId, GoalEntry>,
     pub(super) tasks: HashMap<TaskId, TaskEntry>,
     pub(super) index: Index,
@@ -62,6 +64,8 @@ pub(super) struct AgentEntry {
     pub(super) end_reason: Option<String>,
     /// Its silence has been told.
     pub(super) silent: bool,
+    /// Its attempts that failed, of this life and of those before.
+    pub(super) errors: VecDeque<AgentError>,
 }
 
 /// The newest answers to directives, so that a repeated one is recognised.
@@ -119,6 +123,7 @@ impl Store {
     /// Adds a task that nobody knows yet.
     pub(super) fn add(&mut self, goal: &GoalId, node: &Arc<Node>, state: TaskState) {
         self.ordinals += 1;
+        let state = TaskState { token: self.forgotten, ..state };
         let task = Task { goal: goal.clone(), ordinal: self.ordinals, node: Arc::clone(node), state };
         if let Some(entry) = self.goals.get_mut(goal) {
             entry.order.insert(task.ordinal, node.id.clone());
@@ -137,6 +142,7 @@ impl Store {
             return;
         };
         self.index.take(&entry.task);
+        self.forgotten = self.forgotten.max(entry.task.state.token);
         if let Some(goal) = self.goals.get_mut(&entry.task.goal) {
             goal.order.remove(&entry.task.ordinal);
             goal.goal.counts.remove(entry.task.state.status);
@@ -159,6 +165,13 @@ impl Store {
         let before = std::mem::replace(&mut entry.task.state, moved.state);
         self.index.put(&entry.task);
         if let Some(attempt) = moved.ended {
+            let error = rules::agent_error(&entry.task.goal, id, &attempt);
+            if let (Some(error), Some(agent)) = (error, self.agents.get_mut(&attempt.agent)) {
+                agent.errors.push_back(error);
+                if agent.errors.len() > MAX_AGENT_ERRORS {
+                    agent.errors.pop_front();
+                }
+            }
             entry.ended.push_back(attempt);
             if entry.ended.len() > MAX_ENDED_ATTEMPTS {
                 entry.ended.pop_front();

@@ -12,6 +12,7 @@ impl Store {
         let expired = self.expire_leases(sweep.limit, now);
         let due = self.end_waits(sweep.limit, now);
         let silent = self.find_silent(sweep.limit, now);
+        self.forget_agents(sweep.limit);
         let next_silence = self
             .agents
             .values()

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 
 use super::MemoryCache;
 use crate::cache::{
-    Acquire, Agent, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply, Departure, Hold,
-    Plan, Read, ReadyQuery, Record, Records, Registered, Registration, Renew, Renewed, Settle, Settled,
-    Steer, Steered, StoreIf, Streams, Sweep, Swept, Task, TaskDetail, TaskQuery, Tasks, Topic,
+    Acquire, Agent, AgentError, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply,
+    Departure, Hold, Page, Plan, Read, ReadyQuery, Record, Records, Registered, Registration, Remove,
+    Removed, Renew, Renewed, Settle, Settled, Steer, Steered, StoreIf, Streams, Sweep, Swept, Task,
+    TaskDetail, TaskQuery, Tasks, Topic,
 };
 use crate::dag::Dag;
-use crate::event::Event;
 use crate::goal::Goal;
 use crate::ids::{AgentName, GoalId, Incarnation, TaskId};
 
@@ -72,6 +72,11 @@ impl Tasks for MemoryCache {
         store.steer(steer, now)
     }
 
+    async fn remove(&self, remove: &Remove) -> Result<Removed, CacheError> {
+        let (mut store, now) = self.step();
+        store.remove_goal(remove, now)
+    }
+
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, CacheError> {
         let (mut store, now) = self.step();
         Ok(store.sweep(*sweep, now))
@@ -117,6 +122,15 @@ impl Agents for MemoryCache {
     async fn recall(&self, name: &AgentName) -> Result<Option<String>, CacheError> {
         Ok(self.step().0.memories.get(name).cloned())
     }
+
+    async fn errors(&self, name: &AgentName) -> Result<Vec<AgentError>, CacheError> {
+        Ok(self
+            .step()
+            .0
+            .agents
+            .get(name)
+            .map_or_else(Vec::new, |agent| agent.errors.iter().cloned().collect()))
+    }
 }
 
 #[async_trait]
@@ -126,7 +140,7 @@ impl Streams for MemoryCache {
         store.log.append(append, now)
     }
 
-    async fn read(&self, read: &Read) -> Result<Vec<Event>, CacheError> {
+    async fn read(&self, read: &Read) -> Result<Page, CacheError> {
         Ok(self.step().0.log.read(read))
     }
 

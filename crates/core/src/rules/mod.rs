@@ -5,11 +5,13 @@
 
 mod agents;
 mod holds;
+mod removal;
 mod requests;
 mod steering;
 
 pub use agents::{is_alive, liveness, may_beat, may_claim, may_remember, silent_from};
 pub use holds::{acquire_hold, release_hold, renew_hold};
+pub use removal::{agent_error, check_remove, removed};
 pub use requests::{
     bounded_progress, check_amend, check_plan, check_settle, check_steer, goal_conflict, record_conflict,
     record_version, tokens_used_up,
@@ -39,6 +41,9 @@ pub const CLAIM_SWEEP: usize = 16;
 
 /// How many answers to directives a cache keeps, to recognise a repeated one.
 pub const KEPT_DIRECTIVES: usize = 1_000;
+
+/// How many agents that ended or fell silent a cache keeps.
+pub const KEPT_AGENTS: usize = 1_000;
 
 /// The longest summary or progress note that is kept, in bytes; what is longer is cut with a mark.
 pub const MAX_NOTE: usize = 16 * 1024;

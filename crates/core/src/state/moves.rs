@@ -207,3 +207,11 @@ pub struct EndedAttempt {
     /// Why.
     pub error: Failure,
 }
+
+impl EndedAttempt {
+    /// Whether it went wrong, and was not given back, dropped or cancelled.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self.outcome.as_str(), "retry" | "failed" | "expired" | "interrupted")
+    }
+}

@@ -100,6 +100,8 @@ impl Orchestrator {
             loop {
                 let read = Read { stream: events_stream(), after: *seen, limit: EVENTS };
                 let events = self.cache.read(&read).await?;
+                // Whatever was forgotten before it was read may have been anything.
+                acts |= events.trimmed > 0;
                 for event in &events {
                     *seen = event.seq;
                     let kind = event.what.kind.as_str();

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::bounds::{
+    HidesErrors, KeepsAllAgents, KeepsAllErrors, NeverTrims, RemovesHalf, RemovesUnfinished, RestartsNumbers,
+    RestartsTokens, SkipsSilently, TrimsTheLog, TrimsTooMuch,
+};
 use super::twists::{
     AcceptsTwins, AmendResets, BeatsForAnybody, CountsDependencies, ForgetsClaims, ForgetsSettles,
     HidesExpiries, HoldTokensReset, IgnoresCapabilities, IgnoresPause, IgnoresPriority, IgnoresVersions,
@@ -63,6 +67,17 @@ rejections! {
     HidesExpiries by expiry::expiry_leaves_an_event_and_an_ended_attempt;
     IgnoresVersions by records::other_version_is_a_conflict_and_writes_nothing;
     HoldTokensReset by records::token_of_a_hold_grows_after_its_release;
+    RemovesUnfinished by remove::goal_that_may_still_move_is_refused;
+    RemovesHalf by remove::goal_and_its_tasks_are_gone;
+    RestartsTokens by remove::tokens_of_a_reused_id_stay_above_every_old_one;
+    NeverTrims by streams::stream_keeps_its_newest_entries_within_its_limit;
+    TrimsTooMuch by streams::stream_keeps_its_newest_entries_within_its_limit;
+    TrimsTheLog by streams::log_of_events_is_kept_for_longer;
+    SkipsSilently by streams::read_says_what_is_kept_no_more;
+    RestartsNumbers by streams::numbers_and_repetitions_go_on_after_a_trim;
+    HidesErrors by agents::failed_attempts_are_errors_of_their_agent;
+    KeepsAllErrors by agents::newest_hundred_errors_are_kept;
+    KeepsAllAgents by agents::agents_gone_for_longest_are_forgotten;
     LosesCosts by model::random_fleets_are_answered_as_by_the_reference;
 }
 

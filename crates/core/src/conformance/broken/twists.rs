@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use super::Twist;
 use crate::cache::{
     Acquire, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply, Departure, Directive,
-    Hold, Leave, Plan, Read, ReadyQuery, Records, Registered, Registration, Renew, Renewed, Settle, Settled,
-    Steer, StoreIf, Streams, TaskQuery, Tasks,
+    Hold, Leave, Page, Plan, Read, ReadyQuery, Records, Registered, Registration, Renew, Renewed, Settle,
+    Settled, Steer, StoreIf, Streams, TaskQuery, Tasks,
 };
 use crate::dag;
-use crate::event::{Event, EventKind};
+use crate::event::EventKind;
 use crate::goal::{Goal, Usage};
 use crate::ids::{AgentName, RequestId, TaskId, Token};
 use crate::memory::MemoryCache;
@@ -26,7 +26,7 @@ fn fresh() -> RequestId {
     RequestId(format!("fresh-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-fn steer(directive: Directive) -> Steer {
+pub(super) fn steer(directive: Directive) -> Steer {
     Steer { directive, by: "a fault".to_owned(), request: fresh() }
 }
 
@@ -402,10 +402,10 @@ impl Twist for HidesExpiries {
         &self.sound
     }
 
-    async fn read(&self, read: &Read) -> Result<Vec<Event>, CacheError> {
-        let mut events = self.sound.read(read).await?;
-        events.retain(|event| event.what.kind != EventKind::TASK_EXPIRED);
-        Ok(events)
+    async fn read(&self, read: &Read) -> Result<Page, CacheError> {
+        let mut page = self.sound.read(read).await?;
+        page.entries.retain(|event| event.what.kind != EventKind::TASK_EXPIRED);
+        Ok(page)
     }
 }
 

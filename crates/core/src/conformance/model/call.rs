@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cache::{
     Acquire, Amend, Append, Beat, Cache, CacheError, Claim, ClaimReply, Departure, Hold, Lease, Plan, Read,
-    ReadyQuery, Registration, Renew, Settle, Steer, StoreIf, Sweep, TaskQuery,
+    ReadyQuery, Registration, Remove, Renew, Settle, Steer, StoreIf, Sweep, TaskQuery,
 };
 use crate::ids::{AgentName, GoalId, Incarnation, StreamName, TaskId};
 
@@ -25,6 +25,7 @@ pub(super) enum Call {
     Renew(Renew),
     Settle(Settle),
     Steer(Steer),
+    Remove(Remove),
     Sweep(Sweep),
     Register(Registration),
     Beat(Beat),
@@ -33,6 +34,7 @@ pub(super) enum Call {
     Agents,
     Remember(AgentName, Incarnation, String),
     Recall(AgentName),
+    Errors(AgentName),
     Append(Append),
     Read(Read),
     Load(String),
@@ -121,6 +123,12 @@ impl Call {
                 text(&answer)
             }
             Self::Steer(steer) => text(&cache.steer(steer).await),
+            Self::Remove(remove) => {
+                let answer = cache.remove(remove).await;
+                // What is planned anew under the id begins with its first revision.
+                learned.revision = answer.as_ref().ok().filter(|removed| removed.tasks > 0).map(|_| 1);
+                text(&answer)
+            }
             Self::Sweep(sweep) => text(&cache.sweep(sweep).await),
             Self::Register(registration) => text(&cache.register(registration).await),
             Self::Beat(beat) => text(&cache.beat(beat).await),
@@ -130,6 +138,7 @@ impl Call {
             Self::Remember(name, incarnation, snapshot) => {
                 text(&cache.remember(name, incarnation, snapshot).await)
             }
+            Self::Errors(name) => text(&cache.errors(name).await),
             Self::Recall(name) => text(&cache.recall(name).await),
             Self::Append(append) => text(&cache.append(append).await),
             Self::Read(read) => text(&cache.read(read).await),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::call::{Call, Learned};
 use crate::cache::{
     Acquire, Amend, Append, Beat, Claim, Departure, Directive, Hold, Lease, Leave, Phase, Plan, Read,
-    ReadyQuery, Registration, Renew, Settle, Steer, StoreIf, Sweep, TaskQuery,
+    ReadyQuery, Registration, Remove, Renew, Settle, Steer, StoreIf, Sweep, TaskQuery,
 };
 use crate::conformance::kit::{agent, capabilities, goal, secs, task};
 use crate::dag::{self, Dag, Draft, DraftEdge, DraftNode};
@@ -63,6 +63,9 @@ impl World {
             (Call::Amend(amend), Some(revision), _) => {
                 self.goals.insert(amend.dag.goal().clone(), revision);
             }
+            (Call::Remove(remove), Some(revision), _) => {
+                self.goals.insert(remove.goal.clone(), revision);
+            }
             (Call::StoreIf(store), _, Some(version)) => {
                 let version = if store.value.is_some() { version } else { 0 };
                 self.versions.insert(store.key.clone(), version);
@@ -91,8 +94,12 @@ impl World {
             54..64 => Call::Advance(self.span()),
             64..68 => Call::Sweep(Sweep { limit: self.random.usize(..5) }),
             68..71 => self.plan(),
-            71..76 => self.amend(),
-            76..82 => self.steer(),
+            71..75 => self.amend(),
+            75..77 => {
+                let goal = self.goal();
+                Call::Remove(Remove { goal, ended_at: None })
+            }
+            77..82 => self.steer(),
             82..89 => self.agents(),
             89..92 => self.streams(),
             92..96 => self.records(),
@@ -384,6 +391,7 @@ impl World {
                 capabilities: self.skills(),
                 limit: self.random.usize(..5),
             }),
+            6 if self.random.bool() => Call::Errors(self.agent()),
             6 => Call::Agent(self.agent()),
             _ => Call::Agents,
         }
