@@ -127,6 +127,8 @@ mod tests {
         let config = file.config().unwrap_or_else(|error| panic!("{} {:?}", error.message, error.reports));
         let mut settings = config.settings;
         settings.pass_env.clear();
+        // Nothing is spent without a limit in the example, and it has to name one.
+        settings.ceiling = downbeat_runtime::Settings::default().ceiling;
         assert_eq!(settings, downbeat_runtime::Settings::default());
         let unsaid: Vec<&str> = config
             .shown
