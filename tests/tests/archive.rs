@@ -26,6 +26,11 @@ fn a_goal_is_removed_with_its_archive_and_can_run_anew() {
     assert!(of("event") >= 6, "{} events", of("event"));
     project.downbeat(&["goal", "archive", "demo", "--to", "demo.jsonl"]).code(2).says(&["is there already"]);
 
+    let nowhere = project.path("nowhere/demo.jsonl");
+    let ran = project.downbeat(&["goal", "archive", "demo", "--to", nowhere.to_str().unwrap()]).code(70);
+    ran.says(&["cannot write or read the archive", "nowhere/demo.jsonl", "--to"]);
+    assert!(!ran.text().contains(".draft"), "{}", ran.text());
+
     // An archive that is cut off or altered is none.
     project.write("cut.jsonl", &format!("{}\n", lines[..lines.len() - 1].join("\n")));
     project.write("altered.jsonl", &format!("{}\n", lines.join("\n").replace("retry", "rewry")));

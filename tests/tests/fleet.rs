@@ -92,6 +92,45 @@ fn the_example_loses_its_leader_and_two_agents_and_finishes() {
     assert_eq!(ran.stdout.matches("orchestrator.leads").count(), 2, "{}", ran.stdout);
 }
 
+/// Each process says of itself what is so: an agent that idles ends because it was asked to, and an orchestrator
+/// has no tasks to stop.
+#[test]
+fn what_is_asked_to_end_says_so() {
+    let fleet = Fleet::of_tasks_and_agents(&task("Waits {#a}", UNTIL_GO), 3);
+    let pipe = fleet.pipes();
+    let mut busy = fleet.agent("agent-2");
+    busy.wait_for("is not planned yet");
+    fleet.start(&["status"]).wait().code(0).says(&[
+        "No goal is planned yet",
+        "agent-2",
+        "Nobody orchestrates",
+    ]);
+    let mut orchestrator = fleet.start(&["orchestrator"]);
+    orchestrator.wait_for("DAG created");
+    pipe.line();
+    fleet.start(&["status"]).wait().code(0).says(&["is at work, last seen", "after 10.0s without a word"]);
+    // Several, because which of two ends a process sees first is chance.
+    for _ in 0..6 {
+        let mut agent = fleet.agent("agent-1");
+        agent.wait_for("Started agent agent-1");
+        agent.signal(Signal::SIGTERM);
+        agent.wait().code(4).says(&["Left: it was asked to end"]);
+    }
+    let ended = fleet.events().into_iter().filter(|event| event.kind == "agent.terminated");
+    let reasons: Vec<_> = ended.map(|event| event.reason).collect();
+    assert!(
+        reasons.len() == 6 && reasons.iter().all(|reason| reason == "it was asked to end"),
+        "{reasons:?}"
+    );
+    orchestrator.signal(Signal::SIGTERM);
+    let ran = orchestrator.wait().code(4);
+    ran.says(&["stopping", "downbeat orchestrator", "carries on"]);
+    assert!(!ran.text().contains("running tasks"), "{}", ran.text());
+    fleet.go();
+    busy.signal(Signal::SIGTERM);
+    busy.wait().code(4);
+}
+
 /// Nobody can be sure that a stopped process is gone, so its ttl has to pass. When it goes on it finds that
 /// it leads no more, and what it still does has no effect.
 #[test]

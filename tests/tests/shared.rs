@@ -80,6 +80,7 @@ fn what_is_wrong_with_a_server_is_one_message() {
         (old.url(), 3, "maxmemory-policy"),
         (locked.url(), 3, "wants a password"),
         (with("wr0ng"), 3, "refuses the user or the password"),
+        ("redis://:wr0ng?x@h".to_owned(), 3, "%3F"),
         ("redsi://h".to_owned(), 2, "is it `redis:`?"),
         ("fakeredis://".to_owned(), 2, "nobody shares"),
     ] {
@@ -94,6 +95,8 @@ fn what_is_wrong_with_a_server_is_one_message() {
     project.downbeat(&["run", "--cache", &old.url(), "--allow-eviction"]).code(0);
     let ran = project.downbeat(&["run", "--redis-url", &with("s3cret")]).code(0);
     ran.says(&["from the list of processes"]);
+    let hidden = project.downbeat(&["doctor", "--cache", "redis://:s3cr?t@h"]);
+    assert!(!hidden.text().contains("s3cr"), "{}", hidden.text());
     for words in [["doctor"].as_slice(), &["doctor", "--json"], &["status"]] {
         let ran = project.downbeat(&[words, &["--cache", &with("s3cret")]].concat()).code(0);
         assert!(!ran.text().contains("s3cret"), "{}", ran.text());

@@ -51,7 +51,8 @@ pub(crate) struct Global {
     /// Begins every key in Redis: deployments with different ones share a server and nothing else
     #[arg(long, global = true, value_name = "TEXT", help_heading = STATE)]
     pub(crate) redis_prefix: Option<String>,
-    /// How keys in Redis are named: `cluster` puts those of a goal under one hash tag [default: plain]
+    /// How keys in Redis are named: `cluster` puts them under one hash tag, and is what
+    /// `redis+cluster://` always does [default: plain]
     #[arg(long, global = true, value_name = "LAYOUT", value_parser = ["plain", "cluster"], help_heading = STATE)]
     pub(crate) key_layout: Option<String>,
     /// How many replicas have to acknowledge a plan and a settle [default: 0]

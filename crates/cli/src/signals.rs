@@ -22,29 +22,35 @@ pub(crate) enum Terminate {
     After(Duration),
 }
 
-/// Passes signals on to `stop` until the process ends. `running` is how many tasks run, where that is known.
+/// What a process has to bring home before it ends.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    /// It runs so many tasks.
+    Counted(Arc<AtomicUsize>),
+    /// It runs tasks.
+    Uncounted,
+    /// It runs no task itself.
+    None,
+}
+
+/// Passes signals on to `stop` until the process ends.
 ///
 /// # Errors
 ///
 /// The signals cannot be listened to.
-pub(crate) fn listen(
-    stop: &Stop,
-    out: &Out,
-    running: Option<&Arc<AtomicUsize>>,
-    terminated: Terminate,
-) -> Result<(), CliError> {
+pub(crate) fn listen(stop: &Stop, out: &Out, work: Work, terminated: Terminate) -> Result<(), CliError> {
     let listen = |kind| signal(kind).map_err(|error| CliError::internal("cannot listen to signals", &error));
     let (interrupt, terminate, hang_up) =
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     let signals = [interrupt, terminate, hang_up];
-    tokio::spawn(pass_on(stop.clone(), out.clone(), running.map(Arc::clone), terminated, signals));
+    tokio::spawn(pass_on(stop.clone(), out.clone(), work, terminated, signals));
     Ok(())
 }
 
 async fn pass_on(
     stop: Stop,
     out: Out,
-    running: Option<Arc<AtomicUsize>>,
+    work: Work,
     terminated: Terminate,
     [mut interrupt, mut terminate, mut hang_up]: [Signal; 3],
 ) {
@@ -63,13 +69,14 @@ async fn pass_on(
             crate::output::terminal::restore();
             std::process::exit(i32::from(exit::INTERRUPTED));
         } else if gently && !stop.is_draining() {
-            match running.as_ref().map(|running| running.load(Ordering::Relaxed)) {
-                None => say("finishing what runs; a second signal stops it".to_owned()),
-                Some(0) => say("stopping".to_owned()),
-                Some(tasks) => {
-                    say(format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task")));
-                }
-            }
+            say(match &work {
+                Work::Uncounted => "finishing what runs; a second signal stops it".to_owned(),
+                Work::None => "stopping".to_owned(),
+                Work::Counted(running) => match running.load(Ordering::Relaxed) {
+                    0 => "stopping".to_owned(),
+                    tasks => format!("finishing {}; Ctrl-C again stops them", counted(tasks, "running task")),
+                },
+            });
             stop.drain();
             if let Some(patience) = patience {
                 let stop = stop.clone();
@@ -79,7 +86,11 @@ async fn pass_on(
                 });
             }
         } else {
-            say("stopping the running tasks; they will be tried again".to_owned());
+            say(match work {
+                Work::None => "stopping",
+                Work::Counted(_) | Work::Uncounted => "stopping the running tasks; they will be tried again",
+            }
+            .to_owned());
             stop.now();
         }
     }

@@ -56,6 +56,9 @@ pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
 /// The variable of the environment that may hold the password of Redis.
 pub(crate) const PASSWORD: &str = "DOWNBEAT_REDIS_PASSWORD";
 
+/// The variable of the environment that may hold the password of the sentinels.
+pub(crate) const SENTINEL_PASSWORD: &str = "DOWNBEAT_REDIS_SENTINEL_PASSWORD";
+
 async fn open_redis(redis: &Redis) -> Result<RedisCache, CliError> {
     let mut options = downbeat_cache_redis::Options::new(&redis.url);
     options.prefix.clone_from(&redis.prefix);
@@ -69,6 +72,9 @@ async fn open_redis(redis: &Redis) -> Result<RedisCache, CliError> {
         }
         None => Password::Url,
     };
+    if std::env::var_os(SENTINEL_PASSWORD).is_some_and(|text| !text.is_empty()) {
+        options.sentinel_password = Password::Env(SENTINEL_PASSWORD.to_owned());
+    }
     options.tls = Tls {
         ca_file: redis.ca_file.clone(),
         certificate: redis.certificate.clone(),
@@ -87,7 +93,14 @@ fn unreachable(error: &ConnectError) -> CliError {
         (_, Some(FaultKind::Login)) => refused.hint(format!(
             "the password comes from `--redis-password-file`, ${PASSWORD}, or the URL in $DOWNBEAT_CACHE"
         )),
-        (_, Some(FaultKind::Tls)) => refused.hint("`redis_ca_file` names the authority to trust"),
+        (_, Some(FaultKind::Tls)) => refused.hint(
+            "`rediss://` speaks TLS, `redis://` does not; `redis_ca_file` names an authority that the system does not \
+             trust",
+        ),
+        (ConnectError::Url { .. }, _) => refused.hint(format!(
+            "in a password, `/` is written as %2F, `?` as %3F, `#` as %23, `@` as %40 and `%` as %25; \
+             `--redis-password-file` and ${PASSWORD} take it as it is"
+        )),
         (ConnectError::Evicts { .. }, _) => {
             refused.hint("`--allow-eviction` takes it as it is: what it evicts is lost")
         }

@@ -115,7 +115,11 @@ pub async fn write(
     let mut draft = path.as_os_str().to_owned();
     draft.push(".draft");
     let draft = PathBuf::from(draft);
-    let written = write_draft(cache, goal, &draft, now).await;
+    let written = write_draft(cache, goal, &draft, now).await.map_err(|error| match error {
+        // Nobody asked for the draft.
+        ArchiveError::File { source, .. } => ArchiveError::File { path: path.to_owned(), source },
+        error => error,
+    });
     let renamed = written.and_then(|()| {
         let contents = read(&draft)?;
         let renamed = std::fs::rename(&draft, path).and_then(|()| {

@@ -97,7 +97,11 @@ impl Solo {
         let mut work = tokio::spawn(recruit::watch_over(Arc::clone(&worker), stop.clone()));
         let left = tokio::select! {
             rest = self.until_rest(&goals) => rest.map(|complete| Left::Rest { complete }).map_err(RunError::from),
-            _ = &mut work => Err(RunError::Replaced { agent: self.name.clone() }),
+            // Work ends because it was asked to, too, and then neither is first.
+            _ = &mut work => match stop.is_draining() && !worker.replaced.is_cancelled() {
+                true => Ok(Left::Stopped),
+                false => Err(RunError::Replaced { agent: self.name.clone() }),
+            },
             () = stop.draining() => Ok(Left::Stopped),
         };
         let reason = match &left {
@@ -121,24 +125,28 @@ impl Solo {
         };
         recruit::dismiss(&worker, &departure).await;
         info!(target: "runtime", agent = %self.name, "Left: {reason}");
-        // Somebody may have wanted it to end, and so it did.
-        match left {
-            Err(RunError::Replaced { .. }) if stop.is_draining() && !worker.replaced.is_cancelled() => {
-                Ok(Left::Stopped)
-            }
-            left => left,
-        }
+        left
     }
 
     /// Waits until all goals rest; says whether all are complete.
     async fn until_rest(&self, goals: &[GoalId]) -> Result<bool, CacheError> {
         let topic = Topic::Stream(announcements());
         let mut seen = self.cache.changed(&topic, u64::MAX, Duration::ZERO).await?;
+        let mut told = false;
         loop {
-            if !self.settings.keep_running {
+            if !self.settings.keep_running || !told {
                 let mut statuses = Vec::new();
                 for goal in goals {
-                    statuses.push(self.cache.goal(goal).await?.map(|goal| goal.status));
+                    let found = self.cache.goal(goal).await?;
+                    if found.is_none() && !told {
+                        info!(target: "runtime", agent = %self.name, "Goal {goal} is not planned yet: that is \
+                            for an orchestrator to do");
+                    }
+                    statuses.push(found.map(|goal| goal.status));
+                }
+                told = true;
+                if self.settings.keep_running {
+                    continue;
                 }
                 if statuses.iter().all(|status| status.is_some_and(GoalStatus::is_at_rest)) {
                     return Ok(statuses.iter().all(|status| *status == Some(GoalStatus::Complete)));

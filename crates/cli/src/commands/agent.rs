@@ -14,7 +14,7 @@ use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind};
 use crate::output::text::{clean, cut};
-use crate::signals::{self, Terminate};
+use crate::signals::{self, Terminate, Work};
 use crate::{exit, models, store};
 
 /// The settings that the options of this command set.
@@ -39,7 +39,7 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
     let llm = models::of_agent(&project, &agent, context.config.chosen())?;
     let stop = Stop::new();
     let grace = Terminate::After(context.config.settings.drain_grace);
-    signals::listen(&stop, &context.out, None, grace)?;
+    signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
     run::own_directory(context)?;
     let cache = store::open(&context.how("downbeat agent")).await?;
     let (cache, outage) = run::patient(context, cache, &stop);

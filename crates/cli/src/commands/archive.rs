@@ -57,6 +57,10 @@ fn failed(error: ArchiveError) -> CliError {
         error @ (ArchiveError::Changed { .. } | ArchiveError::Damaged { .. }) => {
             CliError::new(Kind::Refused, chain(&error))
         }
+        ArchiveError::File { path, source } => {
+            CliError::internal(format!("cannot write or read the archive {}", path.display()), &source)
+                .hint("`--to` names another file when it is written, `--archive` when a goal is removed")
+        }
         error => CliError::internal("the archive failed", &error),
     }
 }

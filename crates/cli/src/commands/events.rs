@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::live::follow::{is_last, news, page};
 use crate::output::style::{BAD, BUSY, CARE, FAINT, GONE, GOOD, PLAIN, STRONG, paint};
-use crate::output::text::{clean, cut, width};
+use crate::output::text::{clean, cut, inert, width};
 use crate::output::time;
 use crate::store::{self, Lies};
 
@@ -191,7 +191,7 @@ fn print(
     if context.out.is_json() {
         for event in &events {
             let line = serde_json::to_string(event);
-            text.push_str(&line.map_err(|error| CliError::internal("cannot write JSON", &error))?);
+            text.push_str(&inert(line.map_err(|error| CliError::internal("cannot write JSON", &error))?));
             text.push('\n');
         }
     } else {
@@ -236,7 +236,7 @@ fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut S
     let phase = event.what.data.get("phase").and_then(serde_json::Value::as_str);
     let mut said = event.what.reason.as_deref().or(phase).map(clean).unwrap_or_default();
     if let Some(attempt) = event.what.attempt.filter(|attempt| *attempt > 1) {
-        said = format!("(attempt {attempt}) {said}");
+        said = format!("(attempt {attempt}) {said}").trim_end().to_owned();
     }
     let before = 6 + 2 + 12 + 2 + 17 + 2 + widths.0 + 2 + widths.1 + 2;
     if let Some(most) = most {

@@ -8,7 +8,7 @@ use super::{run, summary};
 use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
-use crate::signals::{self, Terminate};
+use crate::signals::{self, Terminate, Work};
 use crate::{models, store};
 
 /// The settings that the options of this command set.
@@ -39,7 +39,7 @@ pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
-    signals::listen(&stop, &context.out, None, Terminate::AtOnce)?;
+    signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?;
     let cache = store::open(&context.how("downbeat orchestrator")).await?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
@@ -47,6 +47,6 @@ pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
         Orchestrator::new(cache, models, clock, run::settings(context), project).without_agents();
     let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;
     let code = run::code_of(&report);
-    run::unless_closed(summary::print(context, &report, code))?;
+    run::unless_closed(summary::print(context, &report, code, "orchestrator"))?;
     Ok(code)
 }

@@ -24,7 +24,7 @@ use crate::live::follow::Live;
 use crate::logs::{self, Logs};
 use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
-use crate::signals::{self, Terminate};
+use crate::signals::{self, Terminate, Work};
 use crate::store::{self, Lies};
 use crate::{askable, exit, models};
 
@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
-    signals::listen(&stop, &context.out, Some(&running), Terminate::AtOnce)?;
+    signals::listen(&stop, &context.out, Work::Counted(Arc::clone(&running)), Terminate::AtOnce)?;
     let (cache, outage) = patient(context, cache, &stop);
     let live =
         Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let report = result?;
     let code = code_of(&report);
-    unless_closed(summary::print(context, &report, code))?;
+    unless_closed(summary::print(context, &report, code, "run"))?;
     Ok(code)
 }
 
@@ -300,7 +300,7 @@ async fn nothing_to_do(
             stuck: Vec::new(),
             duration: std::time::Duration::ZERO,
         };
-        summary::print(context, &report, exit::COMPLETE)?;
+        summary::print(context, &report, exit::COMPLETE, "run")?;
     } else if !context.out.is_quiet() {
         for goal in complete {
             let when = goal.ended_at.map(crate::output::time::moment).unwrap_or_default();

@@ -27,9 +27,14 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
         return context.out.value(&status);
     }
     if status.goals.is_empty() {
-        return context.out.line("No goal is planned yet.");
+        context.out.line("No goal is planned yet.")?;
+        // An agent may wait for somebody who plans one.
+        if status.agents.is_empty() && !status.orchestrator.present {
+            return Ok(());
+        }
+    } else {
+        context.out.text(&goals(&status).render(0, context.out.width()))?;
     }
-    context.out.text(&goals(&status).render(0, context.out.width()))?;
     for goal in &status.goals {
         if let Some(reason) = &goal.reason {
             let (mark, colour) = style::of_goal(goal.status);
@@ -115,7 +120,12 @@ fn orchestrator(status: &Status, context: &Context) -> String {
     let line = &status.orchestrator;
     let name = line.name.as_deref().map(clean).unwrap_or_default();
     match (line.present, line.last_seen_at) {
-        (true, _) => format!("Orchestrator {name} is at work."),
+        (true, Some(seen)) => format!(
+            "Orchestrator {name} is at work, last seen {} ago; after {} without a word it counts as gone.",
+            time::span(context.now().since(seen)),
+            time::span(std::time::Duration::from_secs(line.stale_after_seconds))
+        ),
+        (true, None) => format!("Orchestrator {name} is at work."),
         (false, Some(seen)) => {
             format!(
                 "Nobody orchestrates; {name} was last seen {} ago.",

@@ -19,8 +19,8 @@ const SHOWN: usize = 40;
 /// The most failed tasks that are explained.
 const EXPLAINED: usize = 10;
 
-/// Prints what came of a run.
-pub(crate) fn print(context: &Context, report: &RunReport, code: u8) -> Result<(), CliError> {
+/// Prints what came of a run; the command `again` carries on with it.
+pub(crate) fn print(context: &Context, report: &RunReport, code: u8, again: &str) -> Result<(), CliError> {
     if context.out.is_json() {
         return context.out.value(&to_json(report, code));
     }
@@ -34,7 +34,7 @@ pub(crate) fn print(context: &Context, report: &RunReport, code: u8) -> Result<(
         context.out.line(format!("{} {}", paint(CARE, "stuck:"), clean(line)))?;
     }
     if report.interrupted && code != exit::COMPLETE {
-        let next = paint(STRONG, context.command("run"));
+        let next = paint(STRONG, context.command(again));
         context.out.line(format!("Stopped after {}. {next} carries on.", time::span(report.duration)))?;
     }
     Ok(())

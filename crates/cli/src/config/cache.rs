@@ -85,6 +85,10 @@ pub(super) fn parse(text: &str) -> Result<Chosen, String> {
 /// A URL as it may be shown: without what could be a password.
 pub(crate) fn redacted(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // A password that was not encoded may hold a `?`, and one in a query an `@`: which it is cannot be told.
+    if rest.split_once('?').is_some_and(|(_, query)| query.contains('@')) {
+        return format!("{scheme}://***");
+    }
     let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
     // A password that was not encoded may hold any sign: all before the last `@` is taken for one.
     let rest = match rest.rsplit_once('@') {
@@ -96,8 +100,10 @@ pub(crate) fn redacted(url: &str) -> String {
     };
     let query = query.map(|query| {
         let shown = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((key, _)) if key.to_ascii_lowercase().contains("pass") => format!("{key}=***"),
-            _ => pair.to_owned(),
+            // What none of these is, may be a password under another name.
+            Some(("db" | "user" | "protocol", _)) => pair.to_owned(),
+            Some((key, _)) => format!("{key}=***"),
+            None => "***".to_owned(),
         });
         format!("?{}", shown.collect::<Vec<_>>().join("&"))
     });
@@ -137,6 +143,11 @@ mod tests {
             ("redis://:s3cr@e/t@h/1", "redis://:***@h/1"),
             ("redis://s3cret@h", "redis://***@h"),
             ("redis+unix:///s?db=1&pass=s3cret", "redis+unix:///s?db=1&pass=***"),
+            ("redis+unix:///s?user=me&auth=s3cret", "redis+unix:///s?user=me&auth=***"),
+            ("redis+unix:///s?pass=s3@cret", "redis+unix://***"),
+            ("redis+unix:///s?pass=s3&cret", "redis+unix:///s?pass=***&***"),
+            ("redis://u:s3?cret@h:6379/1", "redis://***"),
+            ("rediss://:s3cret?x=1@h", "rediss://***"),
         ] {
             assert_eq!(redacted(url), shown);
             assert_eq!(has_secret(url), shown.contains("***"));

@@ -17,7 +17,7 @@ use super::{Origin, Shown, Sources, parse};
 use crate::error::{CliError, Kind};
 
 /// Variables that Downbeat gives to commands, and those that are read elsewhere: no settings.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "DOWNBEAT_GOAL",
     "DOWNBEAT_TASK",
     "DOWNBEAT_AGENT",
@@ -30,6 +30,7 @@ const OTHERS: [&str; 14] = [
     "DOWNBEAT_CONFIG",
     "DOWNBEAT_LOG",
     crate::store::PASSWORD,
+    crate::store::SENTINEL_PASSWORD,
     "DOWNBEAT_ALLOW_HTTP",
     "DOWNBEAT_READABLE",
 ];

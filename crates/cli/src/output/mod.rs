@@ -101,7 +101,8 @@ impl Out {
     /// As [`text`](Self::text).
     pub(crate) fn value(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = serde_json::to_string_pretty(value);
-        self.text(&format!("{}\n", text.map_err(|error| CliError::internal("cannot write JSON", &error))?))
+        let text = text.map_err(|error| CliError::internal("cannot write JSON", &error))?;
+        self.text(&format!("{}\n", text::inert(text)))
     }
 
     /// A line for people beside the output: on the standard error, and not when it is to be quiet.
@@ -134,7 +135,7 @@ impl Out {
             return;
         }
         if self.json {
-            self.log(&format!("{}\n", error.to_json()));
+            self.log(&format!("{}\n", text::inert(error.to_json().to_string())));
             return;
         }
         if !error.reports.is_empty() {

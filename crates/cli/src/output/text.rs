@@ -34,6 +34,25 @@ pub(crate) fn clean_block(text: &str) -> String {
     lines.join("\n").trim_end().to_owned()
 }
 
+/// JSON that a terminal obeys as little as [`clean`] text: what is left of control characters and of marks
+/// that turn the direction stands in its strings only, where an escape means the same.
+pub(crate) fn inert(json: String) -> String {
+    let harmless = |letter: char| letter.is_ascii_control() && letter != '\u{7f}' || is_shown(letter);
+    if json.chars().all(harmless) {
+        return json;
+    }
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if harmless(letter) {
+            text.push(letter);
+        } else {
+            // None of them lies beyond the first plane.
+            text.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        }
+    }
+    text
+}
+
 /// Whether a character shows something and only that: no controls, and none of the marks that turn
 /// the direction of what follows.
 fn is_shown(letter: char) -> bool {
@@ -130,6 +149,15 @@ mod tests {
             assert_eq!(clean(written), shown, "{written:?}");
         }
         assert_eq!(clean_block("a\u{1b}[2J\n\tb\n\n"), "a\n    b");
+    }
+
+    #[test]
+    fn json_means_the_same_and_moves_nothing() {
+        let said = "a\u{1b}[2J \u{9b}31m \u{7f} \u{202e} \u{feff} ü 日 🎵\n";
+        let shown = inert(serde_json::to_string_pretty(&[said]).unwrap());
+        assert!(shown.chars().all(|letter| letter == '\n' || is_shown(letter)), "{shown:?}");
+        assert!(shown.contains("\\u009b31m") && shown.contains("ü 日 🎵"), "{shown}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), [said]);
     }
 
     #[test]
