@@ -33,6 +33,9 @@ end
 local id = ARGV[2]
 local status, not_before = 'done', ''
 local goal, waited
+-- Whether its goal was active before. It was not if all that was left waited, and this is a late word of a
+-- holder whose task was made to wait meanwhile.
+local was_active = true
 if ARGV[5] == 'done' then
   goal, waited = finish_task(id, ARGV[3], ARGV[4], ARGV[6], ARGV[7])
 end
@@ -49,7 +52,7 @@ if not goal then
     end
     return refusal
   end
-  goal, waited = old.goal, old.waited
+  goal, waited, was_active = old.goal, old.waited, old.status ~= 'blocked'
   status, not_before = new.status, new.not_before and int(new.not_before) or ''
 end
 
@@ -64,7 +67,7 @@ if not ARGV[10] then
   goal_status, next_claim = evaluate(goal), {}
 else
   -- A goal whose next task was granted is as active as it was before; only another must be looked at.
-  goal_status = is_due() and evaluate(goal)
+  goal_status = (is_due() or not was_active) and evaluate(goal)
   local told_before = #told
   next_claim = claim({
     agent = ARGV[10], incarnation = ARGV[11], request = ARGV[12], ttl = tonumber(ARGV[13]), goal = ARGV[14],

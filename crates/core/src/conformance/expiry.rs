@@ -1,7 +1,8 @@
 //! Time lets others claim again; it never takes the right to write away.
 
-use super::kit::{Kit, TTL, done, refused, retry, secs, task};
-use crate::cache::{CacheError, Renew};
+use super::kit::{Kit, TTL, done, failed, refused, retry, secs, task};
+use crate::cache::{CacheError, Renew, Settle};
+use crate::goal::GoalStatus;
 use crate::state::TaskStatus;
 
 pub async fn expired_lease_is_claimable_by_another(kit: Kit) {
@@ -83,6 +84,28 @@ pub async fn late_holder_may_settle_before_any_sweep(kit: Kit) {
     kit.advance(TTL * 9);
 
     kit.settle(&lease, done()).await.unwrap();
+}
+
+pub async fn late_settle_of_a_task_that_waits_wakes_its_goal(kit: Kit) {
+    kit.plan("g", "a; x; d: a").await;
+    let late = kit.lease_of("one", "a").await;
+    kit.work("two", "x", failed()).await;
+    kit.amend("g", 1, "a: x; x; d: a").await;
+    kit.advance(TTL * 9);
+    kit.sweep(9).await;
+    assert_eq!((kit.status("a").await, kit.goal("g").await.status), (TaskStatus::Blocked, GoalStatus::Stalled));
+    let mark = kit.mark().await;
+
+    let settle = Settle { next: Some(kit.claim_of("one")), ..kit.settle_of(&late, done()) };
+    let settled = kit.cache.settle(&settle).await.unwrap();
+
+    assert_eq!((settled.unblocked, settled.goal_status), (1, GoalStatus::Active));
+    assert_eq!(settled.next.unwrap().granted().unwrap().lease.task, task("d"));
+    assert_eq!(kit.goal("g").await.status, GoalStatus::Active);
+    assert_eq!(
+        kit.told_since(mark).await,
+        ["task.done a", "task.ready d", "goal.active g", "task.claimed d"]
+    );
 }
 
 pub async fn renewal_moves_the_deadline_from_now(kit: Kit) {

@@ -63,6 +63,7 @@ macro_rules! conformance_promises {
                 late_holder_whom_nobody_replaced_may_settle
                 late_holder_whom_nobody_replaced_may_renew
                 late_holder_may_settle_before_any_sweep
+                late_settle_of_a_task_that_waits_wakes_its_goal
                 renewal_moves_the_deadline_from_now
                 renewal_may_shorten_a_lease
                 renewal_out_of_bounds_is_refused
