@@ -357,15 +357,16 @@ async fn a_server_takes_connections_of_its_machine_alone() {
 async fn replicas_are_asked_and_do_not_answer() {
     let first = master(&[]);
     let replica = replica_of(&first, &[]);
-    let options =
-        Options { wait_replicas: 1, wait_timeout: Duration::from_millis(300), ..Options::new(first.url()) };
+    let options = Options { wait_replicas: 1, ..Options::new(first.url()) };
+    let hasty = Options { wait_timeout: Duration::from_millis(300), ..options.clone() };
     let cache = RedisCache::connect(options).await.unwrap();
+    let hasty = RedisCache::connect(hasty).await.unwrap();
     cache.plan(&plan("g", "a; b")).await.unwrap();
     assert_eq!(replica.text(&["HGET", "task:a", "status"]), "ready", "the replica has it");
     let held = token(&cache, "one").await;
 
     replica.signal("STOP");
-    let said = unavailable(cache.settle(&settle("a", held)).await);
+    let said = unavailable(hasty.settle(&settle("a", held)).await);
     says(
         &said,
         "the store is not available: `settle` was written on the master, but acknowledged by 0 of 1 replicas in \
