@@ -74,10 +74,8 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(
-            #[schemars(regex(pattern = ID_PATTERN))]
-            std::sync::Arc<str>
-        );
+        #[schemars(extend("pattern" = ID_PATTERN))]
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// Takes `text` as an id.
