@@ -3,11 +3,12 @@
 //! In reading order:
 //! - [`args`]: what can be typed; [`exit`], [`error`]: what comes back.
 //! - [`place`], [`config`]: which project, and with which settings.
-//! - [`store`], [`models`]: the concrete parts.
+//! - [`store`], [`models`]: the concrete parts; [`api`]: a store that another process has.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
 mod args;
+mod api;
 mod askable;
 mod commands;
 mod config;
