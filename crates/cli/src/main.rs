@@ -7,8 +7,8 @@
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
-mod args;
 mod api;
+mod args;
 mod askable;
 mod commands;
 mod config;

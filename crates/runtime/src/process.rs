@@ -34,7 +34,8 @@ pub fn has_ended(identity: &str) -> bool {
 #[must_use]
 pub fn lives(identity: &str) -> bool {
     let mut parts = identity.split('-');
-    let (Some(there), Some(pid), Some(start), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(there), Some(pid), Some(start), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return false;
     };

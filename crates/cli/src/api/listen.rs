@@ -74,9 +74,11 @@ fn parse(said: &str, port: u16, from: &str) -> Result<SocketAddr, CliError> {
     };
     let found = match local.as_str() {
         "" => Some(SocketAddr::new(loopback, port)),
-        text => (text.parse().ok())
-            .or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, port)))
-            .or_else(|| text.trim_start_matches(':').parse().ok().map(|port| SocketAddr::new(loopback, port))),
+        text => {
+            (text.parse().ok()).or_else(|| text.parse().ok().map(|ip| SocketAddr::new(ip, port))).or_else(
+                || text.trim_start_matches(':').parse().ok().map(|port| SocketAddr::new(loopback, port)),
+            )
+        }
     };
     found.ok_or_else(|| {
         CliError::bad_input(format!("{from} is no address: `{said}`"))

@@ -49,10 +49,9 @@ pub(crate) async fn serve(
         Err(SocketError::Busy { .. }) if context.is_shared() => {
             info!(target: "server", "Another process of this project answers at {}", path.display());
         }
-        Err(error) => context.out.warning(format!(
-            "other commands cannot ask this process: {}",
-            chain(&error)
-        )),
+        Err(error) => {
+            context.out.warning(format!("other commands cannot ask this process: {}", chain(&error)))
+        }
     }
     if let Some(address) = address {
         let open = token.is_none();

@@ -176,7 +176,10 @@ async fn store_checks(context: &Context) -> Vec<Check> {
                 Ok(goals) => counted(goals.len(), "goal"),
                 Err(error) => return vec![Check::failed(name, &error.into())],
             };
-            return vec![Check::good(name, format!("{place}: {said}, held by `{role}` (process {pid}), which answers"))];
+            return vec![Check::good(
+                name,
+                format!("{place}: {said}, held by `{role}` (process {pid}), which answers"),
+            )];
         }
         Ok(None) => {}
         Err(error) => return vec![Check::failed(name, &error)],
