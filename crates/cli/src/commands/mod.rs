@@ -88,10 +88,7 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         _ => (None, Flags::new()),
     };
     let context = Context::new(&cli.global, positional, flags)?;
-    if !matches!(
-        cli.command,
-        Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_) | Command::Serve(_)
-    ) {
+    if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
         start_logs(&context);
     }
     in_runtime(with_context(cli, &context))
