@@ -8,6 +8,7 @@
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
 //! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
 //! - [`command`], [`guard`], [`workspace`]: processes and files, within bounds.
+//! - [`steering`]: what a person orders, from the command line, the API or a file: one door.
 //! - [`why`], [`status`], [`report`]: what a person asks.
 //! - [`settings`], [`clock`], [`entropy`], [`stop`]: what is passed in.
 
@@ -27,6 +28,7 @@ pub mod settings;
 pub mod solo;
 pub mod spending;
 pub mod status;
+pub mod steering;
 pub mod stop;
 pub mod supervise;
 pub mod why;
