@@ -521,10 +521,8 @@ async fn a_goal_is_removed_with_its_event_or_not_at_all() {
     cache.settle(&settle("a", held)).await.unwrap();
     server.ask(&["RENAME", "stream:events", "elsewhere"]);
     server.ask(&["SET", "stream:events", "x"]);
-    let remove = downbeat_core::cache::Remove {
-        goal: downbeat_core::ids::GoalId::new("g").unwrap(),
-        ended_at: None,
-    };
+    let remove =
+        downbeat_core::cache::Remove { goal: downbeat_core::ids::GoalId::new("g").unwrap(), ended_at: None };
     corrupt(cache.remove(&remove).await);
     assert_eq!(server.text(&["HGET", "goal:g", "status"]), "complete", "it is still there");
     assert!(!server.text(&["HGET", "dag:g:nodes", "a"]).is_empty());

@@ -32,9 +32,7 @@ pub(crate) fn program() -> String {
         return program;
     }
     let found = ["redis-server", "valkey-server"].into_iter().find(|program| is_there(program));
-    found
-        .expect("a Redis server is needed: install redis-server, or name one in REDIS_SERVER")
-        .to_owned()
+    found.expect("a Redis server is needed: install redis-server, or name one in REDIS_SERVER").to_owned()
 }
 
 /// Whether a program is on the `PATH`.

@@ -91,6 +91,7 @@ pub fn record_version(key: &str, expected: u64, last: u64, present: bool) -> Res
 /// openings, or somebody wrote the epoch by hand.
 #[must_use]
 pub fn tokens_used_up() -> CacheError {
-    let source = "fencing tokens are used up: the epoch is at its greatest; nothing can be claimed in this store";
+    let source =
+        "fencing tokens are used up: the epoch is at its greatest; nothing can be claimed in this store";
     CacheError::Corrupt { key: "epoch".to_owned(), source: Some(source.into()) }
 }
