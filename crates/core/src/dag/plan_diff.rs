@@ -1,8 +1,10 @@
 //! What becomes of every task when its goal gets another plan.
 //!
-//! The input of a task is its scope (see [`Aspect::is_scope`]), the set of tasks that it waits for, and
-//! what those made. Work whose input did not change is never done again; work whose input did is, and so
-//! is all that was made from it.
+//! The input of a task is its scope (see [`Aspect::is_scope`]) and what the tasks make that it waits for.
+//! Its input changes when its scope does, when it waits for a task that it did not wait for, or when the
+//! input of one that it waits for changes. (One that waits for less still has all that it works from.)
+//! Work whose input did not change is never done again; work whose input did is, and so is all that was
+//! made from it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -317,9 +319,9 @@ fn redo(old: &Dag, new: &Dag) -> HashMap<TaskId, (Redo, Option<TaskId>)> {
             continue;
         }
         let was: BTreeSet<&TaskId> = old.dependencies(&node.id).into_iter().collect();
-        let is: BTreeSet<&TaskId> = new.dependencies(&node.id).into_iter().collect();
+        let is = new.dependencies(&node.id);
         let through = is.iter().find(|id| reached.contains_key(**id)).map(|&id| id.clone());
-        if was != is || through.is_some() {
+        if through.is_some() || is.iter().any(|id| !was.contains(id)) {
             reached.insert(node.id.clone(), (Redo::Inputs, through));
         }
     }

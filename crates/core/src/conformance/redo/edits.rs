@@ -1,13 +1,11 @@
 //! Random edits of a plan that is being worked on, with [`plan_diff`](crate::dag::plan_diff()) between.
 //!
-//! A task's result is a digest of its scope and of the results that it was made from, so that a result
-//! shows what it was made from. What must hold is said in these digests, which the code under proof does
-//! not know.
+//! Every piece of work is remembered with what it was made of and from, so that in the end it shows
+//! whether all that is done was made from what is there.
 //!
 //! `DOWNBEAT_SEED` replays one run, `DOWNBEAT_RUNS` says how many there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::cache::{Amend, CacheError, Lease, Plan, TaskQuery};
@@ -66,24 +64,26 @@ fn dag(drawing: &Drawing) -> Arc<Dag> {
     Arc::new(dag::validate(draft).unwrap())
 }
 
-/// What comes of a task when it is made from these results.
-fn result(spec: &Spec, of: impl Fn(usize) -> u64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    spec.scope.hash(&mut hasher);
-    for &number in &spec.waits_for {
-        (number, of(number)).hash(&mut hasher);
-    }
-    hasher.finish()
+/// What was made of a task: the how-manieth piece of work of all, what of, and from which other pieces.
+#[derive(Debug, Clone)]
+struct Made {
+    work: u64,
+    scope: u32,
+    from: BTreeMap<usize, u64>,
 }
 
-/// What comes of every task when all of them are made from scratch.
-fn results(drawing: &Drawing) -> HashMap<usize, u64> {
-    let mut all: HashMap<usize, u64> = HashMap::new();
-    for (&number, spec) in drawing {
-        let made = result(spec, |before| all[&before]);
-        all.insert(number, made);
+/// Whose input is another one in another drawing.
+fn changed(was: &Drawing, is: &Drawing) -> BTreeSet<usize> {
+    let mut changed = BTreeSet::new();
+    for (number, spec) in is {
+        let Some(before) = was.get(number) else { continue };
+        let gained = spec.waits_for.iter().any(|other| !before.waits_for.contains(other));
+        let reached = spec.waits_for.iter().any(|other| changed.contains(other));
+        if before.scope != spec.scope || gained || reached {
+            changed.insert(*number);
+        }
     }
-    all
+    changed
 }
 
 struct Run {
@@ -93,9 +93,10 @@ struct Run {
     drawing: Drawing,
     revision: u64,
     /// What is being made, under which lease, from what was there when it was claimed.
-    running: BTreeMap<usize, (Lease, u64)>,
+    running: BTreeMap<usize, (Lease, Made)>,
     /// What was made of those that are done.
-    made: HashMap<usize, u64>,
+    made: HashMap<usize, Made>,
+    works: u64,
 }
 
 async fn run(kit: Kit, seed: u64) {
@@ -107,7 +108,7 @@ async fn run(kit: Kit, seed: u64) {
     let plan = Plan { dag: dag(&drawing), ..kit.plan_of("g", "a") };
     kit.cache.plan(&plan).await.unwrap();
     let (running, made) = (BTreeMap::new(), HashMap::new());
-    let mut run = Run { kit, seed, random, drawing, revision: 1, running, made };
+    let mut run = Run { kit, seed, random, drawing, revision: 1, running, made, works: 0 };
     for _ in 0..STEPS {
         match run.random.u32(..100) {
             0..45 => run.claim().await,
@@ -164,8 +165,11 @@ impl Run {
     async fn claim(&mut self) {
         let Some(claimed) = self.kit.grant(&self.kit.claim_of("one")).await else { return };
         let number: usize = claimed.lease.task.as_str()[1..].parse().unwrap();
-        // It finds all that it is made from: or this has no such result and panics.
-        let made = result(&self.drawing[&number], |before| self.made[&before]);
+        // All that it is made from is there: or this panics.
+        let spec = &self.drawing[&number];
+        let from = spec.waits_for.iter().map(|&before| (before, self.made[&before].work)).collect();
+        self.works += 1;
+        let made = Made { work: self.works, scope: spec.scope, from };
         assert!(!self.made.contains_key(&number), "t{number} is done twice, seed {}", self.seed);
         self.running.insert(number, (claimed.lease, made));
     }
@@ -203,10 +207,10 @@ impl Run {
         self.revision += 1;
 
         let after = self.states().await;
-        let (were, are) = (results(&self.drawing), results(&drawing));
+        let all_changed = changed(&self.drawing, &drawing);
         for (number, state) in &before {
             let Some(now) = after.get(number) else { continue };
-            let changed = were[number] != are[number];
+            let changed = all_changed.contains(number);
             let rescoped = self.drawing[number].scope != drawing[number].scope;
             let what = format!("t{number} {} to {}, seed {seed}", state.status, now.status);
             match state.status {
@@ -261,7 +265,7 @@ impl Run {
         }
     }
 
-    /// Whatever can be done is done; then every result is what it would be if it were made from scratch.
+    /// Whatever can be done is done; then all that is done was made from what is there.
     async fn finish(mut self) {
         loop {
             let before = (self.running.len(), self.made.len());
@@ -275,14 +279,17 @@ impl Run {
                 break;
             }
         }
-        let scratch = results(&self.drawing);
         for (number, state) in self.states().await {
-            let waits_for = &self.drawing[&number].waits_for;
-            let open = waits_for.iter().filter(|before| !self.made.contains_key(before)).count();
+            let spec = &self.drawing[&number];
+            let open = spec.waits_for.iter().filter(|before| !self.made.contains_key(before)).count();
             assert_eq!(state.open as usize, open, "t{number}, seed {}", self.seed);
             assert_eq!(state.status == TaskStatus::Done, self.made.contains_key(&number), "seed {}", self.seed);
-            if let Some(made) = self.made.get(&number) {
-                assert_eq!(*made, scratch[&number], "{} is of old inputs, seed {}", task(&id(number)), self.seed);
+            let Some(made) = self.made.get(&number) else { continue };
+            let what = format!("{} was made from {made:?}, seed {}", task(&id(number)), self.seed);
+            assert_eq!(made.scope, spec.scope, "{what}");
+            for before in &spec.waits_for {
+                let there = self.made.get(before).map(|made| made.work);
+                assert_eq!(made.from.get(before).copied(), there, "{what}, and t{before} is {there:?}");
             }
         }
     }
