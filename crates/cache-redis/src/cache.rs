@@ -232,7 +232,7 @@ impl Tasks for RedisCache {
                 amend.dag.digest(),
                 requests::usage(&amend.spent),
                 before.revision.to_string(),
-                requests::change(&before, &old, &amend.dag, &diff),
+                requests::change(&before, &old, amend, &diff),
             ];
             let mut reply = self.server.run(&scripts::AMEND, &arguments).await?;
             match reply.word.as_str() {

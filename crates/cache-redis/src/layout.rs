@@ -109,6 +109,7 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
             .and_then(|settled_by| settled_by.split_once(' '))
             .filter(|(token, _)| fields.maybe("token") == Some(token))
             .map(|(_, request)| RequestId(request.to_owned())),
+        outdated: fields.maybe_parsed("outdated")?.map(Token::from_u64),
         created_at: fields.moment("created_at")?,
         started_at: fields.maybe_moment("started_at")?,
         ended_at: fields.maybe_moment("ended_at")?,

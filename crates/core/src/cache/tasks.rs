@@ -1,6 +1,6 @@
 //! DAGs, leases and moves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::CacheError;
 use crate::dag::{Dag, Node};
 use crate::goal::{Goal, GoalStatus, Usage};
 use crate::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId, Token};
-use crate::state::{EndedAttempt, Failure, Outcome, TaskState, TaskStatus};
+use crate::state::{EndedAttempt, Failure, Outcome, Redo, TaskState, TaskStatus};
 use crate::time::{Timestamp, millis};
 
 /// The verbs on DAGs, tasks and leases. Each is one atomic step; see [`Cache`](super::Cache).
@@ -29,15 +29,22 @@ pub trait Tasks: Send + Sync {
     /// - [`CacheError::TasksTaken`]: other goals hold some of the ids, each named.
     async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError>;
 
-    /// Replaces a goal's DAG without resetting a state.
+    /// Replaces a goal's DAG without resetting a state that it is not asked to.
     ///
     /// New tasks begin as [`plan`](Self::plan) begins them. A kept task keeps its state; it is blocked
     /// or ready by what it now waits for, unless it is running or finished. A removed task ends: a
     /// holder loses its lease.
     ///
+    /// The tasks in `amend.redo` are done again, in the same step: what is finished is blocked or ready,
+    /// with the attempts of a new task, and tells of it by `task.redo`. A holder keeps its lease unless
+    /// the task is another one now ([`Redo::Scope`]); what it makes of old inputs ([`Redo::Inputs`]) is
+    /// made once more. Who waits for such a task waits again, unless it runs or is finished. Tokens grow
+    /// on.
+    ///
     /// # Errors
     ///
     /// - [`CacheError::GoalNotFound`], [`CacheError::TasksTaken`].
+    /// - [`CacheError::Invalid`]: `amend.redo` names a task that the DAG does not have.
     /// - [`CacheError::Conflict`]: the goal is at another revision than `amend.revision`.
     async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError>;
 
@@ -151,6 +158,11 @@ pub struct Amend {
     pub max_attempts: u32,
     /// What making the plan cost.
     pub spent: Usage,
+    /// Which tasks are done again and why; nothing else loses its state. Those that the goal does not
+    /// have yet only begin.
+    pub redo: BTreeMap<TaskId, Redo>,
+    /// Who amends and from where, such as `cli` or `INSTRUCTIONS.md`; it is told with the change.
+    pub by: String,
 }
 
 /// A task: what is to be done and where it stands.
