@@ -110,6 +110,10 @@ pub(crate) enum Command {
     #[command(after_help = examples("  downbeat drop report"))]
     Drop(TaskArg),
     Elevate(Elevate),
+    /// Empty an agent's memory, also that of the agent that is at work
+    #[command(after_help = examples("  downbeat flush shell_agent"))]
+    Flush(AgentArg),
+    Reparse(Reparse),
     Init(Init),
     Doctor(Doctor),
     Schema(Schema),
@@ -356,6 +360,18 @@ pub(crate) struct Elevate {
     /// From 0 to 1000000
     #[arg(value_name = "PRIORITY", value_parser = priority)]
     pub(crate) priority: u32,
+}
+
+/// Have the instructions read again: what they say now is put into force
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat reparse                  the whole file\n  downbeat reparse --goal report"))]
+pub(crate) struct Reparse {
+    /// Only this agent's own instructions
+    #[arg(value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Only this goal
+    #[arg(long, value_name = "GOAL", conflicts_with = "agent")]
+    pub(crate) goal: Option<String>,
 }
 
 /// Show why a task stands where it does, and what would change that

@@ -114,6 +114,8 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Resume(args) => steer::resume(&args.agent, context).await?,
         Command::Drop(args) => steer::drop_task(&args.task, context).await?,
         Command::Elevate(args) => steer::elevate(&args.task, args.priority, context).await?,
+        Command::Flush(args) => steer::flush(&args.agent, context).await?,
+        Command::Reparse(args) => steer::reparse(args, context).await?,
         Command::Init(_) | Command::Doctor(_) | Command::Schema(_) | Command::Completions(_) => {}
     }
     Ok(exit::COMPLETE)
