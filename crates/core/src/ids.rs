@@ -156,6 +156,10 @@ id! {
     AgentName
 }
 id! {
+    /// A group of agents, which are started, stopped, paused and limited together.
+    GroupName
+}
+id! {
     /// Something that an agent can do and a task may need, such as `shell` or `research`.
     Capability
 }

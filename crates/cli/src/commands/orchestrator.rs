@@ -30,14 +30,23 @@ pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
-    signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?;
+    match args.own_agents {
+        true => {
+            let grace = Terminate::After(context.config.settings.drain_grace);
+            signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
+        }
+        false => signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?,
+    }
     run::own_directory(context)?;
     let cache = store::open(&context.how(HOLDER)).await?;
     let served = api::serve(context, &cache, HOLDER, &args.listen).await?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
-    let orchestrator =
-        Orchestrator::new(cache, models, clock, run::settings(context), project).without_agents();
+    let orchestrator = Orchestrator::new(cache, models, clock, run::settings(context), project);
+    let orchestrator = match args.own_agents {
+        true => orchestrator.as_service(),
+        false => orchestrator.without_agents(),
+    };
     let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;
     served.end(!report.interrupted).await;
     let code = run::code_of(&report);
