@@ -36,6 +36,7 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
     vec![
         ("llm", args.model.llm.clone()),
         ("max_agents", args.max_agents.clone()),
+        ("max_workers", args.max_workers.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
