@@ -8,6 +8,7 @@
 //! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
 //! - [`command`], [`guard`], [`workspace`]: processes and files, within bounds.
 //! - [`steering`]: what a person orders, from the command line, the API or a file: one door.
+//! - [`heartbeats`]: the files that steer agents, each line once.
 //! - [`why`], [`status`], [`report`]: what a person asks.
 //! - [`settings`], [`clock`], [`entropy`], [`stop`]: what is passed in.
 
@@ -16,6 +17,7 @@ pub mod archive;
 pub mod attempt;
 pub mod clock;
 pub mod entropy;
+pub mod heartbeats;
 pub mod load;
 pub mod orchestrator;
 pub mod patient;

@@ -82,8 +82,8 @@ async fn keep(
     loop {
         let (mut standing, version) = read(cache, &subject).await?;
         if let Some(kept) = standing.kept(request).cloned() {
-            if !kept.told && !is_told(cache, &kept).await? {
-                tell(cache, order, by, &kept).await?;
+            if !kept.told {
+                say_once(cache, event(order, by, &kept), request, kept.after).await?;
             }
             return Ok(kept.answer);
         }
@@ -94,7 +94,7 @@ async fn keep(
         let kept = Kept { request: request.clone(), answer, after, told: false };
         standing.keep(kept.clone());
         let Some(version) = store(cache, &subject, version, &standing).await? else { continue };
-        tell(cache, order, by, &kept).await?;
+        say(cache, event(order, by, &kept), request).await?;
         // Only spares a later repeat the search, so that a conflict or a failure is of no account.
         if let Some(kept) = standing.kept(request) {
             kept.told = true;
@@ -121,7 +121,7 @@ async fn store(
     }
 }
 
-async fn tell(cache: &dyn Cache, order: &FleetOrder, by: &str, kept: &Kept) -> Result<(), CacheError> {
+fn event(order: &FleetOrder, by: &str, kept: &Kept) -> EventDraft {
     let kind = match kept.answer.applied {
         true => EventKind::DIRECTIVE_APPLIED,
         false => EventKind::DIRECTIVE_REFUSED,
@@ -134,25 +134,34 @@ async fn tell(cache: &dyn Cache, order: &FleetOrder, by: &str, kept: &Kept) -> R
         Subject::Goal(goal) => event.goal = Some(goal),
         Subject::Group(_) | Subject::Project => {}
     }
-    let append = Append { stream: events_stream(), entries: vec![event], request: kept.request.clone() };
+    event
+}
+
+async fn say(cache: &dyn Cache, event: EventDraft, request: &RequestId) -> Result<(), CacheError> {
+    let append = Append { stream: events_stream(), entries: vec![event], request: request.clone() };
     cache.append(&append).await?;
     Ok(())
 }
 
-/// Whether the event of an order was written before whoever wrote it crashed.
-async fn is_told(cache: &dyn Cache, kept: &Kept) -> Result<bool, CacheError> {
-    let mut after = kept.after;
+/// Adds an event unless it is there already: unless one behind the number `after` has this `request` in its
+/// data, as the event itself has to have.
+pub(crate) async fn say_once(
+    cache: &dyn Cache,
+    event: EventDraft,
+    request: &RequestId,
+    mut after: u64,
+) -> Result<(), CacheError> {
     loop {
         let page = cache.read(&Read { stream: events_stream(), after, limit: EVENTS }).await?;
         let same = |event: &Event| {
-            event.what.data.get("request").and_then(|request| request.as_str()) == Some(&kept.request.0)
+            event.what.data.get("request").and_then(|request| request.as_str()) == Some(&request.0)
         };
         if page.iter().any(same) {
-            return Ok(true);
+            return Ok(());
         }
         match page.last() {
             Some(last) if page.len() == EVENTS => after = last.seq,
-            _ => return Ok(false),
+            _ => return say(cache, event, request).await,
         }
     }
 }
