@@ -17,7 +17,10 @@ use serde::Deserialize;
 use crate::reply::{Fields, Reply, corrupt, json, list, parse, text};
 
 pub(crate) fn goal(value: Value) -> Result<Goal, CacheError> {
-    let fields = Fields::new("goal", value);
+    let mut fields = Fields::new("goal:?", value);
+    if let Some(id) = fields.maybe("id") {
+        fields.of = format!("goal:{id}");
+    }
     Ok(Goal {
         id: fields.parsed("id")?,
         title: fields.text("title")?.to_owned(),

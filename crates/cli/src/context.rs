@@ -139,7 +139,8 @@ impl Context {
 
     /// How to open the store; `holder` is what this process is.
     pub(crate) fn how<'a>(&'a self, holder: &'a str) -> store::How<'a> {
-        store::How { lies: &self.store, durability: self.config.durability, clock: &self.clock, holder }
+        let (durability, limits) = (self.config.durability, self.config.limits);
+        store::How { lies: &self.store, durability, limits, clock: &self.clock, holder }
     }
 
     /// The task called `text`, if there is one.

@@ -51,7 +51,11 @@ local NUMBERS = {
 
 -- A hash as a table; nil when there is none. A number that is an empty text is none.
 local function read(key)
-  local flat = call('HGETALL', key)
+  local flat = redis.pcall('HGETALL', key)
+  if flat.err then
+    -- The server names no key.
+    error({ err = flat.err .. ' key=`' .. key .. '`' })
+  end
   if #flat == 0 then
     return nil
   end

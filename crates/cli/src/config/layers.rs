@@ -155,8 +155,11 @@ impl<'a> Layers<'a> {
         };
         self.show("cache", shown, origin.clone());
         let prefix = self.prefix();
-        let layout = [("plain", false), ("cluster", true)];
-        let cluster_layout = self.choice("key_layout", false, &layout);
+        // What `redis+cluster://` says by itself comes first: it is shown when nobody chose.
+        let by_url = matches!(&chosen, Chosen::Redis(redis) if redis.is_cluster());
+        let mut layout = [("plain", false), ("cluster", true)];
+        layout.rotate_left(usize::from(by_url));
+        let cluster_layout = self.choice("key_layout", by_url, &layout);
         let wait = self.count("redis_wait", &[], 0..=100, 0_u32);
         let password_file = self.text("redis_password_file", &[], "none").map(PathBuf::from);
         let mut file = |key| self.text(key, &[], "none").map(PathBuf::from);

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
+use downbeat_core::cache::StreamLimits;
 use downbeat_core::llm::Permissions;
 use downbeat_runtime::settings::{Selection, Settings};
 use downbeat_runtime::spending::Ceiling;
@@ -112,6 +113,8 @@ pub(crate) struct Config {
     pub(crate) cache_origin: Origin,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
+    /// How many entries streams keep.
+    pub(crate) limits: StreamLimits,
     /// The least level that is logged, if one was chosen.
     pub(crate) log_level: Option<String>,
     /// How log lines look.
@@ -203,6 +206,11 @@ impl Sources {
             Durability::Power,
             &[("power", Durability::Power), ("process", Durability::Process)],
         );
+        let StreamLimits { events, others } = StreamLimits::default();
+        let limits = StreamLimits {
+            events: layers.count("events_kept", &[], 1_000..=100_000_000, events),
+            others: layers.count("stream_kept", &[], 100..=100_000_000, others),
+        };
         let levels: [(&str, &str); 6] =
             ["info", "trace", "debug", "warn", "error", "off"].map(|level| (level, level));
         let log_level = layers.chosen("log_level", &levels).map(str::to_owned);
@@ -241,6 +249,7 @@ impl Sources {
             cache,
             cache_origin,
             durability,
+            limits,
             log_level,
             log_format,
             color,
