@@ -242,6 +242,9 @@ pub(crate) struct Agent {
     /// Take tasks of this goal only
     #[arg(long, alias = "goal-id", value_name = "GOAL")]
     pub(crate) goal: Option<String>,
+    /// The file that steers it [default: as declared]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) heartbeat: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: Model,
     /// For how long a claim holds without renewal [default: 30s]

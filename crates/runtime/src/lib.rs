@@ -6,6 +6,7 @@
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
+//! - [`memory`]: what an agent remembers.
 //! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
 //! - [`command`], [`guard`], [`workspace`]: processes and files, within bounds.
 //! - [`steering`]: what a person orders, from the command line, the API or a file: one door.
@@ -21,6 +22,7 @@ pub mod entropy;
 pub mod feed;
 pub mod heartbeats;
 pub mod load;
+pub mod memory;
 pub mod orchestrator;
 pub mod patient;
 pub mod process;

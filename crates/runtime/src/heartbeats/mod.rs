@@ -69,7 +69,7 @@ impl Heartbeats {
     }
 
     /// Reads on until it is dropped.
-    pub async fn run(&mut self) {
+    pub async fn run(&mut self) -> std::convert::Infallible {
         loop {
             let next = self.due.values().min().copied();
             let changed = async {

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 pub use error::RunError;
 
 use crate::clock::CacheClock;
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
@@ -199,8 +200,13 @@ impl Orchestrator {
                         () = stop.draining() => return Ok(None),
                     };
                     planned?;
+                    // Before an agent takes its first task: it may be told to pause.
+                    let mut heartbeats =
+                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project));
+                    heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
                     tokio::select! {
+                        never = heartbeats.run() => match never {},
                         ended = self.keep_up(stop, goals) => return ended,
                         () = is_over(&mut standing, epoch) => {
                             warn!(target: "orchestrator", "This orchestrator leads no more");

@@ -8,6 +8,7 @@
 //! Every order leaves one event, `directive.applied` or `directive.refused`, whose `data` has the order
 //! (`directive`) and who gave it (`by`: `cli:<user>@<host>`, `heartbeat/research.md:3`, `api:<who>`).
 
+pub(crate) mod notice;
 mod order;
 mod standing;
 #[cfg(test)]
@@ -15,9 +16,11 @@ mod tests;
 
 use std::time::Duration;
 
-use downbeat_core::cache::{Append, Cache, CacheError, Read, Steer, Steered, StoreIf, Topic, events_stream};
+use downbeat_core::cache::{
+    Append, Cache, CacheError, Directive, Read, Steer, Steered, StoreIf, Topic, events_stream,
+};
 use downbeat_core::event::{Event, EventDraft, EventKind};
-use downbeat_core::ids::RequestId;
+use downbeat_core::ids::{AgentName, RequestId};
 use downbeat_core::text::clip;
 use serde_json::json;
 
@@ -55,8 +58,15 @@ pub async fn give(cache: &dyn Cache, given: &Given) -> Result<Steered, CacheErro
     let by = clip(&given.by.replace(char::is_control, " "), MAX_BY);
     match &given.order {
         Order::Cache(directive) => {
+            if let Directive::FlushMemory { agent } = directive {
+                count_flush(cache, agent, &given.request).await?;
+            }
             let steer = Steer { directive: directive.clone(), by, request: given.request.clone() };
-            cache.steer(&steer).await
+            let steered = cache.steer(&steer).await?;
+            if steered.applied && notice::concerns_work(directive) {
+                notice::send(cache, directive, &given.request).await?;
+            }
+            Ok(steered)
         }
         Order::Fleet(order) => keep(cache, order, &by, &given.request).await,
     }
@@ -69,6 +79,23 @@ pub fn told(event: &Event) -> Option<Order> {
         return None;
     }
     serde_json::from_value(event.what.data.get("directive")?.clone()).ok()
+}
+
+/// Counts a flush, so that no snapshot from before it counts any more. Once for each request.
+async fn count_flush(cache: &dyn Cache, agent: &AgentName, request: &RequestId) -> Result<(), CacheError> {
+    let subject = Subject::Agent(agent.clone());
+    loop {
+        let (mut standing, version) = read(cache, &subject).await?;
+        if standing.kept(request).is_some() {
+            return Ok(());
+        }
+        standing.flushes += 1;
+        let answer = Steered { applied: true, detail: String::new() };
+        standing.keep(Kept { request: request.clone(), answer, after: 0, told: true });
+        if store(cache, &subject, version, &standing).await?.is_some() {
+            return Ok(());
+        }
+    }
 }
 
 /// Keeps an order about which only an orchestrator can do something, and tells of it.
