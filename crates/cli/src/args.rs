@@ -114,6 +114,12 @@ pub(crate) enum Command {
     #[command(after_help = examples("  downbeat flush shell_agent"))]
     Flush(AgentArg),
     Reparse(Reparse),
+    /// Try a failed or cancelled task again: the same as `task retry`
+    #[command(after_help = examples("  downbeat retry report && downbeat run"))]
+    Retry(TaskArg),
+    /// Call a task off: the same as `task cancel`
+    #[command(after_help = examples("  downbeat cancel report"))]
+    Cancel(TaskArg),
     Init(Init),
     Doctor(Doctor),
     Schema(Schema),
