@@ -130,6 +130,12 @@ pub(crate) enum Command {
     #[command(after_help = examples("  downbeat flush shell_agent"))]
     Flush(AgentArg),
     Reparse(Reparse),
+    /// Try a failed or cancelled task again: the same as `task retry`
+    #[command(after_help = examples("  downbeat retry report && downbeat run"))]
+    Retry(TaskArg),
+    /// Call a task off: the same as `task cancel`
+    #[command(after_help = examples("  downbeat cancel report"))]
+    Cancel(TaskArg),
     Init(Init),
     Doctor(Doctor),
     Schema(Schema),
@@ -272,8 +278,8 @@ pub(crate) struct Agent {
     /// Take tasks of this goal only
     #[arg(long, alias = "goal-id", value_name = "GOAL")]
     pub(crate) goal: Option<String>,
-    /// The file that steers it, in place of the declared one
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// The file that steers it [default: as declared]
+    #[arg(long, value_name = "FILE")]
     pub(crate) heartbeat: Option<PathBuf>,
     /// Its role, in place of the declared one
     #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]

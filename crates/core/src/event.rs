@@ -101,6 +101,8 @@ kinds! {
     DIRECTIVE_APPLIED = "directive.applied";
     /// Somebody steered, and it could not be.
     DIRECTIVE_REFUSED = "directive.refused";
+    /// A file that steers agents says something that nobody can follow.
+    ALERT_HEARTBEAT = "alert.heartbeat";
     /// A model was called.
     LLM_CALL = "llm.call";
     /// Calls of a model wait until it may be called again.

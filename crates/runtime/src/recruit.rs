@@ -21,6 +21,7 @@ use crate::load::ProjectAgent;
 use crate::orchestrator::RunError;
 use crate::settings::Settings;
 use crate::spending::Ledger;
+use crate::steering::notice::Notices;
 use crate::stop::Stop;
 use crate::{entropy, process};
 
@@ -72,7 +73,8 @@ impl Recruit<'_> {
             settings: Arc::clone(self.settings),
             workspaces: Arc::clone(self.workspaces),
             doing: Mutex::new((Phase::Created, None)),
-            lines: Mutex::default(),
+            remembered: Mutex::default(),
+            notices: Notices::listen(Arc::clone(self.cache)).await?,
             replaced: CancellationToken::new(),
         };
         let registration = Registration {

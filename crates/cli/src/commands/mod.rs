@@ -133,6 +133,8 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Drop(args) => steer::drop_task(&args.task, context).await?,
         Command::Elevate(args) => steer::elevate(&args.task, args.priority, context).await?,
         Command::Flush(args) => steer::flush(&args.agent, context).await?,
+        Command::Retry(args) => steer::retry(&args.task, context).await?,
+        Command::Cancel(args) => steer::cancel(&args.task, context).await?,
         Command::Reparse(args) => steer::reparse(args, context).await?,
         Command::Init(_) | Command::Doctor(_) | Command::Schema(_) | Command::Completions(_) => {}
         Command::Predecessor(_) => {}

@@ -27,6 +27,7 @@ pub(crate) use roster::start_order;
 
 use crate::clock::CacheClock;
 use crate::feed::Feed;
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::library::Code;
 use crate::load::Project;
 use crate::report::{self, RunReport};
@@ -249,8 +250,13 @@ impl Orchestrator {
                         () = stop.draining() => return Ok(None),
                     };
                     planned?;
+                    // Before an agent takes its first task: it may be told to pause.
+                    let mut heartbeats =
+                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project));
+                    heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
                     tokio::select! {
+                        never = heartbeats.run() => match never {},
                         ended = self.keep_up(stop, goals) => return ended,
                         error = agents.failed() => return Err(error),
                         () = is_over(&mut standing, epoch) => {
