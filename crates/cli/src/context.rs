@@ -1,5 +1,6 @@
 //! What every command begins with: where it is, how it is set, and where it writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) store: Lies,
     /// The host's clock.
     pub(crate) clock: Arc<dyn Clock>,
+    /// What was said on the command line: keys of settings, and their texts.
+    pub(crate) said: BTreeMap<&'static str, String>,
 }
 
 /// What a command sets by its own options: key and text.
@@ -80,6 +83,8 @@ impl Context {
         ];
         sources.flags.extend(own.into_iter().chain(flags).filter_map(|(key, text)| Some((key, text?))));
         let config = sources.config()?;
+        let mut said = sources.flags.clone();
+        said.extend(path(&global.config).map(|file| ("config", file)));
         let out = Out::new(global.json, global.quiet, colour(Some(&config.color)));
         for warning in &config.warnings {
             out.warning(warning);
@@ -93,7 +98,7 @@ impl Context {
                  $DOWNBEAT_CACHE, downbeat.toml and --redis-password-file keep it to yourself"
             ));
         }
-        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock) })
+        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock), said })
     }
 
     /// The present moment.

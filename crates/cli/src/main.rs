@@ -4,6 +4,7 @@
 //! - [`args`]: what can be typed; [`exit`], [`error`]: what comes back.
 //! - [`place`], [`config`]: which project, and with which settings.
 //! - [`store`], [`models`]: the concrete parts.
+//! - [`spawned`]: agents as processes, seen from either side.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
@@ -21,6 +22,7 @@ mod models;
 mod output;
 mod place;
 mod signals;
+mod spawned;
 mod store;
 
 use std::process::ExitCode;

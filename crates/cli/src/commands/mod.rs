@@ -18,6 +18,8 @@ mod summary;
 mod task;
 mod why;
 
+pub(crate) use run::logs_directory;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,6 +32,7 @@ use crate::exit;
 use crate::logs::{self, Logs};
 use crate::output::Out;
 use crate::output::text::clean_block;
+use crate::spawned;
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
@@ -71,6 +74,11 @@ fn usage(error: &clap::Error) -> CliError {
 }
 
 fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
+    // Before there is a second thread.
+    let seated = match &cli.command {
+        Command::Agent(args) => spawned::begin(args)?,
+        _ => None,
+    };
     // What needs no project.
     match &cli.command {
         Command::Init(args) => return init::init(args, out).map(|()| exit::COMPLETE),
@@ -90,7 +98,11 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
     if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
         start_logs(&context);
     }
-    in_runtime(with_context(cli, &context))
+    if let Command::Agent(args) = &cli.command {
+        spawned::bound_log(args, &context, &context.out);
+    }
+    let code = in_runtime(with_context(cli, &context))?;
+    spawned::ended(seated, code)
 }
 
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {

@@ -30,6 +30,7 @@ use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
+use crate::supervise::Spawner;
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
 use roster::Started;
@@ -77,6 +78,8 @@ pub struct Orchestrator {
     id: String,
     /// All work is done by agents of other processes.
     only_leads: bool,
+    /// Who brings the agents to life; this process without one.
+    spawner: Option<Arc<dyn Spawner>>,
 }
 
 impl Orchestrator {
@@ -102,7 +105,15 @@ impl Orchestrator {
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
+            spawner: None,
         }
+    }
+
+    /// With agents that another spawner brings to life, in place of tasks of this process.
+    #[must_use]
+    pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.spawner = Some(spawner);
+        self
     }
 
     /// Without agents of its own: those of other processes do the work, and come and go as they like.

@@ -1,0 +1,17 @@
+//! Agents as processes of their own, children of their orchestrator.
+//!
+//! In reading order:
+//! - [`Children`]: the spawner.
+//! - [`Seat`]: the locks by which the processes of a machine know who lives and who watches over whom.
+//! - [`begin`]: what a child does before anything else.
+//! - [`Orphans`]: what becomes of children whose parent died.
+
+mod begin;
+mod children;
+mod life;
+mod seat;
+mod starter;
+
+pub use begin::{Seated, begin};
+pub use children::{Children, How, Orphans};
+pub use seat::{Seat, Told};
