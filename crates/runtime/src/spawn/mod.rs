@@ -4,11 +4,13 @@
 //! - [`Children`]: the spawner.
 //! - [`Seat`]: the locks by which the processes of a machine know who lives and who watches over whom.
 //! - [`begin`]: what a child does before anything else.
+//! - [`scale`]: how many copies of each agent there should be.
 //! - [`Orphans`]: what becomes of children whose parent died.
 
 mod begin;
 mod children;
 mod life;
+pub mod scale;
 mod seat;
 mod starter;
 
