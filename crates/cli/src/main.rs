@@ -3,11 +3,12 @@
 //! In reading order:
 //! - [`args`]: what can be typed; [`exit`], [`error`]: what comes back.
 //! - [`place`], [`config`]: which project, and with which settings.
-//! - [`store`], [`models`]: the concrete parts.
+//! - [`store`], [`models`]: the concrete parts; [`api`]: a store that another process has.
 //! - [`spawned`]: agents as processes, seen from either side.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
+mod api;
 mod args;
 mod askable;
 mod commands;

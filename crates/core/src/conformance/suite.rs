@@ -79,6 +79,7 @@ macro_rules! conformance_promises {
                 late_renewal_changes_nothing
                 token_that_was_never_handed_out_is_refused
                 lost_lease_names_both_tokens
+                lost_lease_names_who_holds_the_task_now
                 token_is_spent_by_settling
                 task_that_nobody_claimed_cannot_be_written
                 task_that_does_not_exist_cannot_be_written
