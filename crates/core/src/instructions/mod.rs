@@ -27,4 +27,6 @@ mod tests;
 
 pub use brief::plan_of_brief;
 pub use parse::{MAX_BYTES, parse};
-pub use types::{AgentSpec, GoalSpec, Instructions, LogLevel, PlanSource, Spanned};
+pub use types::{
+    AgentSpec, Dependency, GoalSpec, Instructions, LogLevel, Milestone, PlanSource, Restart, Spanned,
+};
