@@ -284,7 +284,7 @@ pub(crate) struct Spawning {
     /// The most agents that may run at once [default: 100]
     #[arg(long, value_name = "N")]
     pub(crate) max_agents: Option<String>,
-    /// How many agents may be started in a second [default: 20]
+    /// How many agents may be started in a second [default: 100]
     #[arg(long, value_name = "N")]
     pub(crate) spawn_limit: Option<String>,
 }

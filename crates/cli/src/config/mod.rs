@@ -215,6 +215,7 @@ impl Sources {
         let spawn = layers.chosen("spawn", &[("in-process", Spawn::InProcess), ("process", Spawn::Process)]);
         let orphans =
             layers.choice("orphans", Orphans::End, &[("end", Orphans::End), ("keep", Orphans::Keep)]);
+        let idle_for = layers.span("idle_for", &[], tenth..=day, defaults.idle_for);
         let spawn_limit = layers.count("spawn_limit", &[], 1..=10_000, defaults.spawn_limit);
         let durability = layers.choice(
             "durability",
@@ -252,6 +253,7 @@ impl Sources {
             store_patience,
             drain_grace,
             spawn_limit,
+            idle_for,
             ..defaults
         };
         Ok(Config {

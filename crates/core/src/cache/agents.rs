@@ -171,7 +171,7 @@ pub struct Departure {
 }
 
 /// With what an agent's life ended, as its last event says it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "exit", rename_all = "snake_case")]
 pub enum ExitStatus {
     /// Nothing went wrong.

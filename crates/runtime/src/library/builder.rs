@@ -520,6 +520,8 @@ fn project_agent(declared: Declared, faults: &mut Vec<String>) -> Option<Project
         max_restarts: declared.max_restarts,
         restart_window: None,
         timeout: timeout.flatten(),
+        min: None,
+        max: None,
     };
     Some(ProjectAgent { spec, instructions: declared.instructions })
 }

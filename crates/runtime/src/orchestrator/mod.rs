@@ -117,7 +117,6 @@ impl Orchestrator {
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
-            spawner: None,
         }
     }
 
