@@ -200,9 +200,9 @@ fn held_by_the_dead(events: &[Event], deaths: &[(u32, u64)]) -> (usize, Duration
             "task.done" | "task.retry" | "task.failed" | "task.released" | "task.expired" => {
                 let Some((process, claimed)) = held.remove(event.task.as_str()) else { continue };
                 let freed = at(event);
-                let died = deaths.iter().find(|(child, died)| {
-                    u64::from(*child) == process && claimed <= *died && *died < freed
-                });
+                let died = deaths
+                    .iter()
+                    .find(|(child, died)| u64::from(*child) == process && claimed <= *died && *died < freed);
                 if let Some((_, died)) = died {
                     count += 1;
                     longest = longest.max(Duration::from_millis(freed - died));

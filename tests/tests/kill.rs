@@ -1,9 +1,6 @@
 //! The promise of the product: whenever a run is killed, the same command carries on, each task is
 //! done once, and the event log explains every attempt.
-#![expect(
-    clippy::print_stdout,
-    reason = "test code: a fault ends the test"
-)]
+#![expect(clippy::print_stdout, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -100,7 +100,11 @@ impl Place {
     fn processes(&self, agent: &str) -> Vec<u64> {
         let of = |event: &Event| event.kind == "agent.registered" && event.agent == agent;
         let events = self.events();
-        events.iter().filter(|event| of(event)).map(|event| event.value["data"]["pid"].as_u64().unwrap()).collect()
+        events
+            .iter()
+            .filter(|event| of(event))
+            .map(|event| event.value["data"]["pid"].as_u64().unwrap())
+            .collect()
     }
 
     /// Waits until a life and all that it started are gone.
@@ -131,7 +135,10 @@ const ONE: &str = "### clerk\n- Goal: demo\n";
 /// On the embedded store and on a server alike: what a parent's death leaves is nothing.
 #[test]
 fn children_and_their_commands_end_with_a_killed_parent() {
-    for place in [Place::new(ONE, &task("Long {#a}", UNTIL_GO)), Place::new(ONE, &task("Long {#a}", UNTIL_GO)).on_redis()] {
+    for place in [
+        Place::new(ONE, &task("Long {#a}", UNTIL_GO)),
+        Place::new(ONE, &task("Long {#a}", UNTIL_GO)).on_redis(),
+    ] {
         let pipe = place.pipe();
         let run = place.start(&["run", "--spawn", "process"]);
         assert_eq!(pipe.next().0, "clerk");
@@ -157,7 +164,10 @@ fn children_and_their_commands_end_with_a_killed_parent() {
 /// process, the same attempt, never a second one. On the embedded store they reconnect.
 #[test]
 fn children_that_are_kept_are_adopted() {
-    for place in [Place::new(ONE, &task("Long {#a}", UNTIL_GO)), Place::new(ONE, &task("Long {#a}", UNTIL_GO)).on_redis()] {
+    for place in [
+        Place::new(ONE, &task("Long {#a}", UNTIL_GO)),
+        Place::new(ONE, &task("Long {#a}", UNTIL_GO)).on_redis(),
+    ] {
         let words = ["run", "--spawn", "process", "--orphans", "keep"];
         let pipe = place.pipe();
         let run = place.start(&words);
@@ -256,11 +266,13 @@ fn a_stopped_run_drains_its_children_and_leaves_nothing() {
 #[test]
 fn children_have_the_settings_of_their_parent_and_no_secret_in_their_words() {
     let project = "### clerk\n- Goal: demo\n- Log Level: debug\n";
-    let place = Place::new(project, &task("Long {#a}", UNTIL_GO)).on_redis().with("DOWNBEAT_REDIS_PASSWORD", "");
+    let place =
+        Place::new(project, &task("Long {#a}", UNTIL_GO)).on_redis().with("DOWNBEAT_REDIS_PASSWORD", "");
     let pipe = place.pipe();
     let url = place.redis.as_ref().unwrap().url();
     let run = Running::start({
-        let mut command = place.project.command(["run", "--spawn", "process", "--timeout", "1m", "--cache", &url]);
+        let mut command =
+            place.project.command(["run", "--spawn", "process", "--timeout", "1m", "--cache", &url]);
         command.env("OPENAI_API_KEY", "sk-very-secret");
         command
     });
@@ -282,14 +294,18 @@ fn children_have_the_settings_of_their_parent_and_no_secret_in_their_words() {
 fn copies_come_and_go_with_the_work() {
     let tasks: String = (0..5).map(|number| task(&format!("Long {{#t{number}}}"), UNTIL_GO)).collect();
     let last = task("Last {#last after=t0,t1,t2,t3,t4}", UNTIL_GO);
-    let place = Place::new("### clerk\n- Goal: demo\n- Max: 3\n", &(tasks + &last)).with("DOWNBEAT_IDLE_FOR", "100ms");
+    let place = Place::new("### clerk\n- Goal: demo\n- Max: 3\n", &(tasks + &last))
+        .with("DOWNBEAT_IDLE_FOR", "100ms");
     let pipe = place.pipe();
     let mut run = place.start(&["run", "--spawn", "process"]);
     let mut at_work: Vec<(String, String)> = (0..3).map(|_| pipe.next()).collect();
     at_work.sort();
     let names: Vec<&str> = at_work.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["clerk", "clerk-2", "clerk-3"]);
-    assert_eq!(processes_of(place.project.root()).iter().filter(|(_, line)| line.contains("--seat")).count(), 3);
+    assert_eq!(
+        processes_of(place.project.root()).iter().filter(|(_, line)| line.contains("--seat")).count(),
+        3
+    );
     // Two more are taken by those that are there.
     for _ in 0..2 {
         place.go(&at_work.remove(0).1);
@@ -317,14 +333,28 @@ fn copies_come_and_go_with_the_work() {
 
 #[test]
 fn the_limit_is_one_of_all_agents() {
-    let tasks: String = (0..6).map(|number| task(&format!("Short {{#t{number}}}"), "echo x >> $DOWNBEAT_TASK")).collect();
-    let place = Place::new("### clerk\n- Goal: demo\n- Min: 0\n- Max: 5\n### lead\n- Goal: demo\n- Capabilities: lead\n", &tasks);
-    let ran = place.start(&["run", "--spawn", "process", "--max-agents", "2"]).wait_within(Duration::from_secs(60)).code(0);
+    let tasks: String =
+        (0..6).map(|number| task(&format!("Short {{#t{number}}}"), "echo x >> $DOWNBEAT_TASK")).collect();
+    let place = Place::new(
+        "### clerk\n- Goal: demo\n- Min: 0\n- Max: 5\n### lead\n- Goal: demo\n- Capabilities: lead\n",
+        &tasks,
+    );
+    let ran = place
+        .start(&["run", "--spawn", "process", "--max-agents", "2"])
+        .wait_within(Duration::from_secs(60))
+        .code(0);
     ran.says(&["6 of 6 tasks done"]);
-    let started: std::collections::BTreeSet<String> =
-        place.events().into_iter().filter(|event| event.kind == "agent.registered").map(|event| event.agent).collect();
+    let started: std::collections::BTreeSet<String> = place
+        .events()
+        .into_iter()
+        .filter(|event| event.kind == "agent.registered")
+        .map(|event| event.agent)
+        .collect();
     assert!(started.len() <= 2, "{started:?}");
-    place.start(&["run", "--fresh", "--max-agents", "1", "--spawn", "process"]).wait_within(Duration::from_secs(60)).code(0);
+    place
+        .start(&["run", "--fresh", "--max-agents", "1", "--spawn", "process"])
+        .wait_within(Duration::from_secs(60))
+        .code(0);
     let place = Place::new("### clerk\n- Goal: demo\n- Min: 3\n- Max: 5\n", &tasks);
     place.start(&["run", "--max-agents", "2"]).wait().code(2).says(&["3", "--max-agents"]);
 }
