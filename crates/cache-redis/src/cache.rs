@@ -205,6 +205,7 @@ impl Tasks for RedisCache {
             plan.dag.digest(),
             requests::usage(&plan.spent),
         ];
+        arguments.extend(requests::parent(plan.parent.as_ref()));
         requests::tasks(&plan.dag, &mut arguments).map_err(|error| invalid(&error))?;
         loop {
             let mut reply = self.server.run(&scripts::PLAN, &arguments).await?;
@@ -232,7 +233,7 @@ impl Tasks for RedisCache {
                 amend.dag.digest(),
                 requests::usage(&amend.spent),
                 before.revision.to_string(),
-                requests::change(&before, &old, &amend.dag, &diff),
+                requests::change(&before, &old, amend, &diff),
             ];
             let mut reply = self.server.run(&scripts::AMEND, &arguments).await?;
             match reply.word.as_str() {

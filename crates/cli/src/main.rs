@@ -5,6 +5,7 @@
 //! - [`place`], [`config`]: which project, and with which settings.
 //! - [`store`], [`models`]: the concrete parts; [`api`]: a store that another process has.
 //! - [`spawned`]: agents as processes, seen from either side.
+//! - [`predecessor`]: the command line and the files of the program before this one.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
@@ -22,6 +23,7 @@ mod logs;
 mod models;
 mod output;
 mod place;
+mod predecessor;
 mod signals;
 mod spawned;
 mod store;

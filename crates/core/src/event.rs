@@ -63,6 +63,8 @@ kinds! {
     TASK_FAILED = "task.failed";
     /// Somebody cancelled the task.
     TASK_CANCELLED = "task.cancelled";
+    /// The task is done again: an amendment changed it, or what it works from.
+    TASK_REDO = "task.redo";
     /// The task's priority changed.
     TASK_ELEVATED = "task.elevated";
     /// An agent registered.

@@ -1,6 +1,6 @@
 //! DAGs, leases and moves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use crate::dag::{Dag, Node};
-use crate::goal::{Goal, GoalStatus, Usage};
+use crate::goal::{Goal, GoalStatus, Parent, Usage};
 use crate::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId, Token};
-use crate::state::{EndedAttempt, Failure, Outcome, TaskState, TaskStatus};
+use crate::state::{EndedAttempt, Failure, Outcome, Redo, TaskState, TaskStatus};
 use crate::time::{Timestamp, millis};
 
 /// The verbs on DAGs, tasks and leases. Each is one atomic step; see [`Cache`](super::Cache).
@@ -29,15 +29,22 @@ pub trait Tasks: Send + Sync {
     /// - [`CacheError::TasksTaken`]: other goals hold some of the ids, each named.
     async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError>;
 
-    /// Replaces a goal's DAG without resetting a state.
+    /// Replaces a goal's DAG without resetting a state that it is not asked to.
     ///
     /// New tasks begin as [`plan`](Self::plan) begins them. A kept task keeps its state; it is blocked
     /// or ready by what it now waits for, unless it is running or finished. A removed task ends: a
     /// holder loses its lease.
     ///
+    /// The tasks in `amend.redo` are done again, in the same step: what is finished is blocked or ready,
+    /// with the attempts of a new task, and tells of it by `task.redo`. A holder keeps its lease unless
+    /// the task is another one now ([`Redo::Scope`]); what it makes of old inputs ([`Redo::Inputs`]) is
+    /// made once more. Who waits for such a task waits again, unless it runs or is finished. Tokens grow
+    /// on.
+    ///
     /// # Errors
     ///
     /// - [`CacheError::GoalNotFound`], [`CacheError::TasksTaken`].
+    /// - [`CacheError::Invalid`]: `amend.redo` names a task that the DAG does not have.
     /// - [`CacheError::Conflict`]: the goal is at another revision than `amend.revision`.
     async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError>;
 
@@ -130,6 +137,8 @@ pub struct Plan {
     pub dag: Arc<Dag>,
     /// What the goal is called.
     pub title: String,
+    /// What it is below, if it is. It is stored as it is given: the planner knows.
+    pub parent: Option<Parent>,
     /// Names the request.
     pub request: RequestId,
     /// For nodes that say nothing about it.
@@ -151,6 +160,11 @@ pub struct Amend {
     pub max_attempts: u32,
     /// What making the plan cost.
     pub spent: Usage,
+    /// Which tasks are done again and why; nothing else loses its state. Those that the goal does not
+    /// have yet only begin.
+    pub redo: BTreeMap<TaskId, Redo>,
+    /// Who amends and from where, such as `cli` or `INSTRUCTIONS.md`; it is told with the change.
+    pub by: String,
 }
 
 /// A task: what is to be done and where it stands.
@@ -195,7 +209,7 @@ pub struct TaskQuery {
 /// Which ready tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyQuery {
-    /// Only of this goal.
+    /// Only of this goal and of all that are below it. It is one that is below none.
     pub goal: Option<GoalId>,
     /// What the asker is capable of.
     pub capabilities: BTreeSet<Capability>,
@@ -212,18 +226,26 @@ pub struct Claim {
     pub incarnation: Incarnation,
     /// Names the request.
     pub request: RequestId,
-    /// Only of this goal.
+    /// Only of this goal and of all that are below it. It is one that is below none: under any other
+    /// nothing is found.
     pub goal: Option<GoalId>,
     /// What the agent is capable of.
     #[serde(default)]
     pub capabilities: BTreeSet<Capability>,
     /// This task and no other; the best one without it.
     pub task: Option<TaskId>,
+    /// None of these, at most [`MAX_AVOID`]: another agent shall have them first. A task that `task` names
+    /// is not given either.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub avoid: BTreeSet<TaskId>,
     /// For how long nobody else may claim it, from when the cache grants it.
     #[serde(rename = "ttl_ms", with = "millis")]
     #[schemars(with = "u64")]
     pub ttl: Duration,
 }
+
+/// The most tasks that a claim may avoid.
+pub const MAX_AVOID: usize = 16;
 
 /// What a claim was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

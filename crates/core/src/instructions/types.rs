@@ -95,6 +95,31 @@ impl AgentSpec {
             (2..=self.bounds().1).filter_map(|number| AgentName::new(format!("{name}-{number}")).ok());
         std::iter::once(name.clone()).chain(others).collect()
     }
+
+    /// An agent of which only the name is said.
+    #[must_use]
+    pub const fn named(name: Spanned<AgentName>) -> Self {
+        Self {
+            name,
+            goal: None,
+            role: None,
+            capabilities: Vec::new(),
+            instructions: None,
+            heartbeat: None,
+            log_level: None,
+            cadence: None,
+            depends_on: Vec::new(),
+            max_parallel: None,
+            llm: None,
+            groups: Vec::new(),
+            restart: None,
+            max_restarts: None,
+            restart_window: None,
+            timeout: None,
+            min: None,
+            max: None,
+        }
+    }
 }
 
 /// One agent that comes before another.

@@ -43,6 +43,18 @@ pub enum Outcome {
     },
 }
 
+/// Why an amendment has a task done again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Redo {
+    /// Something else is to be done: a holder works on what is wanted no more and loses its lease; a
+    /// cancelled task is wanted again.
+    Scope,
+    /// What it works from is made again: a holder keeps its lease, and the task is done once more when
+    /// it is through; a cancelled task stays cancelled.
+    Inputs,
+}
+
 /// One thing that may happen to a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
@@ -96,6 +108,17 @@ pub enum Move {
     Elevate(u32),
     /// A person wants it tried again, now, with this many more attempts.
     Retry(u32),
+    /// An amendment wants it done again.
+    Redo {
+        /// What changed.
+        why: Redo,
+        /// How many of its dependencies are not done now.
+        open: u32,
+        /// With this many more attempts.
+        more: u32,
+        /// Who wants it, and why.
+        reason: String,
+    },
     /// A person calls it off.
     Cancel {
         /// Who, and why.
@@ -141,6 +164,8 @@ impl Move {
             Self::Drop { .. } => "drop",
             Self::Elevate(_) => "elevate",
             Self::Retry(_) => "retry",
+            Self::Redo { why: Redo::Scope, .. } => "redo scope",
+            Self::Redo { why: Redo::Inputs, .. } => "redo inputs",
             Self::Cancel { .. } => "cancel",
         }
     }
@@ -227,7 +252,8 @@ pub struct EndedAttempt {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
-    /// How: `retry`, `failed`, `released`, `expired`, `interrupted`, `dropped`, `cancelled`.
+    /// How: `retry`, `failed`, `released`, `expired`, `interrupted`, `dropped`, `cancelled`,
+    /// `outdated`.
     pub outcome: String,
     /// Why.
     pub error: Failure,

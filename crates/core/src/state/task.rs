@@ -155,6 +155,10 @@ pub struct TaskState {
     /// The settle that ended the newest attempt, so that repeating it is harmless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_by: Option<RequestId>,
+    /// The attempt under this token works from inputs that are made again: when it is done, the task is
+    /// done once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated: Option<Token>,
     /// When it was planned.
     pub created_at: Timestamp,
     /// When the newest attempt began.
@@ -185,6 +189,7 @@ impl TaskState {
             artifacts: Vec::new(),
             last_error: None,
             settled_by: None,
+            outdated: None,
             created_at: now,
             started_at: None,
             ended_at: None,

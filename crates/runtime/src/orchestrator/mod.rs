@@ -88,6 +88,8 @@ pub struct Orchestrator {
     code: HashMap<AgentName, Code>,
     /// Where the life of every agent stands.
     board: watch::Sender<Board>,
+    /// It may stay when all goals rest, or when nothing can move.
+    is_service: bool,
 }
 
 impl Orchestrator {
@@ -117,6 +119,7 @@ impl Orchestrator {
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
+            is_service: false,
         }
     }
 
@@ -127,6 +130,14 @@ impl Orchestrator {
     pub fn without_agents(mut self) -> Self {
         self.only_leads = true;
         self.coming = Coming::default();
+        self.is_service = true;
+        self
+    }
+
+    /// With its own agents, but as a service: with `keep_running` it ends only when it is asked to.
+    #[must_use]
+    pub fn as_service(mut self) -> Self {
+        self.is_service = true;
         self
     }
 

@@ -52,16 +52,16 @@ fn most() -> usize {
 impl Tasks for HttpCache {
     async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError> {
         rules::check_plan(plan)?;
-        let Plan { dag, title, request, max_attempts, spent } = plan.clone();
-        let body = PlanBody { dag: dag.to_draft(), title, request, max_attempts, spent };
+        let Plan { dag, title, request, max_attempts, spent, parent } = plan.clone();
+        let body = PlanBody { dag: dag.to_draft(), title, request, max_attempts, spent, parent };
         self.call::<PlanGoal>(Ask::new().body(&body)).await
     }
 
     async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
         rules::check_amend(amend)?;
-        let Amend { dag, revision, request, max_attempts, spent } = amend.clone();
+        let Amend { dag, revision, request, max_attempts, spent, redo, by } = amend.clone();
         let path = OfGoal { goal: dag.goal().clone() };
-        let body = AmendBody { dag: dag.to_draft(), revision, request, max_attempts, spent };
+        let body = AmendBody { dag: dag.to_draft(), revision, request, max_attempts, spent, redo, by };
         self.call::<AmendDag>(Ask::at(path).body(&body)).await
     }
 
