@@ -19,9 +19,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::attempt::ears::Ears;
 use crate::attempt::{self, End};
 use crate::clock::CacheClock;
 use crate::entropy;
+use crate::nested::chain::Places;
 use crate::settings::{Selection, Settings};
 use crate::spending::Ledger;
 use crate::stop::Stop;
@@ -68,8 +70,12 @@ pub struct Worker {
     pub clock: Arc<CacheClock>,
     /// The limits and periods.
     pub settings: Arc<Settings>,
-    /// The directory of each goal.
+    /// The directory of each declared goal.
     pub workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    /// Hears when its tasks are taken away.
+    pub(crate) ears: Arc<Ears>,
+    /// Those of goals below tasks.
+    pub(crate) places: Places,
     /// What it does now, for its beats.
     pub doing: Mutex<(Phase, Option<TaskId>)>,
     /// What it remembers.
@@ -333,7 +339,15 @@ impl Worker {
     }
 
     /// The directory that a goal's tasks work in.
-    pub(crate) fn workspace(&self, goal: &GoalId) -> PathBuf {
-        self.workspaces.get(goal).cloned().unwrap_or_else(|| PathBuf::from("."))
+    pub(crate) async fn workspace(&self, goal: &GoalId) -> PathBuf {
+        if let Some(place) = self.workspaces.get(goal) {
+            return place.clone();
+        }
+        let found = self.places.find(self.cache.as_ref(), &self.workspaces, goal).await;
+        let found = found.unwrap_or_else(|error| {
+            warn!(target: "runtime", agent = %self.name, "Looking for the directory of goal {goal}: {error}");
+            None
+        });
+        found.unwrap_or_else(|| PathBuf::from("."))
     }
 }

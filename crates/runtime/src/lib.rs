@@ -19,6 +19,7 @@ pub mod clock;
 pub mod entropy;
 pub mod feed;
 pub mod load;
+pub mod nested;
 pub mod orchestrator;
 pub mod patient;
 pub mod process;

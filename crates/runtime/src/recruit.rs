@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::agent::Worker;
+use crate::attempt::ears::Ears;
 use crate::clock::CacheClock;
 use crate::load::ProjectAgent;
+use crate::nested::chain::Places;
 use crate::orchestrator::RunError;
 use crate::settings::Settings;
 use crate::spending::Ledger;
@@ -36,6 +38,7 @@ pub(crate) struct Recruit<'a> {
     pub(crate) clock: &'a Arc<CacheClock>,
     pub(crate) settings: &'a Arc<Settings>,
     pub(crate) workspaces: &'a Arc<HashMap<GoalId, PathBuf>>,
+    pub(crate) ears: &'a Arc<Ears>,
 }
 
 impl Recruit<'_> {
@@ -67,6 +70,8 @@ impl Recruit<'_> {
             workspaces: Arc::clone(self.workspaces),
             doing: Mutex::new((Phase::Created, None)),
             lines: Mutex::default(),
+            places: Places::default(),
+            ears: Arc::clone(self.ears),
             replaced: CancellationToken::new(),
         };
         let registration = Registration {
@@ -121,8 +126,9 @@ pub(crate) async fn check_undeclared(
     workspaces: &HashMap<GoalId, PathBuf>,
 ) -> Result<(), RunError> {
     let stored = cache.goals().await?;
-    let undeclared =
-        stored.into_iter().filter(|goal| goal.counts.unfinished() > 0 && !workspaces.contains_key(&goal.id));
+    let undeclared = stored
+        .into_iter()
+        .filter(|goal| goal.counts.unfinished() > 0 && !workspaces.contains_key(goal.root()));
     let goals: Vec<GoalId> = undeclared.map(|goal| goal.id).collect();
     if goals.is_empty() { Ok(()) } else { Err(RunError::Undeclared { goals }) }
 }

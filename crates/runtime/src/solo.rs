@@ -12,6 +12,7 @@ use downbeat_core::llm::Llm;
 use downbeat_core::time::Clock;
 use tracing::info;
 
+use crate::attempt::ears::Ears;
 use crate::clock::CacheClock;
 use crate::load::{Project, ProjectAgent};
 use crate::orchestrator::RunError;
@@ -68,9 +69,7 @@ impl Solo {
     /// [`RunError`]: another process has the name, or the cache failed for good.
     pub async fn run(&self, stop: &Stop) -> Result<Left, RunError> {
         let settings = Arc::new(self.settings.clone());
-        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(
-            self.project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect(),
-        );
+        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(self.project.workspaces());
         let goal = self.goal.clone().or_else(|| recruit::goal_of(&self.agent, &self.project.goals));
         if goal.is_none() {
             recruit::check_undeclared(self.cache.as_ref(), &workspaces).await?;
@@ -88,6 +87,7 @@ impl Solo {
             clock: &clock,
             settings: &settings,
             workspaces: &workspaces,
+            ears: &Arc::new(Ears::new(Arc::clone(&self.cache))),
         };
         let worker = recruit.enlist(&self.name, &self.agent, goal.clone()).await?;
         let goals: Vec<GoalId> = match goal {

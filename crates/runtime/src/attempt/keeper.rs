@@ -42,6 +42,7 @@ impl Keeper {
     ) -> Self {
         let (tell, loss) = oneshot::channel();
         let cache = worker.cache.clone();
+        let ears = worker.ears.clone();
         let ttl = worker.settings.lease_ttl;
         let mut renew = Renew { task: lease.task.clone(), token: lease.token, ttl, progress: None };
         let task = tokio::spawn(async move {
@@ -49,10 +50,13 @@ impl Keeper {
             let mut deadline = asked + ttl;
             let mut pause = ttl / 3;
             let mut told: Option<Instant> = None;
+            let ear = ears.listen(&renew.task).await;
             loop {
                 let due = Instant::now() + pause;
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => {}
+                    // Most likely somebody took it away, and the renewal will say so.
+                    () = ear.taken() => {}
                     // Progress is told at once, and then not again for a while.
                     Ok(()) = news.changed(), if told.is_none_or(|told| told.elapsed() >= BETWEEN_NEWS) => {
                         told = Some(Instant::now());

@@ -2,6 +2,7 @@
 //! remember. Choosing and claiming come before it, in [`agent`](crate::agent); the lease is renewed
 //! beside it, by a keeper.
 
+pub(crate) mod ears;
 mod execute;
 mod keeper;
 mod settle;
@@ -84,7 +85,7 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
     let (progress, news) = watch::channel(None);
     let keeper = Keeper::start(worker, lease, held.asked, news);
     let work = stop.for_work();
-    let workspace = worker.workspace(&lease.goal);
+    let workspace = worker.workspace(&lease.goal).await;
     let mut attempt = Attempt { worker, claimed, workspace, spent: Usage::default(), progress };
     let verdict = tokio::select! {
         verdict = attempt.work(&work) => Some(verdict),

@@ -1,6 +1,7 @@
 //! The orchestrator: reconciles what is declared with what is, keeps the upkeep going, and ends when
 //! all goals rest.
 
+mod below;
 mod error;
 pub(crate) mod leader;
 mod planning;
@@ -26,6 +27,7 @@ pub use error::RunError;
 
 use crate::clock::CacheClock;
 use crate::load::Project;
+use crate::nested::desk::Desk;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
@@ -67,11 +69,11 @@ impl Models {
 /// Takes a project all the way: plans its goals, runs its agents, and ends when all goals rest.
 #[derive(Debug)]
 pub struct Orchestrator {
-    cache: Arc<dyn Cache>,
+    pub(crate) cache: Arc<dyn Cache>,
     models: Models,
     ledger: Arc<Ledger>,
     clock: Arc<CacheClock>,
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     project: Project,
     workspaces: Arc<HashMap<GoalId, PathBuf>>,
     id: String,
@@ -89,7 +91,7 @@ impl Orchestrator {
         settings: Settings,
         project: Project,
     ) -> Self {
-        let workspaces = project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect();
+        let workspaces = project.workspaces();
         let clock = Arc::new(CacheClock::new(clock));
         let ledger = Arc::new(Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling));
         Self {
@@ -200,13 +202,18 @@ impl Orchestrator {
                     };
                     planned?;
                     self.start_agents_once(agents, stop).await?;
-                    tokio::select! {
-                        ended = self.keep_up(stop, goals) => return ended,
-                        () = is_over(&mut standing, epoch) => {
-                            warn!(target: "orchestrator", "This orchestrator leads no more");
-                            continue;
-                        }
+                    let mut desk = Desk::new(self)?;
+                    let ended = tokio::select! {
+                        ended = self.keep_up(stop, goals) => Some(ended),
+                        Err(error) = desk.attend() => Some(Err(error)),
+                        () = is_over(&mut standing, epoch) => None,
+                    };
+                    desk.give_back().await;
+                    match ended {
+                        Some(ended) => return ended,
+                        None => warn!(target: "orchestrator", "This orchestrator leads no more"),
                     }
+                    continue;
                 }
             }
             tokio::select! {
@@ -249,9 +256,9 @@ impl Orchestrator {
     pub async fn preview(&self) -> Result<Vec<Arc<downbeat_core::dag::Dag>>, RunError> {
         let mut dags = Vec::new();
         for goal in &self.project.goals {
-            dags.push(self.draft(goal).await?.0);
+            dags.push(self.draft(goal, &goal.id).await?.0);
         }
-        self.check_executable(&dags)?;
+        self.check_executable(dags.iter().map(|dag| (dag, dag.goal())))?;
         Ok(dags)
     }
 

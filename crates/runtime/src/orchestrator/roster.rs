@@ -7,6 +7,7 @@ use downbeat_core::ids::AgentName;
 use tracing::warn;
 
 use super::{Orchestrator, RunError};
+use crate::attempt::ears::Ears;
 use crate::load::ProjectAgent;
 use crate::recruit;
 use crate::stop::Stop;
@@ -63,6 +64,7 @@ impl Orchestrator {
             clock: Arc::clone(&self.clock),
             settings: Arc::clone(&self.settings),
             workspaces: Arc::clone(&self.workspaces),
+            ears: Arc::new(Ears::new(Arc::clone(&self.cache))),
             stop: stop.clone(),
         })
     }

@@ -10,6 +10,7 @@ use downbeat_core::ids::GoalId;
 use tokio::task::JoinHandle;
 
 use super::spawner::{Adopted, Exit, Hire, Life, SpawnError, Spawner};
+use crate::attempt::ears::Ears;
 use crate::clock::CacheClock;
 use crate::orchestrator::Models;
 use crate::recruit::{self, Recruit};
@@ -26,6 +27,7 @@ pub(crate) struct InProcess {
     pub(crate) clock: Arc<CacheClock>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    pub(crate) ears: Arc<Ears>,
     /// That of the run: it reaches every life at once.
     pub(crate) stop: Stop,
 }
@@ -41,6 +43,7 @@ impl Spawner for InProcess {
             clock: &self.clock,
             settings: &self.settings,
             workspaces: &self.workspaces,
+            ears: &self.ears,
         };
         let worker = recruit.enlist(&hire.name, &hire.agent, hire.goal.clone()).await?;
         let stop = self.stop.child();
