@@ -37,10 +37,12 @@ fn a_goal_is_removed_with_its_archive_and_can_run_anew() {
     for file in ["cut.jsonl", "altered.jsonl"] {
         project.downbeat(&["goal", "remove", "demo", "--archive", file]).code(1).says(&["no whole archive"]);
     }
+    assert!(project.path(".downbeat/logs/one").exists());
     project
         .downbeat(&["goal", "remove", "demo", "--archive", "demo.jsonl"])
         .code(0)
         .says(&["2 tasks are removed"]);
+    assert!(!project.path(".downbeat/logs/one").exists(), "its logs are left");
     project.downbeat(&["goal", "remove", "demo"]).code(2).says(&["no goal is called `demo`"]);
     project.downbeat(&["task", "show", "one"]).code(2);
     assert!(project.events().iter().any(|event| event.kind == "goal.removed"));

@@ -15,6 +15,7 @@ local reply = { 'goals' }
 for _, id in ipairs(ids) do
   local goal = goal_of(id)
   if goal then
+    goal.id = id
     reply[#reply + 1] = flat(goal)
   end
 end

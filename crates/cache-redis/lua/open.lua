@@ -12,9 +12,44 @@ ARGV[4]  others         how many entries every other stream keeps
 
 Returns  {"opened", epoch, refused}   refused: how many tasks were taken from their holders; "" when
                                       nothing is known to be lost
+         {"garbage", key, what}       this key holds something else than a number in its bounds
+         {"newer", layout, known}     a later version of Downbeat laid the store out; this one knows less
 ]]
 local prefix = string.sub(KEYS[1], 1, -6)
 local place = tonumber(ARGV[1]) and prefix or ARGV[1] .. prefix
+-- Look first: what is refused is left as it is.
+local function number_at(key, bound)
+  local kind = call('TYPE', key).ok
+  if kind == 'none' then
+    return 0
+  end
+  if kind ~= 'string' then
+    return nil, 'it is a ' .. kind
+  end
+  local text = call('GET', key)
+  local number = #text <= 15 and string.match(text, '^%d+$') and tonumber(text)
+  if not number or number > bound then
+    return nil, 'it says `' .. string.gsub(string.sub(text, 1, 40), '[^%w%p ]', '?') .. '`'
+  end
+  return number
+end
+-- The layout of the keys in docs/keys.md. It grows when what is stored could be misread by a version before.
+local LAYOUT = 1
+local layout, what = number_at(prefix .. 'layout', EXACT)
+if not layout then
+  return { 'garbage', prefix .. 'layout', what }
+elseif layout > LAYOUT then
+  return { 'newer', int(layout), int(LAYOUT) }
+end
+local epoch
+-- Its greatest value leaves no room for the next one.
+epoch, what = number_at(KEYS[1], 134217726)
+if not epoch then
+  return { 'garbage', KEYS[1], what }
+end
+if layout < LAYOUT then
+  call('SET', prefix .. 'layout', int(LAYOUT))
+end
 call('HSET', prefix .. 'limits', 'events', ARGV[3], 'others', ARGV[4])
 local function info(section, field)
   return string.match(call('INFO', section), '\n' .. field .. ':([^\r\n]*)') or ''
@@ -22,7 +57,6 @@ end
 local run, history = info('server', 'run_id'), info('replication', 'master_replid')
 -- This process was told, too, when the store was put in its place under it.
 local seen = math.max(tonumber(ARGV[2]), epochs[place] or 0)
-local epoch = tonumber(call('GET', KEYS[1]) or '0')
 local last = call('HMGET', prefix .. 'epoch:taken', 'run', 'history')
 if epoch > 0 and epoch >= seen and last[1] == run and last[2] == history then
   epochs[place], dues[place] = epoch, nil

@@ -4,7 +4,7 @@ this and each later call forgets a part of the tasks, so that no call keeps the 
 removing:<goal> says what is left.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
-ARGV[1]  now            milliseconds since the Unix epoch, only in tests; "" for the server's time
+ARGV[1]  where          "", or the number of the database and "/"; in tests the time, milliseconds since the Unix epoch
 ARGV[2]  goal           its id
 ARGV[3]  ended_at       only if it came to rest at this moment; "" whenever that was
 ARGV[4]  part           how many tasks to forget in this call
@@ -26,6 +26,14 @@ if goal then
   end
   tasks = total(goal)
   goals[id] = nil
+  -- First what may fail, where somebody else wrote the log: then nothing of the goal is gone.
+  say('goal.removed', {
+    goal = id,
+    reason = goal.status .. ' with ' .. int(tasks) .. ' tasks',
+    data = string.format('{"tasks":%.0f,"status":"%s","digest":%s}', tasks, goal.status, cjson.encode(goal.digest)),
+  })
+  append('events', told)
+  told = {}
   local dag = P .. 'dag:' .. id
   call('DEL', P .. 'goal:' .. id)
   call('ZREM', P .. 'index:goals', id)
@@ -41,11 +49,6 @@ if goal then
     call('RENAME', dag .. ':tasks', P .. 'removing:' .. id)
     call('ZADD', P .. 'index:removing', 0, id)
   end
-  say('goal.removed', {
-    goal = id,
-    reason = goal.status .. ' with ' .. int(tasks) .. ' tasks',
-    data = string.format('{"tasks":%.0f,"status":"%s","digest":%s}', tasks, goal.status, cjson.encode(goal.digest)),
-  })
 end
 local more = forget_part(id, tonumber(ARGV[4]))
 finish()

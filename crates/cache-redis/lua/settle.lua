@@ -25,7 +25,7 @@ Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: a
          {"unopened"}                    as any verb may answer
          {"repeated", status, not_before, goal_status}                   nothing was written
          {"missing"}                                                     no such task
-         {"lost", presented, current}   a newer token exists, or this one was spent
+         {"lost", presented, current, holder}   a newer token exists, or this one was spent; "" if nobody holds it
 ]]
 -- Before anything is written: a claim that finds out later could no longer say so.
 if ARGV[10] and is_replaced() then

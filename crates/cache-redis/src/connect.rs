@@ -84,6 +84,45 @@ pub enum ConnectError {
         /// Where.
         place: String,
     },
+    /// A key that must hold a number holds something else.
+    #[error(
+        "a key of this deployment is not what Downbeat wrote: {what}; if nothing of the deployment is needed, \
+         remove its keys; if somebody wrote this one by hand, remove it (DEL `{key}`): a new number is taken, \
+         above every earlier one; if another program uses the same names, give one of both a prefix of its own \
+         place=`{place}` key=`{key}`"
+    )]
+    Garbage {
+        /// Where.
+        place: String,
+        /// Which key.
+        key: String,
+        /// What is in it.
+        what: String,
+    },
+    /// A later version of Downbeat laid the store out.
+    #[error(
+        "a later version of Downbeat laid out this deployment; update downbeat place=`{place}` layout={layout} \
+         known={known}"
+    )]
+    Newer {
+        /// Where.
+        place: String,
+        /// The layout of the store.
+        layout: String,
+        /// The latest that this version knows.
+        known: String,
+    },
+    /// The keys of another program, such as Downbeat's predecessor, are under the same prefix.
+    #[error(
+        "another program's tasks lie under the same names, as those of Downbeat's predecessor do: nothing was \
+         written; give this deployment a prefix of its own, or remove those keys place=`{place}` key=`{key}`"
+    )]
+    Foreign {
+        /// Where.
+        place: String,
+        /// One of its keys.
+        key: String,
+    },
     /// The server is too old.
     #[error(
         "a Redis server of version {OLDEST} or later is needed, or Valkey; upgrade it place=`{place}` \

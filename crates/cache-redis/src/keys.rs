@@ -28,6 +28,35 @@ impl Keys {
         format!("{}epoch", self.prefix)
     }
 
+    /// On which history that was taken.
+    pub(crate) fn epoch_taken(&self) -> String {
+        format!("{}epoch:taken", self.prefix)
+    }
+
+    /// How keys are laid out.
+    pub(crate) fn layout(&self) -> String {
+        format!("{}layout", self.prefix)
+    }
+
+    /// A pattern, as of `SCAN`, of all keys of the deployment.
+    pub(crate) fn own(&self) -> String {
+        let mut pattern = String::new();
+        for sign in self.prefix.chars() {
+            if matches!(sign, '*' | '?' | '[' | ']' | '\\' | '^') {
+                pattern.push('\\');
+            }
+            pattern.push(sign);
+        }
+        pattern.push('*');
+        pattern
+    }
+
+    /// Whether a key holds tasks or a graph: nobody writes those without an epoch but another program.
+    pub(crate) fn is_of_tasks(&self, key: &str) -> bool {
+        let Some(name) = key.strip_prefix(&self.prefix) else { return false };
+        name.starts_with("task:") || (name.starts_with("dag:") && name.ends_with(":nodes"))
+    }
+
     /// The channel that says how often work appeared.
     pub(crate) fn work_news(&self) -> String {
         format!("{}news", self.prefix)

@@ -17,7 +17,10 @@ use serde::Deserialize;
 use crate::reply::{Fields, Reply, corrupt, json, list, parse, text};
 
 pub(crate) fn goal(value: Value) -> Result<Goal, CacheError> {
-    let fields = Fields::new("goal", value);
+    let mut fields = Fields::new("goal:?", value);
+    if let Some(id) = fields.maybe("id") {
+        fields.of = format!("goal:{id}");
+    }
     Ok(Goal {
         id: fields.parsed("id")?,
         title: fields.text("title")?.to_owned(),
@@ -115,6 +118,7 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
             .and_then(|settled_by| settled_by.split_once(' '))
             .filter(|(token, _)| fields.maybe("token") == Some(token))
             .map(|(_, request)| RequestId(request.to_owned())),
+        outdated: fields.maybe_parsed("outdated")?.map(Token::from_u64),
         created_at: fields.moment("created_at")?,
         started_at: fields.maybe_moment("started_at")?,
         ended_at: fields.maybe_moment("ended_at")?,
@@ -211,6 +215,8 @@ pub(crate) fn agent(value: Value, now: Timestamp) -> Result<Agent, CacheError> {
             max_parallel: fields.parsed("max_parallel")?,
             ttl,
             interruption_limit: fields.parsed("interruption_limit")?,
+            // One that entered before they were counted.
+            generation: fields.maybe_parsed("generation")?.unwrap_or(1),
         },
         registered_at: fields.moment("started")?,
         last_beat_at,

@@ -154,18 +154,30 @@ impl Fields {
     where
         T::Err: std::error::Error + Send + Sync + 'static,
     {
-        parse(&self.of, self.text(name)?)
+        let text = self.text(name)?;
+        parse(&self.of, text).map_err(|error| self.in_field(name, error))
     }
 
     pub(crate) fn maybe_parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, CacheError>
     where
         T::Err: std::error::Error + Send + Sync + 'static,
     {
-        self.maybe(name).filter(|text| !text.is_empty()).map(|text| parse(&self.of, text)).transpose()
+        let parsed = self.maybe(name).filter(|text| !text.is_empty()).map(|text| parse(&self.of, text));
+        parsed.transpose().map_err(|error| self.in_field(name, error))
+    }
+
+    /// Names the field that an error is about.
+    fn in_field(&self, name: &str, error: CacheError) -> CacheError {
+        match error {
+            CacheError::Corrupt { source, .. } => {
+                CacheError::Corrupt { key: format!("{} {name}", self.of), source }
+            }
+            error => error,
+        }
     }
 
     pub(crate) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<T, CacheError> {
-        word(&self.of, self.text(name)?)
+        word(&self.of, self.text(name)?).map_err(|error| self.in_field(name, error))
     }
 
     pub(crate) fn moment(&self, name: &str) -> Result<Timestamp, CacheError> {

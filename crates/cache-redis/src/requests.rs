@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use downbeat_core::cache::{Claim, Directive, Registration};
+use downbeat_core::cache::{Amend, Claim, Directive, Registration};
 use downbeat_core::dag::{Dag, DagDiff, Node};
 use downbeat_core::event::EventDraft;
 use downbeat_core::goal::{Goal, Parent, Usage};
@@ -107,6 +107,7 @@ pub(crate) fn registration(registration: &Registration) -> String {
         "max_parallel": registration.max_parallel.to_string(),
         "ttl": millis(registration.ttl).to_string(),
         "interruption_limit": registration.interruption_limit.to_string(),
+        "generation": registration.generation.to_string(),
     }))
 }
 
@@ -167,10 +168,11 @@ pub(crate) fn tasks(dag: &Dag, arguments: &mut Vec<String>) -> Result<(), serde_
 }
 
 /// What an amendment changes. `goal` is the goal before it.
-pub(crate) fn change(goal: &Goal, old: &Dag, new: &Dag, diff: &DagDiff) -> String {
+pub(crate) fn change(goal: &Goal, old: &Dag, amend: &Amend, diff: &DagDiff) -> String {
+    let new = &*amend.dag;
     let revision = goal.revision.saturating_add(1);
     let after = Goal { revision, digest: new.digest(), ..goal.clone() };
-    let event = rules::amended(&after, diff);
+    let event = rules::amended(&after, diff, amend);
     let nodes = |ids: &[TaskId]| -> Vec<&Node> {
         ids.iter().filter_map(|id| new.node(id)).map(|node| &**node).collect()
     };
@@ -193,7 +195,21 @@ pub(crate) fn change(goal: &Goal, old: &Dag, new: &Dag, diff: &DagDiff) -> Strin
         })
         .collect();
     let rewired: Vec<Value> =
-        diff.rewired.iter().map(|id| json!({ "id": id, "waits_for": new.dependencies(id) })).collect();
+        diff.recounted(amend).map(|id| json!({ "id": id, "waits_for": new.dependencies(id) })).collect();
+    let redone: Vec<Value> = diff
+        .redone(amend)
+        .filter_map(|id| {
+            let why = *amend.redo.get(id)?;
+            let own = new.node(id).and_then(|node| node.max_attempts);
+            Some(json!({
+                "id": id,
+                "why": why,
+                "waits_for": new.dependencies(id),
+                "more": own.unwrap_or(amend.max_attempts),
+                "reason": rules::redo_reason(revision, why, &amend.by),
+            }))
+        })
+        .collect();
     let changed: Vec<Value> = nodes(&diff.changed)
         .into_iter()
         .map(|node| {
@@ -230,6 +246,8 @@ pub(crate) fn change(goal: &Goal, old: &Dag, new: &Dag, diff: &DagDiff) -> Strin
         "removed": diff.removed,
         "removed_reason": rules::removed_reason(revision),
         "added": added,
+        "redone": redone,
+        "again": amend.redo.keys().collect::<Vec<_>>(),
         "rewired": rewired,
         "changed": changed,
         "links": links,

@@ -35,6 +35,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// For how long replicas are waited for at most: less than what a verb may take.
 const LONGEST_ACKNOWLEDGEMENT: Duration = Duration::from_secs(8);
+/// How many pages of a thousand keys are looked at before a deployment is made.
+const MOST_SCANS: usize = 300;
 /// What replicas have to acknowledge when that is asked for.
 const LASTING: [&str; 5] = ["plan", "amend", "settle", "append", "store"];
 
@@ -205,7 +207,8 @@ impl Server {
         };
         let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(failed)?;
         check(&Info::parse(&info), &place, &self.options)?;
-        self.take_epoch(&mut connection).await.map_err(failed)?;
+        self.is_not_foreign(&mut connection, &place).await?;
+        self.take_epoch(&mut connection, &place).await?;
         let wait = if self.options.wait_replicas > 0 {
             let timeout = self.options.wait_timeout.min(LONGEST_ACKNOWLEDGEMENT);
             let own = multiplexed(&client).await.map_err(failed)?;
@@ -216,20 +219,64 @@ impl Server {
         Ok(Connected { number, client, place, connection, wait })
     }
 
+    /// Before the first key of a deployment is written: looks whether its names are somebody else's. Looks at a
+    /// bounded part of a server's keys, so that one with millions of foreign ones is opened in time, too.
+    async fn is_not_foreign(
+        &self,
+        connection: &mut MultiplexedConnection,
+        place: &str,
+    ) -> Result<(), ConnectError> {
+        let failed = |error: RedisError| ConnectError::of(place, &error);
+        let mut known = redis::cmd("EXISTS");
+        known.arg(self.keys.epoch()).arg(self.keys.epoch_taken()).arg(self.keys.layout());
+        if known.query_async::<u64>(connection).await.map_err(failed)? > 0 {
+            return Ok(());
+        }
+        let mut cursor = 0_u64;
+        for _ in 0..MOST_SCANS {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(self.keys.own()).arg("COUNT").arg(1000);
+            let (next, found): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await.map_err(failed)?;
+            let mut found = found.iter().map(|key| String::from_utf8_lossy(key).into_owned());
+            if let Some(key) = found.find(|key| self.keys.is_of_tasks(key)) {
+                return Err(ConnectError::Foreign { place: place.to_owned(), key });
+            }
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+        Ok(())
+    }
+
     /// Opens the store on the process behind this connection, with the library that it may not know.
-    async fn take_epoch(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    async fn take_epoch(
+        &self,
+        connection: &mut MultiplexedConnection,
+        place: &str,
+    ) -> Result<(), ConnectError> {
+        let failed = |error: RedisError| ConnectError::of(place, &error);
         let mut cmd = self.call(&scripts::OPEN);
         cmd.arg(self.epoch());
         let limits = self.options.limits;
         cmd.arg(limits.events.max(1)).arg(limits.others.max(1));
         let answer = match cmd.query_async::<Value>(connection).await {
             Err(error) if is_unknown(&error) => {
-                load(connection).await?;
-                cmd.query_async(connection).await?
+                load(connection).await.map_err(failed)?;
+                cmd.query_async(connection).await.map_err(failed)?
             }
-            known => known?,
+            known => known.map_err(failed)?,
         };
-        let mut parts = list(answer).into_iter().skip(1).filter_map(text);
+        let mut parts = list(answer).into_iter().filter_map(text);
+        let word = parts.next().unwrap_or_default();
+        if word != "opened" {
+            let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let place = place.to_owned();
+            return Err(match word.as_str() {
+                "newer" => ConnectError::Newer { place, layout: first, known: second },
+                _ => ConnectError::Garbage { place, key: first, what: second },
+            });
+        }
         let epoch = parts.next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
         let before = self.epoch.fetch_max(epoch, Ordering::Relaxed);
         match parts.next().as_deref() {
@@ -359,8 +406,7 @@ impl Server {
             let error = match now {
                 Ok((known, mut connected)) => match self.opened(known, cmd, script, &mut connected).await {
                     Ok(value) => return self.acknowledged(value, script, &connected).await,
-                    Err(error) => {
-                        let fault = Fault::new(&connected.place, &error);
+                    Err(ConnectError::Server(fault)) => {
                         if fault.kind.is_elsewhere() {
                             self.give_up(connected.number).await;
                         } else if !fault.kind.is_later() {
@@ -368,9 +414,20 @@ impl Server {
                         }
                         ConnectError::Server(fault)
                     }
+                    Err(error) => error,
                 },
-                Err(error) if error.is_passing() => error,
-                Err(error) => {
+                Err(error) => error,
+            };
+            let error = match error {
+                error if error.is_passing() => error,
+                // No waiting helps.
+                ConnectError::Garbage { ref key, .. } => {
+                    return Err(CacheError::Corrupt { key: key.clone(), source: Some(error.into()) });
+                }
+                ConnectError::Newer { .. } | ConnectError::Foreign { .. } => {
+                    return Err(CacheError::Failed { reason: error.to_string() });
+                }
+                error => {
                     return Err(CacheError::Unavailable { reason: error.to_string(), source: None });
                 }
             };
@@ -395,7 +452,8 @@ impl Server {
             );
         }
         if fault.kind == FaultKind::WrongType {
-            let key = format!("{}*", self.keys.prefix());
+            let named = fault.said.split("key=`").nth(1).and_then(|rest| rest.split('`').next());
+            let key = named.map_or_else(|| format!("{}*", self.keys.prefix()), str::to_owned);
             return CacheError::Corrupt { key, source: Some(fault.into()) };
         }
         CacheError::Unavailable { reason: fault.to_string(), source: None }
@@ -443,17 +501,18 @@ impl Server {
         cmd: &Cmd,
         script: Option<&Script>,
         connected: &mut Connected,
-    ) -> Result<Value, RedisError> {
+    ) -> Result<Value, ConnectError> {
         let is_closed = match &known {
             Err(error) => is_unknown(error),
             Ok(Value::Array(reply)) => is_unopened(reply),
             Ok(_) => false,
         };
         if script.is_some() && is_closed {
-            self.take_epoch(&mut connected.connection).await?;
-            return cmd.query_async(&mut connected.connection).await;
+            self.take_epoch(&mut connected.connection, &connected.place).await?;
+            let again = cmd.query_async(&mut connected.connection).await;
+            return again.map_err(|error| ConnectError::of(&connected.place, &error));
         }
-        known
+        known.map_err(|error| ConnectError::of(&connected.place, &error))
     }
 }
 

@@ -59,7 +59,7 @@ downbeat_core::conformance_suite!(TempRedis);
 #[test]
 fn promises_hold_on_valkey() {
     use std::io::Write as _;
-    if std::env::var_os("DOWNBEAT_REDIS_SERVER").is_some() {
+    if std::env::var_os("REDIS_SERVER").is_some() {
         return;
     }
     if !throwaway::is_there("valkey-server") {
@@ -68,7 +68,7 @@ fn promises_hold_on_valkey() {
         return;
     }
     let ran = std::process::Command::new(std::env::current_exe().unwrap())
-        .env("DOWNBEAT_REDIS_SERVER", "valkey-server")
+        .env("REDIS_SERVER", "valkey-server")
         .output()
         .unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));

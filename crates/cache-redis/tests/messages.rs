@@ -13,7 +13,7 @@ use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use downbeat_cache_redis::{Options, Password, RedisCache};
-use downbeat_core::cache::{CacheError, Tasks};
+use downbeat_core::cache::{Agents, CacheError, Tasks};
 use throwaway::sentinel::{master, replica_of};
 use throwaway::work::{claim, plan, repeated, settle, token};
 use throwaway::{Server, free_port, until};
@@ -414,4 +414,118 @@ async fn what_is_at_risk_is_said() {
 
 fn kind() -> &'static str {
     if throwaway::program().contains("valkey") { "valkey" } else { "redis" }
+}
+
+/// What is corrupt, and why.
+fn corrupt<T: std::fmt::Debug>(answer: Result<T, CacheError>) -> (String, String) {
+    match answer {
+        Err(ref error @ CacheError::Corrupt { ref key, .. }) => {
+            (key.clone(), std::error::Error::source(error).map(ToString::to_string).unwrap_or_default())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_epoch_is_garbage() {
+    let server = Server::start();
+    let cache = open(&server).await;
+    cache.plan(&plan("g", "a; b")).await.unwrap();
+    for garbage in ["9999999999999", "134217727", "many", "-1", "1.5", ""] {
+        server.ask(&["SET", "epoch", garbage]);
+        let said = refused(Options::new(server.url())).await;
+        says(
+            &said,
+            &format!(
+                "a key of this deployment is not what Downbeat wrote: it says `{garbage}`; if nothing of the \
+                 deployment is needed, remove its keys; if somebody wrote this one by hand, remove it (DEL \
+                 `epoch`): a new number is taken, above every earlier one; if another program uses the same names, \
+                 give one of both a prefix of its own place=`HERE` key=`epoch`"
+            ),
+        );
+        // Whoever runs is told, and does not wait.
+        let (key, said) = corrupt(cache.claim(&claim("one")).await);
+        assert!(key == "epoch" && said.contains(&format!("it says `{garbage}`")), "{key} {said}");
+        assert_eq!(server.text(&["GET", "epoch"]), garbage, "it is left as it is");
+    }
+    server.ask(&["DEL", "epoch"]);
+    server.ask(&["HSET", "epoch", "a", "b"]);
+    assert!(refused(Options::new(server.url())).await.contains("it is a hash"));
+    // What the message says to do.
+    server.ask(&["DEL", "epoch"]);
+    let held = token(&open(&server).await, "one").await;
+    cache.settle(&settle("a", held)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_later_version_laid_the_store_out() {
+    let server = Server::start();
+    let cache = open(&server).await;
+    cache.plan(&plan("g", "a; b")).await.unwrap();
+    assert_eq!(server.text(&["GET", "layout"]), "1");
+    server.ask(&["SET", "layout", "2"]);
+    let said = refused(Options::new(server.url())).await;
+    says(
+        &said,
+        "a later version of Downbeat laid out this deployment; update downbeat place=`HERE` layout=2 known=1",
+    );
+    // One from before there was this key.
+    server.ask(&["DEL", "layout"]);
+    open(&server).await;
+    assert_eq!(server.text(&["GET", "layout"]), "1");
+}
+
+#[tokio::test]
+async fn another_programs_tasks_are_there() {
+    let server = Server::start();
+    server.ask(&["HSET", "shop:task:task-001", "status", "ready"]);
+    server.ask(&["HSET", "dag:demo:nodes", "task-001", "{}"]);
+    let said = refused(Options::new(server.url())).await;
+    says(
+        &said,
+        "another program's tasks lie under the same names, as those of Downbeat's predecessor do: nothing was \
+         written; give this deployment a prefix of its own, or remove those keys place=`HERE` key=`dag:demo:nodes`",
+    );
+    assert_eq!(server.ask(&["DBSIZE"]), redis::Value::Int(2), "nothing was written");
+    let with = |prefix: &str| Options { prefix: prefix.to_owned(), ..Options::new(server.url()) };
+    assert!(refused(with("shop:")).await.contains("key=`shop:task:task-001`"));
+    // The page's advice.
+    let cache = RedisCache::connect(with("ours:")).await.unwrap();
+    cache.plan(&plan("g", "a")).await.unwrap();
+    RedisCache::connect(with("ours:")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_named() {
+    let server = Server::start();
+    let cache = open(&server).await;
+    cache.plan(&plan("good", "a")).await.unwrap();
+    cache.plan(&plan("bad", "b")).await.unwrap();
+    server.ask(&["HSET", "goal:bad", "status", "weird"]);
+    assert_eq!(corrupt(cache.goals().await).0, "goal:bad status");
+    server.ask(&["HDEL", "goal:bad", "id", "status"]);
+    assert_eq!(corrupt(cache.goals().await).0, "goal:bad status");
+    server.ask(&["SET", "goal:bad", "x"]);
+    assert_eq!(corrupt(cache.goals().await).0, "goal:bad");
+    cache.register(&downbeat_core::conformance::kit::Kit::registration("ann")).await.unwrap();
+    server.ask(&["HSET", "agent:ann:registered", "pid", "x"]);
+    assert_eq!(corrupt(cache.agents().await).0, "agent:ann:registered pid");
+}
+
+#[tokio::test]
+async fn a_goal_is_removed_with_its_event_or_not_at_all() {
+    let server = Server::start();
+    let cache = open(&server).await;
+    cache.plan(&plan("g", "a")).await.unwrap();
+    let held = token(&cache, "one").await;
+    cache.settle(&settle("a", held)).await.unwrap();
+    server.ask(&["RENAME", "stream:events", "elsewhere"]);
+    server.ask(&["SET", "stream:events", "x"]);
+    let remove =
+        downbeat_core::cache::Remove { goal: downbeat_core::ids::GoalId::new("g").unwrap(), ended_at: None };
+    corrupt(cache.remove(&remove).await);
+    assert_eq!(server.text(&["HGET", "goal:g", "status"]), "complete", "it is still there");
+    assert!(!server.text(&["HGET", "dag:g:nodes", "a"]).is_empty());
+    server.ask(&["RENAME", "elsewhere", "stream:events"]);
+    assert_eq!(cache.remove(&remove).await.unwrap().tasks, 1);
 }

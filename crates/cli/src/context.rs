@@ -11,13 +11,14 @@ use downbeat_core::time::{Clock, Timestamp};
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::load;
 
-use crate::args::Global;
+use crate::args::{Cli, Global};
 use crate::config::cache::{self, Chosen};
 use crate::config::{Config, Origin, Sources};
 use crate::error::{CliError, Kind};
 use crate::output::Out;
 use crate::output::text;
 use crate::place::{Place, quoted, tidy};
+use crate::predecessor;
 use crate::store::{self, Lies};
 
 /// What a command works with.
@@ -96,6 +97,21 @@ impl Context {
         Ok(Self { place, config, out, store, clock: Arc::new(SystemClock) })
     }
 
+    /// The same for a whole command line, which may be the predecessor's.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn of(cli: &Cli, positional: Option<&Path>, mut flags: Flags) -> Result<Self, CliError> {
+        let Some(heritage) = &cli.heritage else { return Self::new(&cli.global, positional, flags) };
+        flags.extend(heritage.flags());
+        let mut context = Self::new(&cli.global, positional, flags)?;
+        predecessor::settle(&mut context.config);
+        heritage.notes.iter().for_each(|note| context.out.note(format!("note: {note}")));
+        heritage.warnings.iter().for_each(|warning| context.out.warning(warning));
+        Ok(context)
+    }
+
     /// The present moment.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
@@ -139,7 +155,8 @@ impl Context {
 
     /// How to open the store; `holder` is what this process is.
     pub(crate) fn how<'a>(&'a self, holder: &'a str) -> store::How<'a> {
-        store::How { lies: &self.store, durability: self.config.durability, clock: &self.clock, holder }
+        let (durability, limits) = (self.config.durability, self.config.limits);
+        store::How { lies: &self.store, durability, limits, clock: &self.clock, holder }
     }
 
     /// The task called `text`, if there is one.
@@ -200,7 +217,7 @@ impl Context {
         Err(self.unknown("agent", text, &known, "status"))
     }
 
-    fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
+    pub(crate) fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
         let shown = text::cut(&text::clean(text), 80);
         let error = CliError::new(Kind::NotFound, format!("no {kind} is called `{shown}`"));
         match nearest(text, known.iter().map(String::as_str)) {

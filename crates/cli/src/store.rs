@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use downbeat_cache_redis::{ConnectError, FaultKind, KeyLayout, Password, RedisCache, Tls};
 use downbeat_cache_sled::{Durability as Sled, OpenError, Options, SledCache};
-use downbeat_core::cache::{Cache, CacheError, Tasks};
+use downbeat_core::cache::{Cache, CacheError, StreamLimits, Tasks};
 use downbeat_core::time::Clock;
 
 use crate::config::Durability;
@@ -35,6 +35,8 @@ pub(crate) struct How<'a> {
     pub(crate) lies: &'a Lies,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
+    /// How many entries its streams keep.
+    pub(crate) limits: StreamLimits,
     /// Where it gets its time from.
     pub(crate) clock: &'a Arc<dyn Clock>,
     /// What this process is, for the message to others.
@@ -49,7 +51,7 @@ pub(crate) struct How<'a> {
 pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
     match how.lies {
         Lies::Here(path) => Ok(Arc::new(open_sled(how, path).await?)),
-        Lies::Shared(redis) => Ok(Arc::new(open_redis(redis).await?)),
+        Lies::Shared(redis) => Ok(Arc::new(open_redis(how, redis).await?)),
     }
 }
 
@@ -59,11 +61,12 @@ pub(crate) const PASSWORD: &str = "DOWNBEAT_REDIS_PASSWORD";
 /// The variable of the environment that may hold the password of the sentinels.
 pub(crate) const SENTINEL_PASSWORD: &str = "DOWNBEAT_REDIS_SENTINEL_PASSWORD";
 
-async fn open_redis(redis: &Redis) -> Result<RedisCache, CliError> {
+async fn open_redis(how: &How<'_>, redis: &Redis) -> Result<RedisCache, CliError> {
     let mut options = downbeat_cache_redis::Options::new(&redis.url);
     options.prefix.clone_from(&redis.prefix);
     options.layout = if redis.cluster_layout { KeyLayout::Cluster } else { KeyLayout::Plain };
     options.wait_replicas = redis.wait;
+    options.limits = how.limits;
     options.allow_eviction = redis.allow_eviction;
     options.password = match &redis.password_file {
         Some(path) => Password::File(path.clone()),
@@ -144,7 +147,7 @@ pub(crate) async fn examine(how: &How<'_>) -> Result<Health, CliError> {
             Ok(Health { openings, goals, stands_on: None, risks: Vec::new(), faults })
         }
         Lies::Shared(redis) => {
-            let cache = open_redis(redis).await?;
+            let cache = open_redis(how, redis).await?;
             let goals = Tasks::goals(&cache).await?.len();
             let facts = cache.facts().await?;
             let synced = facts.append_fsync.as_deref().unwrap_or("as it is configured");
@@ -177,7 +180,7 @@ async fn open_sled(how: &How<'_>, path: &Path) -> Result<SledCache, CliError> {
                 Durability::Power => Sled::Power,
                 Durability::Process => Sled::Process,
             },
-            limits: downbeat_core::cache::StreamLimits::default(),
+            limits: how.limits,
             holder: how.holder.to_owned(),
         };
         // Opening reads the whole log.

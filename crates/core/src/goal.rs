@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventKind;
@@ -10,7 +11,7 @@ use crate::state::TaskStatus;
 use crate::time::Timestamp;
 
 /// Where a goal stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GoalStatus {
     /// Declared, not planned yet.
@@ -74,7 +75,7 @@ impl fmt::Display for GoalStatus {
 }
 
 /// How many tasks of a goal stand where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Waiting for a dependency.
     pub blocked: u64,
@@ -164,7 +165,7 @@ impl Counts {
 }
 
 /// What models cost. Sums are exact: money is counted in millionths of a US dollar.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Calls of a model.
     pub calls: u64,
@@ -203,7 +204,7 @@ impl Usage {
 }
 
 /// What a goal is below: a task of another goal that owns it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parent {
     /// The goal of that task.
     pub goal: GoalId,
@@ -217,7 +218,7 @@ pub struct Parent {
 }
 
 /// A goal as a cache knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Goal {
     /// Its id.
     pub id: GoalId,

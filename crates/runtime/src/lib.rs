@@ -4,6 +4,7 @@
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
+//! - [`library`]: all of it declared in Rust, with plain code as agents.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
 //! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
@@ -18,6 +19,7 @@ pub mod attempt;
 pub mod clock;
 pub mod entropy;
 pub mod feed;
+pub mod library;
 pub mod load;
 pub mod nested;
 pub mod orchestrator;

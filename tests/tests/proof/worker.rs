@@ -266,6 +266,7 @@ impl Worker {
                         task: lease.task.clone(),
                         presented: lease.token,
                         current: lease.token,
+                        holder: None,
                     });
                 }
                 // A process may pause anywhere, and here is where it matters; the nemesis, which does not

@@ -42,7 +42,7 @@ end
 -- Fields that hold numbers.
 local NUMBERS = {
   ordinal = true, priority = true, open = true, attempt = true, max_attempts = true, own_attempts =
-  true, interruptions = true, token = true, lease_expires = true, not_before =
+  true, interruptions = true, token = true, outdated = true, lease_expires = true, not_before =
   true, created_at = true, started_at = true, ended_at = true, revision = true, blocked = true,
   ready = true, running = true, done = true, failed = true, cancelled = true, calls = true,
   input_tokens = true, output_tokens = true, cost_micros = true, started = true, last_beat = true,
@@ -51,7 +51,11 @@ local NUMBERS = {
 
 -- A hash as a table; nil when there is none. A number that is an empty text is none.
 local function read(key)
-  local flat = call('HGETALL', key)
+  local flat = redis.pcall('HGETALL', key)
+  if flat.err then
+    -- The server names no key.
+    error({ err = flat.err .. ' key=`' .. key .. '`' })
+  end
   if #flat == 0 then
     return nil
   end

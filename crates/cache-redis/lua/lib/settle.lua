@@ -4,8 +4,9 @@
 -- and whether somebody waits for it; nil when it is another move.
 local function finish_task(id, token, request, summary, artifacts)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited')
-  if task[1] ~= 'running' or task[2] ~= token then
+  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited',
+    'outdated')
+  if task[1] ~= 'running' or task[2] ~= token or task[8] == token then
     return nil
   end
   local goal, settled_by = task[3], token .. ' ' .. request

@@ -22,21 +22,17 @@ use tempfile::TempDir;
 /// Runs the server, and kills it when the pipe to its parent ends: also when the test is killed.
 const KEEPER: &str = r#""$@" >server.log 2>&1 & echo $!; read end; kill -9 $!; wait $!"#;
 
-/// The server's program: named by `DOWNBEAT_REDIS_SERVER`, or found.
+/// The server's program: named by `REDIS_SERVER`, or found.
 ///
 /// # Panics
 ///
 /// When there is none on this machine.
 pub(crate) fn program() -> String {
-    for name in ["DOWNBEAT_REDIS_SERVER", "REDIS_SERVER"] {
-        if let Ok(program) = std::env::var(name) {
-            return program;
-        }
+    if let Ok(program) = std::env::var("REDIS_SERVER") {
+        return program;
     }
     let found = ["redis-server", "valkey-server"].into_iter().find(|program| is_there(program));
-    found
-        .expect("a Redis server is needed: install redis-server, or name one in DOWNBEAT_REDIS_SERVER")
-        .to_owned()
+    found.expect("a Redis server is needed: install redis-server, or name one in REDIS_SERVER").to_owned()
 }
 
 /// Whether a program is on the `PATH`.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use downbeat_core::cache::{CacheError, Remove};
+use downbeat_core::cache::{Cache, CacheError, Remove, TaskQuery};
 use downbeat_core::goal::Goal;
+use downbeat_core::ids::{GoalId, TaskId};
 use downbeat_runtime::archive::{self, ArchiveError, Contents};
 use serde_json::json;
 
@@ -112,6 +113,7 @@ pub(crate) async fn remove(args: &RemoveArgs, context: &Context) -> Result<(), C
         return Err(error.hint(format!("`{}` ends it", context.command(&format!("goal cancel {id}")))));
     }
     let archived = if args.without_archive { None } else { Some(kept(args, context, &goal)?) };
+    let tasks = tasks_of(cache.as_ref(), &id).await?;
     let remove = Remove { goal: id.clone(), ended_at: goal.ended_at };
     let removed = cache.remove(&remove).await.map_err(|error| match error {
         CacheError::Conflict { .. } | CacheError::GoalUnfinished { .. } => {
@@ -119,6 +121,7 @@ pub(crate) async fn remove(args: &RemoveArgs, context: &Context) -> Result<(), C
         }
         error => error.into(),
     })?;
+    forget_logs(context, &tasks);
     if context.out.is_json() {
         return context.out.value(&json!({ "goal": id, "tasks": removed.tasks, "archive": archived }));
     }
@@ -126,6 +129,35 @@ pub(crate) async fn remove(args: &RemoveArgs, context: &Context) -> Result<(), C
     match archived {
         Some(path) => context.out.line(format!("  its archive is {}", path.display())),
         None => Ok(()),
+    }
+}
+
+/// The ids of a goal's tasks.
+async fn tasks_of(cache: &dyn Cache, goal: &GoalId) -> Result<Vec<TaskId>, CliError> {
+    let mut query = TaskQuery { goal: goal.clone(), status: None, after: None, limit: 1_000 };
+    let mut ids = Vec::new();
+    loop {
+        let page = cache.tasks(&query).await?;
+        query.after = page.last().map(|task| task.ordinal);
+        let last = page.len() < query.limit;
+        ids.extend(page.into_iter().map(|task| task.node.id.clone()));
+        if last {
+            return Ok(ids);
+        }
+    }
+}
+
+/// What commands of removed tasks wrote goes with them.
+fn forget_logs(context: &Context, tasks: &[TaskId]) {
+    let logs = super::run::logs_directory(context);
+    for task in tasks {
+        let directory = logs.join(task.as_str());
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                context.out.warning(&format!("{} is left: {error}", directory.display()));
+            }
+            _ => {}
+        }
     }
 }
 

@@ -48,6 +48,13 @@ pub(crate) struct Redis {
     pub(crate) allow_eviction: bool,
 }
 
+impl Redis {
+    /// Whether its URL is that of a Redis Cluster.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.url.split("://").next().is_some_and(|scheme| scheme.ends_with("+cluster"))
+    }
+}
+
 impl std::fmt::Debug for Redis {
     /// Without the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -155,8 +155,11 @@ impl<'a> Layers<'a> {
         };
         self.show("cache", shown, origin.clone());
         let prefix = self.prefix();
-        let layout = [("plain", false), ("cluster", true)];
-        let cluster_layout = self.choice("key_layout", false, &layout);
+        // What `redis+cluster://` says by itself comes first: it is shown when nobody chose.
+        let by_url = matches!(&chosen, Chosen::Redis(redis) if redis.is_cluster());
+        let mut layout = [("plain", false), ("cluster", true)];
+        layout.rotate_left(usize::from(by_url));
+        let cluster_layout = self.choice("key_layout", by_url, &layout);
         let wait = self.count("redis_wait", &[], 0..=100, 0_u32);
         let password_file = self.text("redis_password_file", &[], "none").map(PathBuf::from);
         let mut file = |key| self.text(key, &[], "none").map(PathBuf::from);
@@ -296,16 +299,21 @@ impl<'a> Layers<'a> {
     }
 
     pub(super) fn list(&mut self, key: &'static str) -> Vec<String> {
+        self.divided(key, ',')
+    }
+
+    /// A list, whose entries `mark` divides where they are one text.
+    pub(super) fn divided(&mut self, key: &'static str, mark: char) -> Vec<String> {
         let found = self.nearest(key, &[], |raw| {
             let parts = match raw {
-                Raw::One(text) => text.split(',').map(str::to_owned).collect(),
+                Raw::One(text) => text.split(mark).map(str::to_owned).collect(),
                 Raw::Many(texts) => texts.clone(),
             };
             let parts = parts.into_iter().map(|part: String| part.trim().to_owned());
             Ok(parts.filter(|part| !part.is_empty()).collect::<Vec<_>>())
         });
         let (parts, origin) = found.unwrap_or((Vec::new(), Origin::Default));
-        self.show(key, parts.join(","), origin);
+        self.show(key, parts.join(&mark.to_string()), origin);
         parts
     }
 

@@ -125,3 +125,19 @@ fn the_waits_between_attempts_must_fit_each_other() {
     let error = error.config().unwrap_err();
     assert!(error.reports[0].to_string().contains("downbeat.toml:1:16: error: `backoff_base` is longer"));
 }
+
+#[test]
+fn what_a_url_says_of_the_layout_is_shown() {
+    let shown = |cache: &str| {
+        let config = sources(&[("cache", cache)], &[], None).config().unwrap();
+        config.shown.iter().find(|shown| shown.key == "key_layout").unwrap().value.clone()
+    };
+    assert_eq!((shown("redis://h"), shown("redis+cluster://h")), ("plain".to_owned(), "cluster".to_owned()));
+}
+
+#[test]
+fn streams_are_as_long_as_they_are_set() {
+    let config = sources(&[], &[], Some("events_kept = 5000\nstream_kept = 200\n")).config().unwrap();
+    assert_eq!(config.limits, StreamLimits { events: 5_000, others: 200 });
+    assert!(sources(&[], &[], Some("events_kept = 10\n")).config().is_err());
+}

@@ -119,7 +119,7 @@ pub struct DraftEdge {
 }
 
 /// One task of a checked DAG. It never changes, except through an amendment of the whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
     /// Unique in the cache.
     pub id: TaskId,
@@ -166,7 +166,7 @@ pub struct Node {
 
 /// The parts of a DAG as it is stored: what [`Dag::to_parts`](super::Dag::to_parts) gives and
 /// [`Dag::from_parts`](super::Dag::from_parts) takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DagParts {
     /// The goal that the DAG is for.
     pub goal_id: GoalId,

@@ -3,7 +3,7 @@
 //! In reading order: [`draft`] is a DAG as received, of the shape that [`draft_schema`] gives and of
 //! the sizes in [`limits`]; [`parse`] and [`from_value`] read one, [`validate`](validate()) reports
 //! all that is wrong with it (a [`DagError`]) or makes a [`Dag`], which is sound by construction.
-//! [`analysis`], [`diff`](diff()) and [`export`] look at sound ones.
+//! [`analysis`], [`diff`](diff()), [`plan_diff`](plan_diff()) and [`export`] look at sound ones.
 
 pub mod analysis;
 mod artifact;
@@ -16,6 +16,7 @@ mod json;
 mod kind;
 pub mod limits;
 mod locate;
+mod plan_diff;
 mod read;
 mod schema;
 mod validate;
@@ -40,6 +41,7 @@ pub(crate) use fault::cut;
 pub use fault::{DagError, DagFault, FaultKind};
 pub use kind::{NodeKind, ORCHESTRATOR_CAPABILITY};
 pub use limits::{MAX_EDGES, MAX_PRIORITY, MAX_TASKS};
+pub use plan_diff::{Aspect, Fate, PlanDiff, Tally, TaskChange, is_rescoped, plan_diff};
 pub use read::{from_value, parse};
 pub use schema::draft_schema;
 pub use validate::validate;

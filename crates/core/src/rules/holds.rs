@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 ///
 /// # Errors
 ///
-/// [`CacheError::Invalid`], and [`CacheError::Unavailable`] when the tokens are used up.
+/// [`CacheError::Invalid`], and [`CacheError::Corrupt`] when the tokens are used up.
 pub fn acquire_hold(
     acquire: &Acquire,
     newest: Option<(&Hold, bool)>,

@@ -27,7 +27,11 @@ pub fn check_plan(plan: &Plan) -> Result<(), CacheError> {
 ///
 /// [`CacheError::Invalid`].
 pub fn check_amend(amend: &Amend) -> Result<(), CacheError> {
-    check_request(&amend.request.0)
+    check_request(&amend.request.0)?;
+    match amend.redo.keys().find(|task| amend.dag.node(task).is_none()) {
+        Some(task) => Err(invalid(format!("the new plan has no task `{task}` to do again"))),
+        None => Ok(()),
+    }
 }
 
 /// Whether a settle is within bounds, with its next claim; its outcome, cut to its bounds.
@@ -87,8 +91,11 @@ pub fn record_version(key: &str, expected: u64, last: u64, present: bool) -> Res
     Ok(last.saturating_add(1))
 }
 
-/// No greater fencing token can be made in this store.
+/// No greater fencing token can be made in this store, and waiting does not help: that takes 134 million
+/// openings, or somebody wrote the epoch by hand.
 #[must_use]
 pub fn tokens_used_up() -> CacheError {
-    CacheError::Unavailable { reason: "fencing tokens are used up".to_owned(), source: None }
+    let source =
+        "fencing tokens are used up: the epoch is at its greatest; nothing can be claimed in this store";
+    CacheError::Corrupt { key: "epoch".to_owned(), source: Some(source.into()) }
 }

@@ -53,22 +53,25 @@ pub(super) async fn settle(
 /// The same request again and again, while the store does not answer and nobody wants the run to end.
 async fn persist(worker: &Worker, request: &Settle, stop: &Stop) -> Result<Settled, CacheError> {
     let patience = worker.settings.store_patience;
-    let mut waited = Duration::ZERO;
+    // A call that waits for a store's answer takes its part of the time.
+    let begun = Instant::now();
+    let mut told = false;
     let mut tries = std::num::NonZeroU32::MIN;
     loop {
         match worker.cache.settle(request).await {
             Err(error)
-                if error.disposition() == Disposition::Retry && waited < patience && !stop.is_now() =>
+                if error.disposition() == Disposition::Retry
+                    && begun.elapsed() < patience
+                    && !stop.is_now() =>
             {
                 let wait = BETWEEN.delay(tries, entropy::draw()).max(Duration::from_millis(10));
-                if waited.is_zero() {
+                if !std::mem::replace(&mut told, true) {
                     warn!(target: "runtime", agent = %worker.name, "Settling task {}: {error}; trying again", request.task);
                 }
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = stop.stopping() => {}
                 }
-                waited += wait;
                 tries = tries.saturating_add(1);
             }
             answer => return answer,

@@ -86,8 +86,7 @@ impl<'o> Desk<'o> {
     }
 
     /// Attends to the tasks that own goals, for as long as this orchestrator leads.
-    pub(crate) async fn attend(&mut self) -> Result<Infallible, RunError> {
-        let feed = Feed::start(self.orchestrator.cache.clone()).await?;
+    pub(crate) async fn attend(&mut self, feed: &Feed) -> Result<Infallible, RunError> {
         let mut ear = feed.subscribe();
         self.look_at_all().await?;
         loop {

@@ -1,5 +1,6 @@
 //! Every declared goal gets its DAG, or the one that is declared now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,6 +195,8 @@ impl Orchestrator {
             request: entropy::request_id(),
             max_attempts: self.settings.max_attempts,
             spent: Usage::default(),
+            redo: BTreeMap::new(),
+            by: "orchestrator".to_owned(),
         };
         let amended = match self.cache.amend(&amend).await {
             Err(CacheError::TasksTaken { .. }) => {

@@ -42,7 +42,10 @@ impl Orchestrator {
                     }
                     return false;
                 }
-                if agents.iter().any(|agent| may_take(agent, task, goal.root())) {
+                let root = goal.root();
+                if agents.iter().any(|agent| may_take(agent, task, root))
+                    || self.may_come_for(task, root, &agents)
+                {
                     return true;
                 }
                 if lines.len() < NAMED {
@@ -62,6 +65,20 @@ impl Orchestrator {
             }
         }
         Ok(lines)
+    }
+
+    /// Whether a declared agent that does not live now may still come and take a task.
+    fn may_come_for(&self, task: &Task, root: &GoalId, agents: &[Agent]) -> bool {
+        self.project.agents.iter().any(|declared| {
+            let spec = &declared.spec;
+            let name = &spec.name.value;
+            let known = agents.iter().find(|agent| agent.registration.name == *name);
+            // Of one that lives or is paused it is known whether it may take the task.
+            known.is_none_or(|agent| agent.liveness == Liveness::Dead && !agent.paused)
+                && self.coming.has(name)
+                && crate::load::works_for(spec, root)
+                && task.node.capabilities.iter().all(|needed| spec.capabilities.contains(needed))
+        })
     }
 
     /// These goals, and all that are below them.
