@@ -161,7 +161,11 @@ pub(crate) async fn bury_the_dead(
             continue;
         }
         let registration = agent.registration;
-        if !all && !process::has_ended(entropy::process_of(&registration.incarnation)) {
+        let process = entropy::process_of(&registration.incarnation);
+        // With the store to themselves the dead are all who are not known to live: programs in other languages
+        // do not say which process they are, and are waited for until their time is up.
+        let ended = process::has_ended(process) || (all && !process.is_empty() && !process::lives(process));
+        if !ended {
             continue;
         }
         let departure = Departure {

@@ -53,8 +53,7 @@ pub struct Settings {
     /// with all that they started when this process ends. See [`guard`](crate::guard). Without it a
     /// command may outlive a killed orchestrator.
     pub guard: Option<PathBuf>,
-    /// The cache is this process's alone, so that an agent found in it belongs to a process that has
-    /// ended.
+    /// The cache is opened by this process alone: others use it through this one, or not at all.
     pub exclusive: bool,
     /// Stay when nothing can move, instead of ending with the reason.
     pub keep_running: bool,

@@ -13,6 +13,7 @@ mod plan;
 mod providers;
 mod run;
 mod schema;
+pub(crate) mod serve;
 mod status;
 mod steer;
 mod summary;
@@ -100,6 +101,7 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
     match &cli.command {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
         Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
+        Command::Serve(args) => serve::serve(args, context).await?,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,

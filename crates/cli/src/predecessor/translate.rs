@@ -116,6 +116,7 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 max_attempts: None,
                 leader_ttl: None,
                 keep_running: true,
+                listen: crate::api::Listen::default(),
                 own_agents: true,
             }))
         }

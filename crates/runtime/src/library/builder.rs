@@ -276,7 +276,8 @@ impl Builder {
 
     /// A goal with its plan.
     #[must_use]
-    pub fn goal(mut self, title: &str, plan: Draft) -> Self {
+    pub fn goal(mut self, title: &str, plan: impl Into<Draft>) -> Self {
+        let plan = plan.into();
         self.goals.push((plan.goal_id.clone(), Some(plan), title.to_owned()));
         self
     }
