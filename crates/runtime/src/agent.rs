@@ -24,6 +24,7 @@ use crate::clock::CacheClock;
 use crate::entropy;
 use crate::library::Code;
 use crate::memory::Memory;
+use crate::nested::chain::Places;
 use crate::settings::{Selection, Settings};
 use crate::spending::Ledger;
 use crate::steering::notice::Notices;
@@ -69,8 +70,10 @@ pub struct Worker {
     pub clock: Arc<CacheClock>,
     /// The limits and periods.
     pub settings: Arc<Settings>,
-    /// The directory of each goal.
+    /// The directory of each declared goal.
     pub workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    /// Those of goals below tasks.
+    pub(crate) places: Places,
     /// What it does now, for its beats.
     pub doing: Mutex<(Phase, Option<TaskId>)>,
     /// What it remembers.
@@ -307,7 +310,15 @@ impl Worker {
     }
 
     /// The directory that a goal's tasks work in.
-    pub(crate) fn workspace(&self, goal: &GoalId) -> PathBuf {
-        self.workspaces.get(goal).cloned().unwrap_or_else(|| PathBuf::from("."))
+    pub(crate) async fn workspace(&self, goal: &GoalId) -> PathBuf {
+        if let Some(place) = self.workspaces.get(goal) {
+            return place.clone();
+        }
+        let found = self.places.find(self.cache.as_ref(), &self.workspaces, goal).await;
+        let found = found.unwrap_or_else(|error| {
+            warn!(target: "runtime", agent = %self.name, "Looking for the directory of goal {goal}: {error}");
+            None
+        });
+        found.unwrap_or_else(|| PathBuf::from("."))
     }
 }

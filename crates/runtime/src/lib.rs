@@ -26,6 +26,7 @@ pub mod heartbeats;
 pub mod library;
 pub mod load;
 pub mod memory;
+pub mod nested;
 pub mod orchestrator;
 pub mod patient;
 pub mod process;

@@ -18,6 +18,7 @@ use crate::agent::Worker;
 use crate::clock::CacheClock;
 use crate::library::Code;
 use crate::load::ProjectAgent;
+use crate::nested::chain::Places;
 use crate::orchestrator::RunError;
 use crate::settings::Settings;
 use crate::spending::Ledger;
@@ -74,6 +75,7 @@ impl Recruit<'_> {
             workspaces: Arc::clone(self.workspaces),
             doing: Mutex::new((Phase::Created, None)),
             remembered: Mutex::default(),
+            places: Places::default(),
             notices: Notices::listen(Arc::clone(self.cache)).await?,
             replaced: CancellationToken::new(),
         };
@@ -137,8 +139,9 @@ pub(crate) async fn check_undeclared(
     workspaces: &HashMap<GoalId, PathBuf>,
 ) -> Result<(), RunError> {
     let stored = cache.goals().await?;
-    let undeclared =
-        stored.into_iter().filter(|goal| goal.counts.unfinished() > 0 && !workspaces.contains_key(&goal.id));
+    let undeclared = stored
+        .into_iter()
+        .filter(|goal| goal.counts.unfinished() > 0 && !workspaces.contains_key(goal.root()));
     let goals: Vec<GoalId> = undeclared.map(|goal| goal.id).collect();
     if goals.is_empty() { Ok(()) } else { Err(RunError::Undeclared { goals }) }
 }

@@ -73,9 +73,7 @@ impl Solo {
     /// [`RunError`]: another process has the name, or the cache failed for good.
     pub async fn run(&self, stop: &Stop) -> Result<Left, RunError> {
         let settings = Arc::new(self.settings.clone());
-        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(
-            self.project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect(),
-        );
+        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(self.project.workspaces());
         let goal = self.goal.clone().or_else(|| recruit::goal_of(&self.agent, &self.project.goals));
         if goal.is_none() {
             recruit::check_undeclared(self.cache.as_ref(), &workspaces).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use downbeat_core::cache::{Agent, Cache, CacheError, Liveness, Task};
 use downbeat_core::goal::GoalStatus;
-use downbeat_core::ids::{Capability, TaskId};
+use downbeat_core::ids::{Capability, GoalId, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use schemars::JsonSchema;
@@ -231,7 +231,8 @@ async fn ready(
             agent.liveness = Liveness::Dead;
         }
     }
-    let able: Vec<&Agent> = agents.iter().filter(|agent| is_able(agent, task)).collect();
+    let root = cache.goal(&task.goal).await?.map_or_else(|| task.goal.clone(), |goal| goal.root().clone());
+    let able: Vec<&Agent> = agents.iter().filter(|agent| is_able(agent, task, &root)).collect();
     let living: Vec<&&Agent> = able.iter().filter(|agent| agent.liveness == Liveness::Alive).collect();
     let needed: Vec<String> = task.node.capabilities.iter().map(|it| format!("`{it}`")).collect();
     let needs = if needed.is_empty() { String::new() } else { format!(" capable of {}", needed.join(", ")) };
@@ -265,10 +266,11 @@ async fn ready(
     Ok(())
 }
 
-/// Whether an agent could take a task, by goal and capabilities.
+/// Whether an agent could take a task, by goal and capabilities. `root` is the goal above all others that
+/// the task's own is below.
 #[must_use]
-pub fn is_able(agent: &Agent, task: &Task) -> bool {
+pub fn is_able(agent: &Agent, task: &Task, root: &GoalId) -> bool {
     let capabilities: &BTreeSet<Capability> = &agent.registration.capabilities;
-    agent.registration.goal.as_ref().is_none_or(|goal| *goal == task.goal)
+    agent.registration.goal.as_ref().is_none_or(|goal| goal == root)
         && task.node.capabilities.iter().all(|needed| capabilities.contains(needed))
 }

@@ -89,7 +89,7 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
     let noting = noting::note(worker, claimed, news.clone());
     let keeper = Keeper::start(worker, lease, held.asked, news);
     let work = stop.for_work();
-    let workspace = worker.workspace(&lease.goal);
+    let workspace = worker.workspace(&lease.goal).await;
     let mut attempt =
         Attempt { worker, claimed, workspace, spent: Usage::default(), progress, left_behind: Vec::new() };
     let verdict = tokio::select! {

@@ -483,7 +483,14 @@ pub enum StartError {
 }
 
 fn empty(root: PathBuf) -> Project {
-    Project { path: PathBuf::new(), root, agents: Vec::new(), goals: Vec::new(), warnings: Vec::new() }
+    Project {
+        path: PathBuf::new(),
+        root,
+        agents: Vec::new(),
+        goals: Vec::new(),
+        owned: crate::nested::Owned::default(),
+        warnings: Vec::new(),
+    }
 }
 
 /// A text as an id, or a fault.

@@ -1,6 +1,7 @@
 //! The orchestrator: reconciles what is declared with what is, keeps the upkeep going, and ends when
 //! all goals rest.
 
+mod below;
 mod error;
 pub(crate) mod leader;
 mod planning;
@@ -30,6 +31,7 @@ use crate::feed::Feed;
 use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::library::Code;
 use crate::load::Project;
+use crate::nested::desk::Desk;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
@@ -71,11 +73,11 @@ impl Models {
 /// Takes a project all the way: plans its goals, runs its agents, and ends when all goals rest.
 #[derive(Debug)]
 pub struct Orchestrator {
-    cache: Arc<dyn Cache>,
+    pub(crate) cache: Arc<dyn Cache>,
     models: Models,
     ledger: Arc<Ledger>,
     clock: Arc<CacheClock>,
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     project: Project,
     workspaces: Arc<HashMap<GoalId, PathBuf>>,
     id: String,
@@ -103,7 +105,7 @@ impl Orchestrator {
         settings: Settings,
         project: Project,
     ) -> Self {
-        let workspaces = project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect();
+        let workspaces = project.workspaces();
         let clock = Arc::new(CacheClock::new(clock));
         let ledger = Arc::new(Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling));
         Self {
@@ -255,15 +257,21 @@ impl Orchestrator {
                         Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project));
                     heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
-                    tokio::select! {
+                    let mut desk = Desk::new(self)?;
+                    let feed = agents.feed;
+                    let ended = tokio::select! {
                         never = heartbeats.run() => match never {},
-                        ended = self.keep_up(stop, goals) => return ended,
-                        error = agents.failed() => return Err(error),
-                        () = is_over(&mut standing, epoch) => {
-                            warn!(target: "orchestrator", "This orchestrator leads no more");
-                            continue;
-                        }
+                        ended = self.keep_up(stop, goals) => Some(ended),
+                        Err(error) = desk.attend(feed) => Some(Err(error)),
+                        error = agents.failed() => Some(Err(error)),
+                        () = is_over(&mut standing, epoch) => None,
+                    };
+                    desk.give_back().await;
+                    match ended {
+                        Some(ended) => return ended,
+                        None => warn!(target: "orchestrator", "This orchestrator leads no more"),
                     }
+                    continue;
                 }
             }
             tokio::select! {
@@ -307,9 +315,9 @@ impl Orchestrator {
     pub async fn preview(&self) -> Result<Vec<Arc<downbeat_core::dag::Dag>>, RunError> {
         let mut dags = Vec::new();
         for goal in &self.project.goals {
-            dags.push(self.draft(goal).await?.0);
+            dags.push(self.draft(goal, &goal.id).await?.0);
         }
-        self.check_executable(&dags)?;
+        self.check_executable(dags.iter().map(|dag| (dag, dag.goal())))?;
         Ok(dags)
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use downbeat_core::cache::{Amend, CacheError, Plan};
 use downbeat_core::dag::Dag;
 use downbeat_core::goal::Usage;
+use downbeat_core::ids::GoalId;
 use downbeat_core::llm::{AgentProfile, Conduct, Decompose, LlmError, sound_plan};
 use downbeat_core::time::Clock as _;
 use tracing::{info, warn};
@@ -31,7 +32,7 @@ impl Orchestrator {
             let draft = match (&goal.dag, &stored) {
                 // A model's plan is kept: asking again would cost again.
                 (None, Some(_)) => None,
-                _ => Some(self.draft_in_time(goal).await?),
+                _ => Some(self.draft_in_time(goal, &goal.id).await?),
             };
             drafts.push((goal, stored, draft));
         }
@@ -42,7 +43,7 @@ impl Orchestrator {
                 None => to_check.extend(self.cache.dag(&goal.id).await?),
             }
         }
-        self.check_executable(&to_check)?;
+        self.check_executable(to_check.iter().map(|dag| (dag, dag.goal())))?;
 
         for (goal, stored, draft) in drafts {
             let Some((dag, spent)) = draft else { continue };
@@ -55,10 +56,14 @@ impl Orchestrator {
     }
 
     /// The same as [`draft`](Self::draft), but a limit of the model that has an end is waited for.
-    async fn draft_in_time(&self, goal: &ProjectGoal) -> Result<(Arc<Dag>, Usage), RunError> {
+    pub(super) async fn draft_in_time(
+        &self,
+        goal: &ProjectGoal,
+        root: &GoalId,
+    ) -> Result<(Arc<Dag>, Usage), RunError> {
         let mut before = Usage::default();
         loop {
-            let source = match self.draft(goal).await {
+            let source = match self.draft(goal, root).await {
                 Err(RunError::Planning { source, .. }) => source,
                 answer => return answer.map(|(dag, spent)| (dag, before.plus(spent))),
             };
@@ -81,12 +86,16 @@ impl Orchestrator {
         }
     }
 
-    /// The declared DAG of a goal, or a model's.
-    pub(super) async fn draft(&self, goal: &ProjectGoal) -> Result<(Arc<Dag>, Usage), RunError> {
+    /// The declared DAG of a goal, or a model's, for the agents that work for `root`.
+    pub(super) async fn draft(
+        &self,
+        goal: &ProjectGoal,
+        root: &GoalId,
+    ) -> Result<(Arc<Dag>, Usage), RunError> {
         if let Some(dag) = &goal.dag {
             return Ok((Arc::clone(dag), Usage::default()));
         }
-        let agents = self.project.agents.iter().filter(|agent| works_for(&agent.spec, &goal.id));
+        let agents = self.project.agents.iter().filter(|agent| works_for(&agent.spec, root));
         let mut request = Decompose {
             goal: goal.id.clone(),
             title: goal.title.clone(),
@@ -168,7 +177,7 @@ impl Orchestrator {
         })
     }
 
-    async fn amend_if_changed(
+    pub(super) async fn amend_if_changed(
         &self,
         stored: &downbeat_core::goal::Goal,
         dag: Arc<Dag>,
@@ -200,13 +209,17 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Whether somebody can execute every task that is not done, by what is declared.
-    pub(super) fn check_executable(&self, dags: &[Arc<Dag>]) -> Result<(), RunError> {
+    /// Whether somebody can execute every task that is not done, by what is declared. With each DAG comes the
+    /// goal above all others that its own is below.
+    pub(super) fn check_executable<'d>(
+        &self,
+        dags: impl IntoIterator<Item = (&'d Arc<Dag>, &'d GoalId)>,
+    ) -> Result<(), RunError> {
         let mut reasons = Vec::new();
-        for dag in dags {
-            for node in dag.nodes().filter(|node| node.run.is_none()) {
+        for (dag, root) in dags {
+            for node in dag.nodes().filter(|node| node.run.is_none() && node.kind.is_task()) {
                 let able = self.project.agents.iter().filter(|agent| {
-                    works_for(&agent.spec, dag.goal())
+                    works_for(&agent.spec, root)
                         && node.capabilities.iter().all(|needed| agent.spec.capabilities.contains(needed))
                 });
                 let models: Vec<_> = able.map(|agent| self.models.of(&agent.spec.name.value)).collect();

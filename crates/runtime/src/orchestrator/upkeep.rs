@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Append, Read, Sweep, Topic, events_stream};
 use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::goal::Goal;
 use downbeat_core::ids::GoalId;
 use downbeat_core::time::{Clock as _, Timestamp};
 use tracing::{info, warn};
@@ -141,7 +142,10 @@ impl Orchestrator {
                 _ => return Ok(false),
             }
         }
-        Ok(true)
+        // What is below a task that was called off is called off after it.
+        let all = self.cache.goals().await?;
+        let below = |goal: &&Goal| goal.parent.as_ref().is_some_and(|parent| goals.contains(&parent.root));
+        Ok(all.iter().filter(below).all(|goal| goal.status.is_at_rest()))
     }
 
     /// Whether it stays when all goals rest: they may be retried, amended, or joined by others.
