@@ -118,9 +118,10 @@ fn chaos(redis: Option<Redis>) {
     let mut kills = 0;
     let mut run = place.run();
     while kills < wanted {
-        let (lines, longest) = match rng.bool() {
-            true => (rng.usize(0..25), Duration::from_secs(3)),
-            false => (usize::MAX, Duration::from_millis(rng.u64(0..300))),
+        // Mostly while there is work, which is when children have something to lose.
+        let (lines, longest) = match rng.u32(0..4) {
+            0 => (usize::MAX, Duration::from_millis(rng.u64(0..300))),
+            _ => (rng.usize(4..30), Duration::from_secs(3)),
         };
         run.listen(lines, longest);
         let children = place.children();
