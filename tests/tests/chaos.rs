@@ -118,9 +118,10 @@ fn chaos(redis: Option<Redis>) {
     let mut kills = 0;
     let mut run = place.run();
     while kills < wanted {
-        let (lines, longest) = match rng.bool() {
-            true => (rng.usize(0..25), Duration::from_secs(3)),
-            false => (usize::MAX, Duration::from_millis(rng.u64(0..300))),
+        // Mostly while there is work, which is when children have something to lose.
+        let (lines, longest) = match rng.u32(0..4) {
+            0 => (usize::MAX, Duration::from_millis(rng.u64(0..300))),
+            _ => (rng.usize(4..30), Duration::from_secs(3)),
         };
         run.listen(lines, longest);
         let children = place.children();
@@ -235,17 +236,17 @@ fn children_that_were_stopped_past_their_time_find_their_leases_gone() {
     let tasks = generate(&place.project, &mut rng, 150);
     let run = |place: &Place| {
         let mut command = place.command(&["run", "--spawn", "process"]);
-        command.env("DOWNBEAT_LEASE_TTL", "300ms").env("DOWNBEAT_AGENT_TTL", "300ms");
+        command.env("DOWNBEAT_LEASE_TTL", "1s").env("DOWNBEAT_AGENT_TTL", "1s");
         Running::start(command)
     };
     let mut run = run(&place);
     run.wait_for("✓");
-    for _ in 0..4 {
+    for _ in 0..3 {
         let Some(child) = rng.choice(place.children()) else { break };
         signal(child, Signal::SIGSTOP);
-        run.listen(usize::MAX, Duration::from_millis(900));
+        run.listen(usize::MAX, Duration::from_millis(2_200));
         signal(child, Signal::SIGCONT);
-        run.listen(usize::MAX, Duration::from_millis(100));
+        run.listen(usize::MAX, Duration::from_millis(300));
     }
     run.wait_within(Duration::from_secs(120)).code(0).says(&["150 of 150 tasks done"]);
     assert!(processes_of(place.project.root()).is_empty());

@@ -262,6 +262,25 @@ fn a_stopped_run_drains_its_children_and_leaves_nothing() {
     place.nothing_is_left();
 }
 
+/// Nobody has work any more, and one cannot hear that it is to end.
+#[test]
+fn a_child_that_hangs_does_not_hold_up_the_end() {
+    let place = Place::new("### clerk\n- Goal: demo\n### lead\n- Goal: demo\n", &task("Long {#a}", UNTIL_GO))
+        .with("DOWNBEAT_DRAIN_GRACE", "100ms")
+        .with("DOWNBEAT_KILL_GRACE", "100ms");
+    let pipe = place.pipe();
+    let mut run = place.start(&["run", "--spawn", "process"]);
+    let idle = if pipe.next().0 == "clerk" { "lead" } else { "clerk" };
+    let told = format!("Agent {idle} is process ");
+    run.wait_for(&told);
+    let heard = run.heard();
+    let (process, _) = heard.split_once(&told).unwrap().1.split_once(';').unwrap();
+    kill(Pid::from_raw(process.parse().unwrap()), Signal::SIGSTOP).unwrap();
+    place.go("a");
+    run.wait().code(0).says(&["1 of 1 task", "does not end; killing its process"]);
+    place.nothing_is_left();
+}
+
 /// What was said to the parent on its command line holds for its children; a secret is in nobody's words.
 #[test]
 fn children_have_the_settings_of_their_parent_and_no_secret_in_their_words() {

@@ -24,7 +24,7 @@ use crate::signals::Terminate;
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Settings of the parent that are none of an agent's.
-const PARENT_S: [&str; 5] = ["spawn", "orphans", "max_agents", "spawn_limit", "color"];
+const OF_THE_PARENT: [&str; 5] = ["spawn", "orphans", "max_agents", "spawn_limit", "max_workers"];
 
 /// Has the agents of an orchestrator brought to life as the settings say.
 ///
@@ -55,7 +55,7 @@ fn children(context: &Context, stop: &Stop) -> Result<Arc<dyn Spawner>, CliError
         .map_err(|error| CliError::internal("this program cannot be found to start agents with", &error))?;
     let orphans = context.config.orphans;
     // What was said here on the command line is said there in the environment, where nobody else reads it.
-    let said = context.said.iter().filter(|(key, _)| !PARENT_S.contains(key));
+    let said = context.said.iter().filter(|(key, _)| !OF_THE_PARENT.contains(key));
     let mut env: Vec<(OsString, OsString)> =
         said.map(|(key, text)| (variable(key).into(), text.into())).collect();
     env.push((variable("color").into(), "never".into()));

@@ -192,7 +192,18 @@ impl Orchestrator {
             Err(_) => stop.now(),
         }
         if let Some(supervisor) = agents.supervisor {
-            supervisor.close().await;
+            let overdue = async {
+                // When everything rests nobody has work: an agent that does not end hangs.
+                if matches!(ended, Ok(Some(_))) {
+                    tokio::time::sleep(self.settings.drain_grace).await;
+                    stop.now();
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                () = supervisor.close() => {}
+                () = overdue => {}
+            }
         }
         campaign.resign().await;
         let stuck = ended?;

@@ -106,7 +106,7 @@ enum Wish {
 }
 
 impl Wish {
-    /// As [`signals`](super) of an agent's process have it: the first is for finishing what runs, the
+    /// As an agent's process understands signals: the first is for finishing what runs, the
     /// second for giving it back.
     const fn signal(self) -> Signal {
         match self {

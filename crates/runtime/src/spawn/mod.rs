@@ -8,7 +8,7 @@
 //! - [`scale`]: how many copies of each agent there should be.
 //! - [`Orphans`]: what becomes of children whose parent died.
 
-mod begin;
+mod child;
 mod children;
 mod life;
 mod paced;
@@ -16,7 +16,7 @@ pub mod scale;
 mod seat;
 mod starter;
 
-pub use begin::{Seated, begin};
+pub use child::{Seated, begin};
 pub use children::{Children, How, Orphans};
 pub use paced::Paced;
 pub use seat::{Seat, Told};
