@@ -136,6 +136,7 @@ pub(crate) enum Command {
   downbeat run demo/INSTRUCTIONS.md        another one
   downbeat run --max-attempts 5 --timeout 10m
   downbeat run --fresh                     from the beginning
+  downbeat run --spawn process             each agent a process of its own
   downbeat run --json > report.json        the report, for programs"
 ))]
 pub(crate) struct Run {
@@ -148,9 +149,8 @@ pub(crate) struct Run {
     /// holds it; files that tasks wrote stay
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// The most agents that may run at once [default: 100]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_agents: Option<String>,
+    #[command(flatten)]
+    pub(crate) spawning: Spawning,
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
@@ -200,20 +200,23 @@ impl Instructions {
     }
 }
 
-/// Plan the goals and keep a fleet of agents going, without agents of its own
+/// Plan the goals and keep a fleet of agents going, which come from anywhere
 ///
 /// For a state that many processes share. Any number may run: one leads, the others stand by, and within
 /// `leader_ttl` of its death another one leads. It ends when all goals rest, unless told to keep running.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
     "  downbeat orchestrator --cache redis://redis.example
-  downbeat orchestrator demo --cache redis://redis.example --keep-running"
+  downbeat orchestrator demo --cache redis://redis.example --keep-running
+  downbeat orchestrator --cache redis://redis.example --spawn process"
 ))]
 pub(crate) struct Orchestrator {
     #[command(flatten)]
     pub(crate) instructions: Instructions,
     #[command(flatten)]
     pub(crate) model: Model,
+    #[command(flatten)]
+    pub(crate) spawning: Spawning,
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
@@ -223,9 +226,6 @@ pub(crate) struct Orchestrator {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
-    /// With the declared agents in this process, as the predecessor had them.
-    #[arg(skip)]
-    pub(crate) own_agents: bool,
 }
 
 /// Work as one agent of a fleet, as a process of its own
@@ -257,6 +257,8 @@ pub(crate) struct Agent {
     #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
+    pub(crate) child: Child,
+    #[command(flatten)]
     pub(crate) model: Model,
     /// For how long a claim holds without renewal [default: 30s]
     #[arg(long, value_name = "SPAN")]
@@ -270,6 +272,60 @@ pub(crate) struct Agent {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+}
+
+/// As what agents are brought to life, and how many.
+#[derive(Debug, Args)]
+pub(crate) struct Spawning {
+    /// As what agents are brought to life: tasks of this process, processes of their own, or
+    /// processes beside this one under systemg [default: in-process; an orchestrator has no agents of its own without it]
+    #[arg(long, value_name = "AS", value_parser = ["in-process", "process", "sysg"])]
+    pub(crate) spawn: Option<String>,
+    /// What becomes of agents that are processes when this one is killed: they end with it, or go on and
+    /// are adopted by the next one [default: end]
+    #[arg(long, value_name = "WHAT", value_parser = ["end", "keep"])]
+    pub(crate) orphans: Option<String>,
+    /// The most agents that may run at once [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_agents: Option<String>,
+    /// How many agents may be started in a second [default: 20]
+    #[arg(long, value_name = "N")]
+    pub(crate) spawn_limit: Option<String>,
+}
+
+impl Spawning {
+    /// The settings that these options set.
+    pub(crate) fn flags(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            ("spawn", self.spawn.clone()),
+            ("orphans", self.orphans.clone()),
+            ("max_agents", self.max_agents.clone()),
+            ("spawn_limit", self.spawn_limit.clone()),
+        ]
+    }
+}
+
+/// What an orchestrator tells an agent that it starts as a process of its own.
+#[derive(Debug, Args)]
+pub(crate) struct Child {
+    /// The how-manieth life of its name
+    #[arg(long, value_name = "N", hide = true, default_value_t = 1)]
+    pub(crate) generation: u64,
+    /// It is a child: its standard input is the lock of its seat in this directory
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) seat: Option<PathBuf>,
+    /// It ends with this process
+    #[arg(long, value_name = "PID", hide = true, requires = "seat")]
+    pub(crate) parent: Option<u32>,
+    /// Another supervisor started it: it takes its seat itself
+    #[arg(long, hide = true, requires = "seat", conflicts_with = "parent")]
+    pub(crate) apart: bool,
+    /// The same, and it ends when nobody watches over it any more
+    #[arg(long, hide = true, requires = "seat", conflicts_with = "parent")]
+    pub(crate) watched: bool,
+    /// Keep this file, to which its outputs go, at most as long as `max_output`
+    #[arg(long, value_name = "FILE", hide = true, requires = "seat")]
+    pub(crate) log_file: Option<PathBuf>,
 }
 
 /// Which model.

@@ -1,5 +1,6 @@
 //! What every command begins with: where it is, how it is set, and where it writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) store: Lies,
     /// The host's clock.
     pub(crate) clock: Arc<dyn Clock>,
+    /// What was said on the command line: keys of settings, and their texts.
+    pub(crate) said: BTreeMap<&'static str, String>,
 }
 
 /// What a command sets by its own options: key and text.
@@ -81,6 +84,8 @@ impl Context {
         ];
         sources.flags.extend(own.into_iter().chain(flags).filter_map(|(key, text)| Some((key, text?))));
         let config = sources.config()?;
+        let mut said = sources.flags.clone();
+        said.extend(path(&global.config).map(|file| ("config", file)));
         let out = Out::new(global.json, global.quiet, colour(Some(&config.color)));
         for warning in &config.warnings {
             out.warning(warning);
@@ -94,7 +99,7 @@ impl Context {
                  $DOWNBEAT_CACHE, downbeat.toml and --redis-password-file keep it to yourself"
             ));
         }
-        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock) })
+        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock), said })
     }
 
     /// The same for a whole command line, which may be the predecessor's.
@@ -106,7 +111,7 @@ impl Context {
         let Some(heritage) = &cli.heritage else { return Self::new(&cli.global, positional, flags) };
         flags.extend(heritage.flags());
         let mut context = Self::new(&cli.global, positional, flags)?;
-        predecessor::settle(&mut context.config);
+        predecessor::settle(&mut context);
         heritage.notes.iter().for_each(|note| context.out.note(format!("note: {note}")));
         heritage.warnings.iter().for_each(|warning| context.out.warning(warning));
         Ok(context)

@@ -5,6 +5,7 @@
 //! - [`place`], [`config`]: which project, and with which settings.
 //! - [`predecessor`]: the command line and the files of the program before this one.
 //! - [`store`], [`models`]: the concrete parts.
+//! - [`spawned`]: agents as processes, seen from either side.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
@@ -23,16 +24,21 @@ mod output;
 mod place;
 mod predecessor;
 mod signals;
+mod spawned;
 mod store;
 
 use std::process::ExitCode;
 
 use downbeat_runtime::guard;
+use downbeat_runtime::spawn::launch;
 
 fn main() -> ExitCode {
     // A guard is a process per command: it must cost nothing and start nothing.
     if std::env::args_os().nth(1).is_some_and(|word| word == guard::ARGUMENT) {
         return guard::main();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == launch::ARGUMENT) {
+        return launch::main();
     }
     commands::main()
 }

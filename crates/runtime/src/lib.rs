@@ -4,6 +4,7 @@
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
+//! - [`spawn`]: agents as child processes.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
 //! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
@@ -26,6 +27,7 @@ pub mod recruit;
 pub mod report;
 pub mod settings;
 pub mod solo;
+pub mod spawn;
 pub mod spending;
 pub mod status;
 pub mod steering;

@@ -129,8 +129,9 @@ pub(crate) async fn check_undeclared(
 
 /// Ends the registrations of agents whose process is known to be gone, and frees what they held.
 ///
-/// With `all`, for a cache that is this process's alone, that is every agent in it. Else it is those that
-/// ran on this machine and have ended; what ran elsewhere loses its lease when that runs out.
+/// With `all`, for a cache that was this process's alone, that is every agent in it whose process is not known
+/// to live; a program in another language says nothing of its process, and is left to its ttl. Else it is
+/// those that ran on this machine and have ended; what ran elsewhere loses its lease when that runs out.
 pub(crate) async fn bury_the_dead(
     cache: &dyn Cache,
     all: bool,
@@ -141,7 +142,12 @@ pub(crate) async fn bury_the_dead(
             continue;
         }
         let registration = agent.registration;
-        if !all && !process::has_ended(entropy::process_of(&registration.incarnation)) {
+        let dead = match entropy::process_of(&registration.incarnation) {
+            Some(process) if all => !process::lives(process),
+            Some(process) => process::has_ended(process),
+            None => false,
+        };
+        if !dead {
             continue;
         }
         let departure = Departure {

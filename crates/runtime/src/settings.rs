@@ -54,6 +54,8 @@ pub struct Settings {
     pub store_patience: Duration,
     /// How long an agent's process that is asked to end lets its work go on before it gives it back.
     pub drain_grace: Duration,
+    /// How many agents may be started in a second; at least 1.
+    pub spawn_limit: u32,
 }
 
 /// Who chooses among ready tasks.
@@ -89,6 +91,7 @@ impl Default for Settings {
             leader_ttl: Duration::from_secs(10),
             store_patience: Duration::from_secs(300),
             drain_grace: Duration::from_secs(5),
+            spawn_limit: 20,
         }
     }
 }

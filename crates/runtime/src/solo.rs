@@ -46,6 +46,8 @@ pub struct Solo {
     pub clock: Arc<dyn Clock>,
     /// The limits and periods.
     pub settings: Settings,
+    /// The how-manieth life of its name, from 1.
+    pub generation: u64,
 }
 
 /// Why an agent's process ended.

@@ -18,6 +18,8 @@ mod summary;
 mod task;
 mod why;
 
+pub(crate) use run::logs_directory;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,6 +33,7 @@ use crate::logs::{self, Logs};
 use crate::output::Out;
 use crate::output::text::clean_block;
 use crate::predecessor;
+use crate::spawned;
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
@@ -72,6 +75,11 @@ fn usage(error: &clap::Error) -> CliError {
 }
 
 fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
+    // Before there is a second thread.
+    let seated = match &cli.command {
+        Command::Agent(args) => spawned::begin(args)?,
+        _ => None,
+    };
     // What needs no project.
     match &cli.command {
         Command::Init(args) => return init::init(args, out).map(|()| exit::COMPLETE),
@@ -92,13 +100,17 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
     if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
         start_logs(&context);
     }
-    in_runtime(with_context(cli, &context))
+    if let Command::Agent(args) = &cli.command {
+        spawned::bound_log(args, &context, &context.out);
+    }
+    let code = in_runtime(with_context(cli, &context))?;
+    spawned::ended(seated, code)
 }
 
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
     match &cli.command {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
-        Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
+        Command::Orchestrator(_) => return Box::pin(orchestrator::orchestrator(context)).await,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,

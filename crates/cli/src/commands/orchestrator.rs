@@ -1,4 +1,4 @@
-//! `downbeat orchestrator`: plans and leads a fleet whose agents are processes of their own.
+//! `downbeat orchestrator`: plans and leads a fleet whose agents come from anywhere.
 
 use std::sync::Arc;
 
@@ -6,19 +6,22 @@ use downbeat_runtime::{Orchestrator, Stop};
 
 use super::{run, summary};
 use crate::args;
+use crate::config::Spawn;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
-use crate::signals::{self, Terminate, Work};
-use crate::{models, store};
+use crate::signals::{self, Work};
+use crate::{models, spawned, store};
 
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
-    vec![
+    let mut flags = vec![
         ("llm", args.model.llm.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("leader_ttl", args.leader_ttl.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
-    ]
+    ];
+    flags.extend(args.spawning.flags());
+    flags
 }
 
 /// A fleet needs a state that its processes share.
@@ -33,28 +36,26 @@ pub(crate) fn needs_shared(context: &Context, what: &str) -> Result<(), CliError
 }
 
 /// Plans, leads, and says what came of it.
-pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -> Result<u8, CliError> {
-    if !args.own_agents {
+pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
+    if context.config.spawn != Some(Spawn::InProcess) {
         needs_shared(context, "an orchestrator without agents of its own")?;
     }
     let project = run::load(context)?;
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
-    match args.own_agents {
-        true => {
-            let grace = Terminate::After(context.config.settings.drain_grace);
-            signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
-            run::own_directory(context)?;
-        }
-        false => signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?,
+    let has_agents = context.config.spawn.is_some();
+    if has_agents {
+        run::own_directory(context)?;
     }
+    let work = if has_agents { Work::Uncounted } else { Work::None };
+    signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
     let cache = store::open(&context.how("downbeat orchestrator")).await?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, run::settings(context), project);
-    let orchestrator = match args.own_agents {
-        true => orchestrator.as_service(),
+    let orchestrator = match has_agents {
+        true => spawned::with_agents(orchestrator, context, &stop)?.as_service(),
         false => orchestrator.without_agents(),
     };
     let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;

@@ -24,18 +24,17 @@ use crate::live::follow::Live;
 use crate::logs::{self, Logs};
 use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
-use crate::signals::{self, Terminate, Work};
+use crate::signals::{self, Work};
 use crate::store::{self, Lies};
-use crate::{askable, exit, models, predecessor};
+use crate::{askable, exit, models, predecessor, spawned};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
 
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Run) -> Flags {
-    vec![
+    let mut flags = vec![
         ("llm", args.model.llm.clone()),
-        ("max_agents", args.max_agents.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
@@ -45,7 +44,9 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
         ("max_tokens", args.max_tokens.clone()),
         ("durability", args.durability.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
-    ]
+    ];
+    flags.extend(args.spawning.flags());
+    flags
 }
 
 /// Plans, runs, and says what came of it.
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
-    signals::listen(&stop, &context.out, Work::Counted(Arc::clone(&running)), Terminate::AtOnce)?;
+    signals::listen(&stop, &context.out, Work::Counted(Arc::clone(&running)), spawned::terminate(context))?;
     let (cache, outage) = patient(context, cache, &stop);
     let live =
         Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
@@ -85,6 +86,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
+    let orchestrator = spawned::with_agents(orchestrator, context, &stop)?;
     let result = Box::pin(while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.

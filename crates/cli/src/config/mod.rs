@@ -17,6 +17,7 @@ use downbeat_core::backoff::Backoff;
 use downbeat_core::cache::StreamLimits;
 use downbeat_core::llm::Permissions;
 use downbeat_runtime::settings::{Selection, Settings};
+use downbeat_runtime::spawn::Orphans;
 use downbeat_runtime::spending::Ceiling;
 
 use crate::error::CliError;
@@ -80,6 +81,17 @@ pub(crate) enum Durability {
     Process,
 }
 
+/// As what agents are brought to life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spawn {
+    /// As tasks of this process.
+    InProcess,
+    /// As processes of their own.
+    Process,
+    /// As processes of their own under systemg.
+    Sysg,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -119,6 +131,10 @@ pub(crate) struct Config {
     pub(crate) durability: Durability,
     /// How many entries streams keep.
     pub(crate) limits: StreamLimits,
+    /// As what agents are brought to life, if that was chosen.
+    pub(crate) spawn: Option<Spawn>,
+    /// What becomes of agents that are processes when their orchestrator dies.
+    pub(crate) orphans: Orphans,
     /// The least level that is logged, if one was chosen.
     pub(crate) log_level: Option<String>,
     /// How log lines look.
@@ -207,6 +223,13 @@ impl Sources {
         let store_patience =
             layers.span("store_patience", &[], Duration::from_secs(0)..=day * 7, defaults.store_patience);
         let drain_grace = layers.span("drain_grace", &[], Duration::ZERO..=day, defaults.drain_grace);
+        let spawn = layers.chosen(
+            "spawn",
+            &[("in-process", Spawn::InProcess), ("process", Spawn::Process), ("sysg", Spawn::Sysg)],
+        );
+        let orphans =
+            layers.choice("orphans", Orphans::End, &[("end", Orphans::End), ("keep", Orphans::Keep)]);
+        let spawn_limit = layers.count("spawn_limit", &[], 1..=10_000, defaults.spawn_limit);
         let durability = layers.choice(
             "durability",
             Durability::Power,
@@ -247,6 +270,7 @@ impl Sources {
             leader_ttl,
             store_patience,
             drain_grace,
+            spawn_limit,
             ..defaults
         };
         Ok(Config {
@@ -258,6 +282,8 @@ impl Sources {
             cache_origin,
             durability,
             limits,
+            spawn,
+            orphans,
             log_level,
             log_format,
             color,

@@ -116,7 +116,7 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 max_attempts: None,
                 leader_ttl: None,
                 keep_running: true,
-                own_agents: true,
+                spawning: run.spawning,
             }))
         }
         Role::Agent => {
@@ -135,6 +135,14 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 timeout: None,
                 selection: None,
                 keep_running: true,
+                child: args::Child {
+                    generation: 1,
+                    seat: None,
+                    parent: None,
+                    apart: false,
+                    watched: false,
+                    log_file: None,
+                },
             }))
         }
     }
@@ -223,7 +231,7 @@ mod tests {
                       --llm-extra-arg=--model")
         .unwrap();
         let Command::Orchestrator(args) = cli.command else { panic!("{:?}", cli.command) };
-        assert!(args.own_agents && args.keep_running);
+        assert!(args.keep_running);
         assert_eq!(args.model.llm.as_deref(), Some("codex"));
         assert_eq!(cli.global.cache.as_deref(), Some("redis://127.0.0.1:6379"));
         assert_eq!(cli.global.log_level.as_deref(), Some("warn"));

@@ -30,6 +30,7 @@ use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
+use crate::supervise::Spawner;
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
 use roster::Started;
@@ -79,6 +80,8 @@ pub struct Orchestrator {
     only_leads: bool,
     /// It may stay when all goals rest, or when nothing can move.
     is_service: bool,
+    /// Who brings the agents to life; this process without one.
+    spawner: Option<Arc<dyn Spawner>>,
 }
 
 impl Orchestrator {
@@ -105,7 +108,15 @@ impl Orchestrator {
             id: entropy::incarnation().0,
             only_leads: false,
             is_service: false,
+            spawner: None,
         }
+    }
+
+    /// With agents that another spawner brings to life, in place of tasks of this process.
+    #[must_use]
+    pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.spawner = Some(spawner);
+        self
     }
 
     /// Without agents of its own: those of other processes do the work, and come and go as they like.

@@ -56,6 +56,9 @@ impl Orchestrator {
 
     /// Who brings the agents to life.
     fn spawner(&self, stop: &Stop) -> Arc<dyn Spawner> {
+        if let Some(spawner) = &self.spawner {
+            return Arc::clone(spawner);
+        }
         Arc::new(InProcess {
             cache: Arc::clone(&self.cache),
             models: self.models.clone(),

@@ -1,0 +1,20 @@
+//! Agents as processes of their own, children of their orchestrator or of systemg beside it.
+//!
+//! In reading order:
+//! - [`Children`]: the spawner.
+//! - [`Seat`]: the locks by which the processes of a machine know who lives and who watches over whom.
+//! - [`begin`]: what a child does before anything else.
+//! - [`launch`]: how one begins that another supervisor starts.
+//! - [`Orphans`]: what becomes of children whose parent died.
+
+mod begin;
+mod children;
+pub mod launch;
+mod life;
+mod seat;
+mod starter;
+mod sysg;
+
+pub use begin::{Seated, begin, begin_apart};
+pub use children::{By, Children, How, Orphans};
+pub use seat::{Seat, Told};
