@@ -205,6 +205,7 @@ impl Tasks for RedisCache {
             plan.dag.digest(),
             requests::usage(&plan.spent),
         ];
+        arguments.extend(requests::parent(plan.parent.as_ref()));
         requests::tasks(&plan.dag, &mut arguments).map_err(|error| invalid(&error))?;
         loop {
             let mut reply = self.server.run(&scripts::PLAN, &arguments).await?;

@@ -133,6 +133,7 @@ impl Worker {
     async fn claim(&mut self) -> Option<Lease> {
         let seen = self.cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await.unwrap_or(0);
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: self.agent(),
             incarnation: Incarnation(self.name.clone()),
             request: self.request(),

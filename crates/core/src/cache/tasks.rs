@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use crate::dag::{Dag, Node};
-use crate::goal::{Goal, GoalStatus, Usage};
+use crate::goal::{Goal, GoalStatus, Parent, Usage};
 use crate::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId, Token};
 use crate::state::{EndedAttempt, Failure, Outcome, Redo, TaskState, TaskStatus};
 use crate::time::{Timestamp, millis};
@@ -137,6 +137,8 @@ pub struct Plan {
     pub dag: Arc<Dag>,
     /// What the goal is called.
     pub title: String,
+    /// What it is below, if it is. It is stored as it is given: the planner knows.
+    pub parent: Option<Parent>,
     /// Names the request.
     pub request: RequestId,
     /// For nodes that say nothing about it.
@@ -207,7 +209,7 @@ pub struct TaskQuery {
 /// Which ready tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyQuery {
-    /// Only of this goal.
+    /// Only of this goal and of all that are below it. It is one that is below none.
     pub goal: Option<GoalId>,
     /// What the asker is capable of.
     pub capabilities: BTreeSet<Capability>,
@@ -224,18 +226,26 @@ pub struct Claim {
     pub incarnation: Incarnation,
     /// Names the request.
     pub request: RequestId,
-    /// Only of this goal.
+    /// Only of this goal and of all that are below it. It is one that is below none: under any other
+    /// nothing is found.
     pub goal: Option<GoalId>,
     /// What the agent is capable of.
     #[serde(default)]
     pub capabilities: BTreeSet<Capability>,
     /// This task and no other; the best one without it.
     pub task: Option<TaskId>,
+    /// None of these, at most [`MAX_AVOID`]: another agent shall have them first. A task that `task` names
+    /// is not given either.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub avoid: BTreeSet<TaskId>,
     /// For how long nobody else may claim it, from when the cache grants it.
     #[serde(rename = "ttl_ms", with = "millis")]
     #[schemars(with = "u64")]
     pub ttl: Duration,
 }
+
+/// The most tasks that a claim may avoid.
+pub const MAX_AVOID: usize = 16;
 
 /// What a claim was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -44,7 +44,7 @@ pub enum Outcome {
 }
 
 /// Why an amendment has a task done again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Redo {
     /// Something else is to be done: a holder works on what is wanted no more and loses its lease; a

@@ -49,15 +49,15 @@ fn most() -> usize {
 #[async_trait]
 impl Tasks for HttpCache {
     async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError> {
-        let Plan { dag, title, request, max_attempts, spent } = plan.clone();
-        let body = PlanBody { dag: dag.to_draft(), title, request, max_attempts, spent };
+        let Plan { dag, title, request, max_attempts, spent, parent } = plan.clone();
+        let body = PlanBody { dag: dag.to_draft(), title, request, max_attempts, spent, parent };
         self.call::<PlanGoal>(Ask::new().body(&body)).await
     }
 
     async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
-        let Amend { dag, revision, request, max_attempts, spent } = amend.clone();
+        let Amend { dag, revision, request, max_attempts, spent, redo, by } = amend.clone();
         let path = OfGoal { goal: dag.goal().clone() };
-        let body = AmendBody { dag: dag.to_draft(), revision, request, max_attempts, spent };
+        let body = AmendBody { dag: dag.to_draft(), revision, request, max_attempts, spent, redo, by };
         self.call::<AmendDag>(Ask::at(path).body(&body)).await
     }
 

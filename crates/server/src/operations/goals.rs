@@ -1,12 +1,14 @@
 //! Goals and their DAGs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use downbeat_core::cache::{Amend, CacheError, Plan, Remove, Removed};
 use downbeat_core::dag::{self, Draft};
-use downbeat_core::goal::{Goal, Usage};
-use downbeat_core::ids::{GoalId, RequestId};
+use downbeat_core::goal::{Goal, Parent, Usage};
+use downbeat_core::ids::{GoalId, RequestId, TaskId};
+use downbeat_core::state::Redo;
 use downbeat_core::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,13 @@ pub(crate) struct PlanBody {
     /// What making the plan cost.
     #[serde(default)]
     pub(crate) spent: Usage,
+    /// What the goal is below, if a task of another one owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Parent>,
+}
+
+fn by_api() -> String {
+    "api".to_owned()
 }
 
 /// A goal's new DAG.
@@ -63,6 +72,12 @@ pub(crate) struct AmendBody {
     /// What making the plan cost.
     #[serde(default)]
     pub(crate) spent: Usage,
+    /// Which tasks are done again and why; nothing else loses its state.
+    #[serde(default)]
+    pub(crate) redo: BTreeMap<TaskId, Redo>,
+    /// Who amends and from where.
+    #[serde(default = "by_api")]
+    pub(crate) by: String,
 }
 
 /// Only if the goal came to rest at this moment.
@@ -116,9 +131,9 @@ impl Operation for PlanGoal {
     type Answer = Goal;
 
     async fn carry_out(service: &Service, input: Input<Self>) -> Result<Self::Answer, Problem> {
-        let PlanBody { dag, title, request, max_attempts, spent } = input.body;
+        let PlanBody { dag, title, request, max_attempts, spent, parent } = input.body;
         let dag = Arc::new(dag::validate(dag)?);
-        Ok(service.cache.plan(&Plan { dag, title, request, max_attempts, spent }).await?)
+        Ok(service.cache.plan(&Plan { dag, title, request, max_attempts, spent, parent }).await?)
     }
 }
 
@@ -216,12 +231,12 @@ impl Operation for AmendDag {
     type Answer = Goal;
 
     async fn carry_out(service: &Service, input: Input<Self>) -> Result<Self::Answer, Problem> {
-        let AmendBody { dag, revision, request, max_attempts, spent } = input.body;
+        let AmendBody { dag, revision, request, max_attempts, spent, redo, by } = input.body;
         let dag = Arc::new(dag::validate(dag)?);
         if *dag.goal() != input.path.goal {
             let reason = format!("the DAG is of goal `{}`, the path of `{}`", dag.goal(), input.path.goal);
             return Err(CacheError::Invalid { reason }.into());
         }
-        Ok(service.cache.amend(&Amend { dag, revision, request, max_attempts, spent }).await?)
+        Ok(service.cache.amend(&Amend { dag, revision, request, max_attempts, spent, redo, by }).await?)
     }
 }
