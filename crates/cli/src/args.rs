@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Run(Run),
     Orchestrator(Orchestrator),
     Agent(Agent),
+    Serve(crate::commands::serve::Serve),
     Plan(Plan),
     Status(Status),
     /// Look at a task, or do something about it
@@ -180,6 +181,8 @@ pub(crate) struct Run {
     /// Stay when nothing can move, instead of ending with the reason
     #[arg(long)]
     pub(crate) keep_running: bool,
+    #[command(flatten)]
+    pub(crate) listen: crate::api::Listen,
 }
 
 /// The file of instructions, named in either of two ways.
@@ -202,13 +205,15 @@ impl Instructions {
 
 /// Plan the goals and keep a fleet of agents going, which come from anywhere
 ///
-/// For a state that many processes share. Any number may run: one leads, the others stand by, and within
-/// `leader_ttl` of its death another one leads. It ends when all goals rest, unless told to keep running.
+/// On the embedded store it is the process that the others ask. On a state that many machines share any number
+/// may run: one leads, the others stand by, and within `leader_ttl` of its death another one leads. It ends when
+/// all goals rest, unless told to keep running.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
-    "  downbeat orchestrator --cache redis://redis.example
+    "  downbeat orchestrator                    on the embedded store, for agents of this machine
+  downbeat orchestrator --cache redis://redis.example
   downbeat orchestrator demo --cache redis://redis.example --keep-running
-  downbeat orchestrator --cache redis://redis.example --spawn process"
+  downbeat orchestrator --spawn process    with the declared agents as processes of their own"
 ))]
 pub(crate) struct Orchestrator {
     #[command(flatten)]
@@ -226,12 +231,14 @@ pub(crate) struct Orchestrator {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+    #[command(flatten)]
+    pub(crate) listen: crate::api::Listen,
 }
 
 /// Work as one agent of a fleet, as a process of its own
 ///
-/// For a state that many processes share. It claims tasks, works on them in the goal's workspace on this
-/// machine, and ends when all its goals rest, unless told to keep running. SIGTERM lets its work go on for
+/// Beside an orchestrator or a run of the same project, or on a state that many machines share. It claims tasks,
+/// works on them in the goal's workspace on this machine, and ends when all its goals rest, unless told to keep running. SIGTERM lets its work go on for
 /// `drain_grace` and then gives it back. A second living process under one name is refused.
 #[derive(Debug, Args)]
 #[command(after_help = examples(

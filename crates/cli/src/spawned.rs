@@ -24,7 +24,7 @@ use crate::signals::Terminate;
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long an agent under another supervisor may take to give back its work when its orchestrator is gone.
-const ABANDONED: Duration = Duration::from_secs(10);
+const ABANDONED: Duration = Duration::from_secs(4);
 
 /// Settings of the parent that are none of an agent's.
 const PARENT_S: [&str; 5] = ["spawn", "orphans", "max_agents", "spawn_limit", "color"];

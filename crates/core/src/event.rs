@@ -83,6 +83,8 @@ kinds! {
     AGENT_SILENT = "agent.silent";
     /// An agent ended.
     AGENT_TERMINATED = "agent.terminated";
+    /// An attempt of an agent took longer than it may.
+    AGENT_TIMEOUT = "agent.timeout";
     /// Something went wrong in an agent, outside a task.
     AGENT_ERROR = "agent.error";
     /// An agent crashed too often and is not started again.

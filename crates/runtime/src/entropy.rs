@@ -16,11 +16,11 @@ pub fn incarnation() -> Incarnation {
     Incarnation(format!("{}@{}", uuid::Uuid::now_v7(), crate::process::identity()))
 }
 
-/// The [identity](crate::process::identity) of the process that drew an incarnation, which is empty where
-/// the system says none; `None` for one that [`incarnation`] did not draw.
+/// The [identity](crate::process::identity) of the process that drew an incarnation; empty when it says
+/// none.
 #[must_use]
-pub fn process_of(incarnation: &Incarnation) -> Option<&str> {
-    incarnation.0.split_once('@').map(|(_, process)| process)
+pub fn process_of(incarnation: &Incarnation) -> &str {
+    incarnation.0.split_once('@').map_or("", |(_, process)| process)
 }
 
 /// A uniform random number in `0.0..1.0`, for jitter.

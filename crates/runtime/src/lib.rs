@@ -5,6 +5,7 @@
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
 //! - [`spawn`]: agents as child processes.
+//! - [`library`]: all of it declared in Rust, with plain code as agents.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
 //! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
@@ -19,6 +20,7 @@ pub mod attempt;
 pub mod clock;
 pub mod entropy;
 pub mod feed;
+pub mod library;
 pub mod load;
 pub mod orchestrator;
 pub mod patient;

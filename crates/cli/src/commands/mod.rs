@@ -12,6 +12,7 @@ mod plan;
 mod providers;
 mod run;
 mod schema;
+pub(crate) mod serve;
 mod status;
 mod steer;
 mod summary;
@@ -97,7 +98,10 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         _ => (None, Flags::new()),
     };
     let context = Context::of(cli, positional, flags)?;
-    if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
+    if !matches!(
+        cli.command,
+        Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_) | Command::Serve(_)
+    ) {
         start_logs(&context);
     }
     if let Command::Agent(args) = &cli.command {
@@ -110,7 +114,8 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
     match &cli.command {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
-        Command::Orchestrator(_) => return Box::pin(orchestrator::orchestrator(context)).await,
+        Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
+        Command::Serve(args) => serve::serve(args, context).await?,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,

@@ -6,11 +6,13 @@ use downbeat_runtime::{Orchestrator, Stop};
 
 use super::{run, summary};
 use crate::args;
-use crate::config::Spawn;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
 use crate::signals::{self, Work};
-use crate::{models, spawned, store};
+use crate::{api, models, spawned, store};
+
+/// What this process is, for others that want its store.
+const HOLDER: &str = "downbeat orchestrator";
 
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
@@ -24,22 +26,8 @@ pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
     flags
 }
 
-/// A fleet needs a state that its processes share.
-pub(crate) fn needs_shared(context: &Context, what: &str) -> Result<(), CliError> {
-    if context.is_shared() {
-        return Ok(());
-    }
-    let error = CliError::bad_input(format!("{what} needs a state that many processes share"));
-    Err(error
-        .hint("`--cache redis://HOST:PORT`, or $DOWNBEAT_CACHE")
-        .hint("`downbeat run` does the whole job in one process, on the embedded store"))
-}
-
 /// Plans, leads, and says what came of it.
-pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
-    if context.config.spawn != Some(Spawn::InProcess) {
-        needs_shared(context, "an orchestrator without agents of its own")?;
-    }
+pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -> Result<u8, CliError> {
     let project = run::load(context)?;
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
@@ -50,7 +38,9 @@ pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
     }
     let work = if has_agents { Work::Uncounted } else { Work::None };
     signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
-    let cache = store::open(&context.how("downbeat orchestrator")).await?;
+    run::own_directory(context)?;
+    let cache = store::open(&context.how(HOLDER)).await?;
+    let served = api::serve(context, &cache, HOLDER, &args.listen).await?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, run::settings(context), project);
@@ -59,6 +49,7 @@ pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
         false => orchestrator.without_agents(),
     };
     let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;
+    served.end(!report.interrupted).await;
     let code = run::code_of(&report);
     run::unless_closed(summary::print(context, &report, code, "orchestrator"))?;
     Ok(code)

@@ -26,7 +26,7 @@ use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
 use crate::signals::{self, Work};
 use crate::store::{self, Lies};
-use crate::{askable, exit, models, predecessor, spawned};
+use crate::{api, askable, exit, models, predecessor, spawned};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
@@ -67,6 +67,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
         start_over(context).await?;
     }
     let cache = store::open(&context.how(HOLDER)).await?;
+    let served = api::serve(context, &cache, HOLDER, &args.listen).await?;
     if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
         return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
     }
@@ -94,6 +95,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     drop(orchestrator);
 
     let report = result?;
+    served.end(!report.interrupted).await;
     let code = code_of(&report);
     unless_closed(summary::print(context, &report, code, "run"))?;
     Ok(code)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::api::Listen;
 use crate::args::{Global, Model, Spawning, examples};
 
 /// The command line of porki, as far as it differs from ours; docs/predecessor.md tells what each option
@@ -102,6 +103,8 @@ pub(super) struct Run {
     pub(super) model: Model,
     #[command(flatten)]
     pub(super) spawning: Spawning,
+    #[command(flatten)]
+    pub(super) listen: Listen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -117,6 +117,7 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 leader_ttl: None,
                 keep_running: true,
                 spawning: run.spawning,
+                listen: run.listen,
             }))
         }
         Role::Agent => {

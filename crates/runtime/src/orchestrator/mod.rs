@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use downbeat_core::cache::{Append, Cache, CacheError, events_stream};
-use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::event::EventDraft;
 use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::Llm;
@@ -23,17 +23,19 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use error::RunError;
+pub(crate) use roster::start_order;
 
 use crate::clock::CacheClock;
+use crate::feed::Feed;
+use crate::library::Code;
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
-use crate::supervise::Spawner;
+use crate::supervise::{Board, Coming, Spawner, Supervisor};
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
-use roster::Started;
 
 /// Which model does what.
 #[derive(Debug, Clone)]
@@ -80,8 +82,14 @@ pub struct Orchestrator {
     only_leads: bool,
     /// It may stay when all goals rest, or when nothing can move.
     is_service: bool,
-    /// Who brings the agents to life; this process without one.
+    /// Who brings agents to life, if not this process itself.
     spawner: Option<Arc<dyn Spawner>>,
+    /// The agents that live or may come.
+    coming: Coming,
+    /// The agents that are code.
+    code: HashMap<AgentName, Code>,
+    /// Where the life of every agent stands.
+    board: watch::Sender<Board>,
 }
 
 impl Orchestrator {
@@ -103,20 +111,16 @@ impl Orchestrator {
             ledger,
             clock,
             settings: Arc::new(settings),
+            coming: Coming::all(project.agents.iter().map(|agent| agent.spec.name.value.clone())),
+            spawner: None,
+            code: HashMap::new(),
+            board: watch::channel(Board::default()).0,
             project,
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
             is_service: false,
-            spawner: None,
         }
-    }
-
-    /// With agents that another spawner brings to life, in place of tasks of this process.
-    #[must_use]
-    pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
-        self.spawner = Some(spawner);
-        self
     }
 
     /// Without agents of its own: those of other processes do the work, and come and go as they like.
@@ -126,6 +130,7 @@ impl Orchestrator {
     pub fn without_agents(mut self) -> Self {
         self.only_leads = true;
         self.is_service = true;
+        self.coming = Coming::default();
         self
     }
 
@@ -134,6 +139,26 @@ impl Orchestrator {
     pub fn as_service(mut self) -> Self {
         self.is_service = true;
         self
+    }
+
+    /// With agents that come to life by `spawner` and not as tasks of this process.
+    #[must_use]
+    pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.spawner = Some(spawner);
+        self
+    }
+
+    /// With an agent that is code: its tasks are done by it, and cost nothing.
+    pub(crate) fn with_code(mut self, code: Code) -> Self {
+        self.models.by_agent.insert(code.name.clone(), Arc::new(code.clone()));
+        self.code.insert(code.name.clone(), code);
+        self
+    }
+
+    /// Where the life of every agent stands, from the first start on.
+    #[must_use]
+    pub fn board(&self) -> watch::Receiver<Board> {
+        self.board.subscribe()
     }
 
     /// Runs until every declared goal rests, nothing can move any more, or `stop`.
@@ -154,7 +179,8 @@ impl Orchestrator {
         self.ledger.open().await?;
         let goals: Vec<GoalId> = self.project.goals.iter().map(|goal| goal.id.clone()).collect();
         let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
-        let mut agents = Vec::new();
+        let feed = Feed::start(Arc::clone(&self.cache)).await?;
+        let mut agents = Fleet { feed: &feed, supervisor: None };
         let ended = self.through_leaderships(stop, &goals, campaign.standing(), &mut agents).await;
         // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing
         // that one could still bring home.
@@ -162,7 +188,9 @@ impl Orchestrator {
             Ok(_) => stop.drain(),
             Err(_) => stop.now(),
         }
-        self.end_agents(agents, stop).await;
+        if let Some(supervisor) = agents.supervisor {
+            supervisor.close().await;
+        }
         campaign.resign().await;
         let stuck = ended?;
 
@@ -190,7 +218,7 @@ impl Orchestrator {
         stop: &Stop,
         goals: &[GoalId],
         mut standing: watch::Receiver<Standing>,
-        agents: &mut Vec<Started>,
+        agents: &mut Fleet<'_>,
     ) -> Result<Option<Vec<String>>, RunError> {
         let mut told = String::new();
         loop {
@@ -224,6 +252,7 @@ impl Orchestrator {
                     self.start_agents_once(agents, stop).await?;
                     tokio::select! {
                         ended = self.keep_up(stop, goals) => return ended,
+                        error = agents.failed() => return Err(error),
                         () = is_over(&mut standing, epoch) => {
                             warn!(target: "orchestrator", "This orchestrator leads no more");
                             continue;
@@ -233,14 +262,15 @@ impl Orchestrator {
             }
             tokio::select! {
                 changed = standing.changed() => if changed.is_err() { return Ok(None) },
+                error = agents.failed() => return Err(error),
                 () = stop.draining() => return Ok(None),
             }
         }
     }
 
-    async fn start_agents_once(&self, agents: &mut Vec<Started>, stop: &Stop) -> Result<(), RunError> {
-        if agents.is_empty() && !self.only_leads {
-            *agents = self.start_agents(stop).await?;
+    async fn start_agents_once(&self, agents: &mut Fleet<'_>, stop: &Stop) -> Result<(), RunError> {
+        if agents.supervisor.is_none() && !self.only_leads {
+            agents.supervisor = Some(self.supervise(agents.feed, stop).await?);
         }
         Ok(())
     }
@@ -281,9 +311,21 @@ impl Orchestrator {
         info!(target: "orchestrator", "DAG created for goal {}: {} nodes, {edges} edges", goal.id,
             goal.counts.total());
     }
+}
 
-    async fn all_terminated(&self) -> Result<(), RunError> {
-        tell(self.cache.as_ref(), EventDraft::new(EventKind::AGENTS_ALL_TERMINATED)).await
+/// The agents of a run, once they were started.
+struct Fleet<'a> {
+    feed: &'a Feed,
+    supervisor: Option<Supervisor>,
+}
+
+impl Fleet<'_> {
+    /// Waits until an agent makes it impossible to go on.
+    async fn failed(&mut self) -> RunError {
+        match &mut self.supervisor {
+            Some(supervisor) => supervisor.failed().await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -5,12 +5,14 @@
 //! - [`Seat`]: the locks by which the processes of a machine know who lives and who watches over whom.
 //! - [`begin`]: what a child does before anything else.
 //! - [`launch`]: how one begins that another supervisor starts.
+//! - [`scale`]: how many copies of each agent there should be.
 //! - [`Orphans`]: what becomes of children whose parent died.
 
 mod begin;
 mod children;
 pub mod launch;
 mod life;
+pub mod scale;
 mod seat;
 mod starter;
 mod sysg;

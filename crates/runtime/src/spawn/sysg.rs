@@ -39,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(5);
 ///
 /// systemg is not there, does not supervise this process, or refuses; or the life ended at once.
 pub(super) async fn start(hire: &Hire, seat: &Seat, launched: &Launch, file: &Path) -> io::Result<Body> {
+    // The supervisor's directory is another one.
+    let file = &std::path::absolute(file)?;
     launched.write(file)?;
     let started = begin(hire, seat, &launched.program, file).await;
     if started.is_err() {
