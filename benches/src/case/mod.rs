@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod api;
 mod chain;
 mod contend;
 mod drain;
@@ -39,6 +40,8 @@ pub(crate) enum Case {
     Contend,
     /// The `downbeat` command beside this one: its start, and what it costs while it waits.
     Program,
+    /// The API: claims and settles through the socket beside those in process, and `status` beside a run.
+    Api,
 }
 
 /// What a run works with.
@@ -59,8 +62,16 @@ pub(crate) struct Bench {
 }
 
 impl Case {
-    pub(crate) const ALL: &'static [Self] =
-        &[Self::Machine, Self::Drain, Self::Chain, Self::Layered, Self::Wake, Self::Contend, Self::Program];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Machine,
+        Self::Drain,
+        Self::Chain,
+        Self::Layered,
+        Self::Wake,
+        Self::Contend,
+        Self::Program,
+        Self::Api,
+    ];
 
     /// Whether what it measures is there.
     pub(crate) fn can_run(self) -> bool {
@@ -76,6 +87,7 @@ impl Case {
             Self::Wake => wake::run(bench).await,
             Self::Contend => contend::run(bench).await,
             Self::Program => program::run(bench),
+            Self::Api => api::run(bench).await,
         }
     }
 }

@@ -106,6 +106,18 @@ pub(crate) enum Command {
     Why(Why),
     Events(Events),
     Graph(Graph),
+    /// Have an agent, or all of a group, run from now on
+    #[command(after_help = examples("  downbeat start clerk\n  downbeat start group:night"))]
+    Start(FleetArg),
+    /// Have an agent, or all of a group, end when its work is done, and stay so; `start` ends that
+    #[command(after_help = examples("  downbeat stop clerk\n  downbeat stop group:night"))]
+    Stop(FleetArg),
+    /// End an agent, or all of a group, when its work is done and start it anew; also out of a quarantine
+    #[command(after_help = examples("  downbeat restart clerk\n  downbeat restart group:night"))]
+    Restart(FleetArg),
+    /// Look at groups of agents, or limit one
+    #[command(subcommand)]
+    Group(GroupCommand),
     Pause(AgentArg),
     /// Let a paused agent take tasks again
     #[command(after_help = examples("  downbeat resume shell_agent"))]
@@ -152,6 +164,9 @@ pub(crate) struct Run {
     pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) spawning: Spawning,
+    /// The most agents that live at once; the others wait for a slot [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_workers: Option<String>,
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
@@ -390,6 +405,48 @@ pub(crate) struct TaskList {
     #[arg(long, value_name = "STATUS",
         value_parser = ["blocked", "ready", "running", "done", "failed", "cancelled"])]
     pub(crate) status: Option<String>,
+}
+
+/// What to do with a group of agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupCommand {
+    /// List groups with their agents, and what was ordered about them
+    #[command(after_help = examples("  downbeat group list\n  downbeat group list --json"))]
+    List,
+    /// Have at most so many agents of a group live at once
+    #[command(after_help = examples("  downbeat group limit night 2\n  downbeat group limit night none"))]
+    Limit {
+        /// The group
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// How many, or `none`
+        #[arg(value_name = "N", value_parser = limit)]
+        agents: Limit,
+    },
+}
+
+/// How many agents of a group may live at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(pub(crate) Option<u32>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "none" => Ok(Limit(None)),
+        number => number
+            .parse::<u32>()
+            .ok()
+            .filter(|number| *number <= 10_000)
+            .map(|number| Limit(Some(number)))
+            .ok_or_else(|| "write a whole number up to 10000, or `none`".to_owned()),
+    }
+}
+
+/// An agent or a group.
+#[derive(Debug, Args)]
+pub(crate) struct FleetArg {
+    /// The agent, or `group:<name>`
+    #[arg(value_name = "AGENT|group:NAME")]
+    pub(crate) whom: String,
 }
 
 /// What to do with a goal.

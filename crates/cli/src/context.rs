@@ -263,7 +263,7 @@ impl Context {
         Err(self.unknown("agent", text, &known, "status"))
     }
 
-    fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
+    pub(crate) fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
         let shown = text::cut(&text::clean(text), 80);
         let error = CliError::new(Kind::NotFound, format!("no {kind} is called `{shown}`"));
         match nearest(text, known.iter().map(String::as_str)) {

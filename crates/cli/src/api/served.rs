@@ -22,6 +22,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub(crate) struct Served {
     server: Server,
     cache: Arc<dyn Cache>,
+    /// Where it is reached, each as a person reads it.
+    pub(crate) at: Vec<String>,
 }
 
 /// Serves the state to other processes: at the project's socket, and over TCP if that is asked for.
@@ -44,8 +46,12 @@ pub(crate) async fn serve(
     if let Some(directory) = path.parent().filter(|directory| *directory == context.place.own()) {
         keep_to_oneself(directory);
     }
+    let mut at = Vec::new();
     match ControlSocket::bind(&path) {
-        Ok(socket) => server.open_socket(socket),
+        Ok(socket) => {
+            at.push(path.display().to_string());
+            server.open_socket(socket);
+        }
         Err(SocketError::Busy { .. }) if context.is_shared() => {
             info!(target: "server", "Another process of this project answers at {}", path.display());
         }
@@ -56,13 +62,14 @@ pub(crate) async fn serve(
     if let Some(address) = address {
         let open = token.is_none();
         let address = server.open_tcp(address, token).await.map_err(|error| refused(&error))?;
+        at.push(format!("http://{address}"));
         info!(target: "server", "The API is at http://{address}");
         if open {
             warn!(target: "server", "Every user of this machine can use http://{address}: `--token-file` asks \
                 for a token");
         }
     }
-    Ok(Served { server, cache: Arc::clone(cache) })
+    Ok(Served { server, cache: Arc::clone(cache), at })
 }
 
 impl Served {

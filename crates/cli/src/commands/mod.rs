@@ -5,6 +5,7 @@ pub(crate) mod archive;
 mod completions;
 mod doctor;
 mod events;
+mod fleet;
 mod graph;
 mod init;
 mod orchestrator;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{Cli, Command, GoalCommand, TaskCommand};
+use crate::args::{Cli, Command, GoalCommand, GroupCommand, TaskCommand};
 use crate::context::{Context, Flags, colour};
 use crate::error::{CliError, Kind};
 use crate::exit;
@@ -129,6 +130,19 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Why(args) => why::why(&args.task, context).await?,
         Command::Events(args) => events::events(args, context).await?,
         Command::Graph(args) => graph::graph(args, context).await?,
+        Command::Start(args) => fleet::start(&args.whom, context).await?,
+        Command::Stop(args) => fleet::stop(&args.whom, context).await?,
+        Command::Restart(args) => fleet::restart(&args.whom, context).await?,
+        Command::Group(GroupCommand::List) => fleet::list(context).await?,
+        Command::Group(GroupCommand::Limit { group, agents }) => {
+            fleet::limit(group, agents.0, context).await?;
+        }
+        Command::Pause(args) if args.agent.starts_with(fleet::GROUP) => {
+            fleet::pause(&args.agent, context).await?;
+        }
+        Command::Resume(args) if args.agent.starts_with(fleet::GROUP) => {
+            fleet::resume(&args.agent, context).await?;
+        }
         Command::Pause(args) => steer::pause(&args.agent, context).await?,
         Command::Resume(args) => steer::resume(&args.agent, context).await?,
         Command::Drop(args) => steer::drop_task(&args.task, context).await?,

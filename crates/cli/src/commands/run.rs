@@ -35,6 +35,7 @@ const HOLDER: &str = "downbeat run";
 pub(crate) fn flags(args: &args::Run) -> Flags {
     let mut flags = vec![
         ("llm", args.model.llm.clone()),
+        ("max_workers", args.max_workers.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),

@@ -35,7 +35,7 @@ pub(crate) async fn serve(args: &Serve, context: &Context) -> Result<(), CliErro
     signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?;
     let cache = store::open(&context.how(HOLDER)).await?;
     let served = api::serve(context, &cache, HOLDER, &args.listen).await?;
-    context.out.note(format!("The API is at {}; Ctrl-C ends it.", api::place(context).display()));
+    context.out.note(format!("The API is at {}; Ctrl-C ends it.", served.at.join(" and ")));
     stop.draining().await;
     served.end(false).await;
     Ok(())

@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
 use downbeat_core::cache::StreamLimits;
+use downbeat_core::instructions::Restart;
 use downbeat_core::llm::Permissions;
 use downbeat_runtime::settings::{Selection, Settings};
 use downbeat_runtime::spawn::Orphans;
 use downbeat_runtime::spending::Ceiling;
+use downbeat_runtime::supervise::Policy;
 
 use crate::error::CliError;
 use crate::models;
@@ -181,6 +183,8 @@ impl Sources {
         let work_in = layers.text("work_in", &[], "the project").map(PathBuf::from);
         let (cache, cache_origin) = layers.cache();
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
+        let max_workers = layers.at_most("max_workers", |text| parse::count(text, &(1..=10_000)));
+        let max_workers = max_workers.and_then(|workers| usize::try_from(workers).ok());
         let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
         let second = Duration::from_secs(1);
         let tenth = Duration::from_millis(100);
@@ -201,6 +205,17 @@ impl Sources {
         }
         let interruption_limit =
             layers.count("interruption_limit", &[], 0..=1_000_000, defaults.interruption_limit);
+        let restart = Policy {
+            restart: layers.choice(
+                "restart",
+                Restart::OnFailure,
+                &[("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)],
+            ),
+            max_restarts: layers.count("max_restarts", &[], 0..=1_000_000, defaults.restart.max_restarts),
+            window: layers.span("restart_window", &[], second..=day, defaults.restart.window),
+            ..defaults.restart
+        };
+        let check_interval = layers.span("check_interval", &[], tenth..=day, defaults.check_interval);
         let selection = layers.choice(
             "selection",
             Selection::Priority,
@@ -259,6 +274,9 @@ impl Sources {
             max_attempts,
             backoff: Backoff { base, ceiling },
             max_agents,
+            max_workers,
+            restart,
+            check_interval,
             interruption_limit,
             selection,
             permissions,

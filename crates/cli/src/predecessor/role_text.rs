@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use downbeat_core::diagnostic::Source;
 use downbeat_core::ids::{AgentName, Capability, GoalId};
 use downbeat_core::instructions::{self, AgentSpec, Spanned};
 use downbeat_runtime::load::{self, Project, ProjectAgent, ProjectGoal};
@@ -27,11 +26,10 @@ pub(crate) fn project(args: &args::Agent) -> Result<Option<Project>, CliError> {
     }
     let (name, goal) = (AgentName::new(args.name.as_str())?, GoalId::new(goal.as_str())?);
     let root = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As a file of instructions would declare it: neither name has a sign that YAML reads.
-    let declared = format!("agents:\n  - name: \"{name}\"\n    goal: \"{goal}\"\n");
-    let declared = instructions::parse(&Source::new(path.display().to_string(), declared));
-    let (declared, _) = declared.map_err(|report| CliError::faults(vec![report]))?;
-    let Some(mut agent) = declared.agents.into_iter().next() else { return Ok(None) };
+    let mut agent = AgentSpec {
+        goal: Some(Spanned::new(goal.clone(), 0..0)),
+        ..AgentSpec::named(Spanned::new(name, 0..0))
+    };
     adapt(&mut agent, args);
     let goal = ProjectGoal {
         title: goal.to_string(),

@@ -83,25 +83,8 @@ pub(super) fn read(
         },
     };
     let name = name.and_then(|name| id(&name, "agent", faults));
-    let mut agent = AgentSpec {
-        // A stand-in while the keys are read: an agent without a valid name is not returned.
-        name: Spanned::new(AgentName::new("_").ok()?, 0..0),
-        goal: None,
-        role: None,
-        capabilities: Vec::new(),
-        instructions: None,
-        heartbeat: None,
-        log_level: None,
-        cadence: None,
-        depends_on: Vec::new(),
-        max_parallel: None,
-        llm: None,
-        groups: Vec::new(),
-        restart: None,
-        max_restarts: None,
-        restart_window: None,
-        timeout: None,
-    };
+    // A stand-in while the keys are read: an agent without a valid name is not returned.
+    let mut agent = AgentSpec::named(Spanned::new(AgentName::new("_").ok()?, 0..0));
     for (key, field) in fields {
         take(&mut agent, key, &field, faults);
     }

@@ -74,6 +74,31 @@ pub struct AgentSpec {
     pub llm: Option<String>,
 }
 
+impl AgentSpec {
+    /// An agent of which only the name is said.
+    #[must_use]
+    pub const fn named(name: Spanned<AgentName>) -> Self {
+        Self {
+            name,
+            goal: None,
+            role: None,
+            capabilities: Vec::new(),
+            instructions: None,
+            heartbeat: None,
+            log_level: None,
+            cadence: None,
+            depends_on: Vec::new(),
+            max_parallel: None,
+            llm: None,
+            groups: Vec::new(),
+            restart: None,
+            max_restarts: None,
+            restart_window: None,
+            timeout: None,
+        }
+    }
+}
+
 /// One agent that comes before another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {

@@ -28,8 +28,8 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::cache::{
-    Amend, Append, CacheError, Claim, Departure, Directive, Leave, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY, MAX_MEMORY,
-    MAX_VALUE, Registration, StoreIf,
+    Amend, Append, CacheError, Claim, Departure, Directive, Leave, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY,
+    MAX_MEMORY, MAX_VALUE, Registration, StoreIf,
 };
 use crate::dag::DagDiff;
 use crate::event::{EventDraft, EventKind};

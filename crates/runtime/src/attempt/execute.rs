@@ -36,6 +36,7 @@ impl Attempt<'_> {
                 Ok(Executed { notes: report.tail, summary: None, outputs: Vec::new() })
             }
             None => {
+                // What it is to be asked is put together.
                 self.phase(Phase::Reasoning).await;
                 self.ask().await
             }
@@ -156,6 +157,7 @@ impl Attempt<'_> {
                 return Err(Setback::Retry(Failure::new(message, None)));
             }
         };
+        self.phase(Phase::Executing).await;
         let limit = self.limit();
         let request = Execute {
             goal: lease.goal.clone(),

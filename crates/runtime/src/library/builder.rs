@@ -276,7 +276,8 @@ impl Builder {
 
     /// A goal with its plan.
     #[must_use]
-    pub fn goal(mut self, title: &str, plan: Draft) -> Self {
+    pub fn goal(mut self, title: &str, plan: impl Into<Draft>) -> Self {
+        let plan = plan.into();
         self.goals.push((plan.goal_id.clone(), Some(plan), title.to_owned()));
         self
     }
@@ -347,6 +348,9 @@ impl Builder {
             parts.project.agents.iter().map(|agent| agent.spec.name.value.clone()).collect();
         let mut orchestrator =
             Orchestrator::new(Arc::clone(&cache), parts.models, parts.clock, parts.settings, parts.project);
+        if parts.stays {
+            orchestrator = orchestrator.as_service();
+        }
         for code in parts.code {
             orchestrator = orchestrator.with_code(code);
         }
@@ -443,7 +447,16 @@ impl Builder {
             return Err(BuildError { faults });
         }
         let models = Models { default: self.model, by_agent, scribe: self.scribe };
-        Ok(Parts { project, models, code, clock: self.clock, settings: self.settings, spawner: self.spawner })
+        let stays = self.settings.keep_running;
+        Ok(Parts {
+            project,
+            models,
+            code,
+            clock: self.clock,
+            settings: self.settings,
+            spawner: self.spawner,
+            stays,
+        })
     }
 }
 
@@ -454,6 +467,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     settings: Settings,
     spawner: Option<Arc<dyn Spawner>>,
+    stays: bool,
 }
 
 /// Why nothing was started, or a run could not go on.
@@ -505,21 +519,13 @@ fn project_agent(declared: Declared, faults: &mut Vec<String>) -> Option<Project
     }
     let spec = AgentSpec {
         goal: declared.goal.and_then(|goal| id::<GoalId>(&goal, "a goal", faults)).map(spanned),
-        name: spanned(name),
         role: declared.role,
         capabilities,
-        instructions: None,
-        heartbeat: None,
-        log_level: None,
-        cadence: None,
-        depends_on: Vec::new(),
         max_parallel: declared.max_parallel,
-        llm: None,
-        groups: Vec::new(),
         restart: declared.restart,
         max_restarts: declared.max_restarts,
-        restart_window: None,
         timeout: timeout.flatten(),
+        ..AgentSpec::named(spanned(name))
     };
     Some(ProjectAgent { spec, instructions: declared.instructions })
 }

@@ -129,8 +129,8 @@ impl Orchestrator {
     #[must_use]
     pub fn without_agents(mut self) -> Self {
         self.only_leads = true;
-        self.is_service = true;
         self.coming = Coming::default();
+        self.is_service = true;
         self
     }
 

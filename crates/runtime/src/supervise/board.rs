@@ -52,6 +52,18 @@ pub struct Line {
     pub place: Option<usize>,
 }
 
+impl Line {
+    /// Why it stands there, and for what it waits, in a line.
+    #[must_use]
+    pub fn said(&self) -> Option<String> {
+        match (self.waits_for.is_empty(), self.place) {
+            (false, _) => Some(format!("waits for {}", self.waits_for.join(", "))),
+            (true, Some(place)) => Some(format!("waits for a slot, number {place} in the queue")),
+            (true, None) => self.reason.clone(),
+        }
+    }
+}
+
 impl Board {
     /// As a fleet stands.
     #[must_use]
