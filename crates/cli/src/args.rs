@@ -297,7 +297,7 @@ pub(crate) struct Agent {
 }
 
 /// As what agents are brought to life, and how many.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Spawning {
     /// As what agents are brought to life: tasks of this process, processes of their own, or
     /// processes beside this one under systemg [default: in-process; an orchestrator has no agents of its own without it]
@@ -310,7 +310,7 @@ pub(crate) struct Spawning {
     /// The most agents that may run at once [default: 100]
     #[arg(long, value_name = "N")]
     pub(crate) max_agents: Option<String>,
-    /// How many agents may be started in a second [default: 20]
+    /// How many agents may be started in a second [default: 100]
     #[arg(long, value_name = "N")]
     pub(crate) spawn_limit: Option<String>,
 }
@@ -348,6 +348,12 @@ pub(crate) struct Child {
     /// Keep this file, to which its outputs go, at most as long as `max_output`
     #[arg(long, value_name = "FILE", hide = true, requires = "seat")]
     pub(crate) log_file: Option<PathBuf>,
+}
+
+impl Default for Child {
+    fn default() -> Self {
+        Self { generation: 1, seat: None, parent: None, apart: false, watched: false, log_file: None }
+    }
 }
 
 /// Which model.

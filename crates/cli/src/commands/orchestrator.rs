@@ -33,9 +33,6 @@ pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
     let has_agents = context.config.spawn.is_some();
-    if has_agents {
-        run::own_directory(context)?;
-    }
     let work = if has_agents { Work::Uncounted } else { Work::None };
     signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
     run::own_directory(context)?;

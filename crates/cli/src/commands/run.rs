@@ -10,7 +10,7 @@ use downbeat_core::cache::Cache;
 use downbeat_core::dag::Analysis;
 use downbeat_core::diagnostic::Report;
 use downbeat_core::goal::{Goal, GoalStatus};
-use downbeat_runtime::load::{self, Project, ProjectGoal};
+use downbeat_runtime::load::{self, Project, ProjectAgent, ProjectGoal};
 use downbeat_runtime::patient::{Outage, Patient};
 use downbeat_runtime::report::{self, RunReport};
 use downbeat_runtime::{Orchestrator, RunError, Settings, Stop};
@@ -56,7 +56,8 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let beside_view = context.out.can_redraw() && context.config.log_level.is_none();
     start_logs(context, &project, beside_view);
     let models = models::of(&project, context.config.chosen())?;
-    let (declared, limit) = (project.agents.len(), context.config.settings.max_agents);
+    let least = |agent: &ProjectAgent| usize::try_from(agent.spec.bounds().0).unwrap_or(usize::MAX);
+    let (declared, limit) = (project.agents.iter().map(least).sum(), context.config.settings.max_agents);
     if declared > limit {
         return Err(refused(RunError::TooManyAgents { declared, limit }, context));
     }

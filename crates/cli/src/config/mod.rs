@@ -244,6 +244,7 @@ impl Sources {
         );
         let orphans =
             layers.choice("orphans", Orphans::End, &[("end", Orphans::End), ("keep", Orphans::Keep)]);
+        let idle_for = layers.span("idle_for", &[], tenth..=day, defaults.idle_for);
         let spawn_limit = layers.count("spawn_limit", &[], 1..=10_000, defaults.spawn_limit);
         let durability = layers.choice(
             "durability",
@@ -289,6 +290,7 @@ impl Sources {
             store_patience,
             drain_grace,
             spawn_limit,
+            idle_for,
             ..defaults
         };
         Ok(Config {

@@ -131,19 +131,12 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 declared: None,
                 goal: Some(goal),
                 heartbeat: run.heartbeat,
+                child: args::Child::default(),
                 model,
                 lease_ttl: None,
                 timeout: None,
                 selection: None,
                 keep_running: true,
-                child: args::Child {
-                    generation: 1,
-                    seat: None,
-                    parent: None,
-                    apart: false,
-                    watched: false,
-                    log_file: None,
-                },
             }))
         }
     }

@@ -107,8 +107,9 @@ impl Children {
         fs::create_dir_all(&self.how.seats)?;
         fs::create_dir_all(&self.how.logs)?;
         let seat = Seat::of(&self.how.seats, &hire.name);
-        let Some(watch) = seat.watch()? else {
-            return Err(io::Error::other("another orchestrator on this machine watches over it"));
+        let watch = match seat.watch()? {
+            Some(watch) => watch,
+            None => self.unwatched(&seat, &hire.name).await?,
         };
         let lock = match seat.take()? {
             Sitting::Free(lock) => lock,
@@ -203,6 +204,17 @@ impl Children {
             return None;
         }
         Body::adopt(&told.process, seat)
+    }
+
+    /// Waits until the orchestrator on this machine that watches over a name is gone.
+    async fn unwatched(&self, seat: &Seat, name: &AgentName) -> io::Result<File> {
+        info!(target: "orchestrator", "Another orchestrator on this machine watches over agent {name}; \
+            waiting for its end");
+        tokio::select! {
+            unwatched = seat.unwatched() => unwatched.map_err(io::Error::other)?,
+            () = self.stop.draining() => Err(io::Error::other("the run ends, and another orchestrator on \
+                this machine watches over it")),
+        }
     }
 
     /// Waits until a life that nobody watches over has ended, and ends it if it does not.

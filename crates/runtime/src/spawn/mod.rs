@@ -5,6 +5,7 @@
 //! - [`Seat`]: the locks by which the processes of a machine know who lives and who watches over whom.
 //! - [`begin`]: what a child does before anything else.
 //! - [`launch`]: how one begins that another supervisor starts.
+//! - [`Paced`]: at most so many starts a second.
 //! - [`scale`]: how many copies of each agent there should be.
 //! - [`Orphans`]: what becomes of children whose parent died.
 
@@ -12,6 +13,7 @@ mod begin;
 mod children;
 pub mod launch;
 mod life;
+mod paced;
 pub mod scale;
 mod seat;
 mod starter;
@@ -19,4 +21,5 @@ mod sysg;
 
 pub use begin::{Seated, begin, begin_apart};
 pub use children::{By, Children, How, Orphans};
+pub use paced::Paced;
 pub use seat::{Seat, Told};

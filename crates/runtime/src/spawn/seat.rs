@@ -82,18 +82,14 @@ impl Seat {
         try_lock(&self.lock)
     }
 
+    /// Waits until nobody else watches over it, and begins to.
+    pub(super) fn unwatched(&self) -> oneshot::Receiver<io::Result<File>> {
+        when_free(self.watch.clone())
+    }
+
     /// Waits until nobody sits in it any more, and takes it.
-    ///
-    /// The kernel waits, in a thread of its own, which ends with the process if it does not end before.
     pub(super) fn freed(&self) -> oneshot::Receiver<io::Result<File>> {
-        let (tell, freed) = oneshot::channel();
-        let path = self.lock.clone();
-        std::thread::spawn(move || {
-            let locked = open(&path).and_then(|file| file.lock().map(|()| file));
-            // Nobody may want to know any more; then it is free again.
-            let _ = tell.send(locked);
-        });
-        freed
+        when_free(self.lock.clone())
     }
 
     /// Waits in this thread until nobody watches over it; the watch is left free.
@@ -131,6 +127,18 @@ fn try_lock(path: &Path) -> io::Result<Sitting> {
         Err(TryLockError::WouldBlock) => Ok(Sitting::Taken),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Waits for a lock. The kernel does, in a thread of its own, which ends with the process if it does not end
+/// before.
+fn when_free(path: PathBuf) -> oneshot::Receiver<io::Result<File>> {
+    let (tell, free) = oneshot::channel();
+    std::thread::spawn(move || {
+        let locked = open(&path).and_then(|file| file.lock().map(|()| file));
+        // Nobody may want to know any more; then it is free again.
+        let _ = tell.send(locked);
+    });
+    free
 }
 
 fn open(path: &Path) -> io::Result<File> {

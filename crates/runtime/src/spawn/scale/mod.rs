@@ -117,14 +117,14 @@ pub fn decide(now: Duration, demands: &[Demand], pools: &[Pool], bounds: Bounds)
         }
     }
     let mut blocked = 0;
-    for (able, mut left) in unmet {
-        for index in &able {
-            let Some(parallel) = pools.get(*index).map(|pool| pool.parallel.max(1)) else { continue };
-            let parallel = usize::try_from(parallel).unwrap_or(usize::MAX);
-            let wanted = left.div_ceil(parallel);
-            let (started, lacked_room) = plan.start(*index, wanted);
+    for (able, left) in unmet {
+        // One that was started for others may have room left.
+        let mut left = plan.take(&able, left);
+        for index in able {
+            let Some(parallel) = pools.get(index).map(slots) else { continue };
+            let (_, lacked_room) = plan.start(index, left.div_ceil(parallel));
             blocked += lacked_room;
-            left = left.saturating_sub((started + lacked_room).saturating_mul(parallel));
+            left = plan.take(&[index], left).saturating_sub(lacked_room.saturating_mul(parallel));
         }
     }
     plan.drain(now, bounds.idle_for, blocked);
@@ -153,14 +153,21 @@ fn living(pool: &Pool) -> usize {
     pool.copies.iter().filter(|copy| copy.state.is_living()).count()
 }
 
+/// Whether a spare agent is still coming, its pool, and its number there.
+type Place = (bool, usize, usize);
+
+fn slots(pool: &Pool) -> usize {
+    usize::try_from(pool.parallel.max(1)).unwrap_or(usize::MAX)
+}
+
 struct Plan<'a> {
     pools: &'a [Pool],
     /// How many more may live.
     room: usize,
     /// What each spare agent can still take.
-    spare: BTreeMap<(usize, usize), usize>,
+    spare: BTreeMap<Place, usize>,
     /// Spare agents that some ready task needs.
-    needed: BTreeSet<(usize, usize)>,
+    needed: BTreeSet<Place>,
     /// How many of each pool were started.
     started: Vec<usize>,
     starts: Vec<Step>,
@@ -171,10 +178,9 @@ impl<'a> Plan<'a> {
     fn new(pools: &'a [Pool], living_at_most: usize) -> Self {
         let mut spare = BTreeMap::new();
         for (at, pool) in pools.iter().enumerate() {
-            let slots = usize::try_from(pool.parallel.max(1)).unwrap_or(usize::MAX);
             for (number, copy) in pool.copies.iter().enumerate() {
                 if copy.state.is_spare() {
-                    spare.insert((at, number), slots);
+                    spare.insert((copy.state == State::Coming, at, number), slots(pool));
                 }
             }
         }
@@ -191,8 +197,11 @@ impl<'a> Plan<'a> {
 
     /// Gives `ready` tasks to spare agents of these pools. Returns how many are left.
     fn take(&mut self, able: &[usize], mut ready: usize) -> usize {
-        for index in able {
-            for (place, slots) in self.spare.range_mut((*index, 0)..=(*index, usize::MAX)) {
+        // Those that are there before those that come.
+        for (coming, index) in
+            [false, true].into_iter().flat_map(|coming| able.iter().map(move |at| (coming, *at)))
+        {
+            for (place, slots) in self.spare.range_mut((coming, index, 0)..=(coming, index, usize::MAX)) {
                 let taken = ready.min(*slots);
                 if taken > 0 {
                     *slots -= taken;
@@ -210,12 +219,16 @@ impl<'a> Plan<'a> {
         let (Some(pool), Some(started)) = (self.pools.get(index), self.started.get_mut(index)) else {
             return (0, 0);
         };
-        let off = pool.copies.iter().filter(|copy| copy.state == State::Off).skip(*started);
+        let off = pool.copies.iter().enumerate().filter(|(_, copy)| copy.state == State::Off);
         let may = pool.max.saturating_sub(living(pool) + *started).min(wanted);
-        let names: Vec<&AgentName> = off.take(may).map(|copy| &copy.name).collect();
-        let count = names.len().min(self.room);
-        let lacked_room = names.len() - count;
-        self.starts.extend(names.into_iter().take(count).cloned().map(Step::Start));
+        let chosen: Vec<(usize, &Replica)> = off.skip(*started).take(may).collect();
+        let count = chosen.len().min(self.room);
+        let lacked_room = chosen.len() - count;
+        for (number, copy) in chosen.into_iter().take(count) {
+            // It counts before it works.
+            self.spare.insert((true, index, number), slots(pool));
+            self.starts.push(Step::Start(copy.name.clone()));
+        }
         *started += count;
         self.room -= count;
         (count, lacked_room)
@@ -227,7 +240,7 @@ impl<'a> Plan<'a> {
         for (at, pool) in self.pools.iter().enumerate() {
             for (number, copy) in pool.copies.iter().enumerate() {
                 if let State::Idle { since } = copy.state
-                    && !self.needed.contains(&(at, number))
+                    && !self.needed.contains(&(false, at, number))
                 {
                     candidates.push((since, at, number));
                 }
