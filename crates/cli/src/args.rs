@@ -254,9 +254,6 @@ pub(crate) struct Orchestrator {
     pub(crate) keep_running: bool,
     #[command(flatten)]
     pub(crate) listen: crate::api::Listen,
-    /// With the declared agents in this process, as the predecessor had them.
-    #[arg(skip)]
-    pub(crate) own_agents: bool,
 }
 
 /// Work as one agent of a fleet, as a process of its own
@@ -308,9 +305,9 @@ pub(crate) struct Agent {
 /// As what agents are brought to life, and how many.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Spawning {
-    /// As what agents are brought to life: tasks of this process, or processes of their own [default:
-    /// in-process; an orchestrator has no agents of its own without it]
-    #[arg(long, value_name = "AS", value_parser = ["in-process", "process"])]
+    /// As what agents are brought to life: tasks of this process, processes of their own, or
+    /// processes beside this one under systemg [default: in-process; an orchestrator has no agents of its own without it]
+    #[arg(long, value_name = "AS", value_parser = ["in-process", "process", "sysg"])]
     pub(crate) spawn: Option<String>,
     /// What becomes of agents that are processes when this one is killed: they end with it, or go on and
     /// are adopted by the next one [default: end]
@@ -348,6 +345,12 @@ pub(crate) struct Child {
     /// It ends with this process
     #[arg(long, value_name = "PID", hide = true, requires = "seat")]
     pub(crate) parent: Option<u32>,
+    /// Another supervisor started it: it takes its seat itself
+    #[arg(long, hide = true, requires = "seat", conflicts_with = "parent")]
+    pub(crate) apart: bool,
+    /// The same, and it ends when nobody watches over it any more
+    #[arg(long, hide = true, requires = "seat", conflicts_with = "parent")]
+    pub(crate) watched: bool,
     /// Keep this file, to which its outputs go, at most as long as `max_output`
     #[arg(long, value_name = "FILE", hide = true, requires = "seat")]
     pub(crate) log_file: Option<PathBuf>,
@@ -355,7 +358,7 @@ pub(crate) struct Child {
 
 impl Default for Child {
     fn default() -> Self {
-        Self { generation: 1, seat: None, parent: None, log_file: None }
+        Self { generation: 1, seat: None, parent: None, apart: false, watched: false, log_file: None }
     }
 }
 

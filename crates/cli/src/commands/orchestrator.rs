@@ -8,7 +8,7 @@ use super::{run, summary};
 use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
-use crate::signals::{self, Terminate, Work};
+use crate::signals::{self, Work};
 use crate::{api, models, spawned, store};
 
 /// What this process is, for others that want its store.
@@ -32,17 +32,9 @@ pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
-    let has_agents = args.own_agents || context.config.spawn.is_some();
-    match args.own_agents {
-        true => {
-            let grace = Terminate::After(context.config.settings.drain_grace);
-            signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
-        }
-        false => {
-            let work = if has_agents { Work::Uncounted } else { Work::None };
-            signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
-        }
-    }
+    let has_agents = context.config.spawn.is_some();
+    let work = if has_agents { Work::Uncounted } else { Work::None };
+    signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
     run::own_directory(context)?;
     let cache = store::open(&context.how(HOLDER)).await?;
     let served = api::serve(context, &cache, HOLDER, &args.listen).await?;

@@ -83,6 +83,8 @@ pub struct Orchestrator {
     id: String,
     /// All work is done by agents of other processes.
     only_leads: bool,
+    /// It may stay when all goals rest, or when nothing can move.
+    is_service: bool,
     /// Who brings agents to life, if not this process itself.
     spawner: Option<Arc<dyn Spawner>>,
     /// The agents that live or may come.
@@ -91,8 +93,6 @@ pub struct Orchestrator {
     code: HashMap<AgentName, Code>,
     /// Where the life of every agent stands.
     board: watch::Sender<Board>,
-    /// It may stay when all goals rest, or when nothing can move.
-    is_service: bool,
 }
 
 impl Orchestrator {
