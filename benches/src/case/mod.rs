@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod api;
 mod chain;
 mod contend;
 mod drain;
@@ -42,6 +43,8 @@ pub(crate) enum Case {
     Program,
     /// From a line in a heartbeat file, and from the start of a command, to the order's event.
     Steer,
+    /// The API: claims and settles through the socket beside those in process, and `status` beside a run.
+    Api,
 }
 
 /// What a run works with.
@@ -71,6 +74,7 @@ impl Case {
         Self::Contend,
         Self::Program,
         Self::Steer,
+        Self::Api,
     ];
 
     /// Whether what it measures is there.
@@ -88,6 +92,7 @@ impl Case {
             Self::Contend => contend::run(bench).await,
             Self::Program => program::run(bench),
             Self::Steer => steer::run(bench).await,
+            Self::Api => api::run(bench).await,
         }
     }
 }

@@ -160,7 +160,8 @@ fn replaced(agent: &AgentName, presented: &Incarnation) -> CacheError {
 fn refused(task: &TaskId, reply: &mut Reply) -> CacheError {
     let lost = |reply: &mut Reply| -> Result<CacheError, CacheError> {
         let (presented, current) = (Token::from_u64(reply.number()?), Token::from_u64(reply.number()?));
-        Ok(CacheError::LeaseLost { task: task.clone(), presented, current })
+        let holder = AgentName::new(reply.text()?).ok();
+        Ok(CacheError::LeaseLost { task: task.clone(), presented, current, holder })
     };
     match reply.word.as_str() {
         "missing" => CacheError::TaskNotFound { task: task.clone() },
@@ -204,6 +205,7 @@ impl Tasks for RedisCache {
             plan.dag.digest(),
             requests::usage(&plan.spent),
         ];
+        arguments.extend(requests::parent(plan.parent.as_ref()));
         requests::tasks(&plan.dag, &mut arguments).map_err(|error| invalid(&error))?;
         loop {
             let mut reply = self.server.run(&scripts::PLAN, &arguments).await?;
@@ -231,7 +233,7 @@ impl Tasks for RedisCache {
                 amend.dag.digest(),
                 requests::usage(&amend.spent),
                 before.revision.to_string(),
-                requests::change(&before, &old, &amend.dag, &diff),
+                requests::change(&before, &old, amend, &diff),
             ];
             let mut reply = self.server.run(&scripts::AMEND, &arguments).await?;
             match reply.word.as_str() {
@@ -442,13 +444,18 @@ impl Agents for RedisCache {
 
     async fn deregister(&self, departure: &Departure) -> Result<Vec<TaskId>, CacheError> {
         let name = &departure.name;
-        let told = rules::terminated(name, &departure.reason).reason.unwrap_or_default();
+        let told = downbeat_core::text::clip(&departure.reason, 500);
         let limit = match departure.how {
             Leave::Stopped => String::new(),
-            Leave::Dead { interruption_limit } => interruption_limit.to_string(),
+            Leave::Dead { interruption_limit } | Leave::Quarantined { interruption_limit } => {
+                interruption_limit.to_string()
+            }
         };
+        let phase = rules::phase_after(departure.how).as_str();
+        let exit = serde_json::json!(departure.exit).to_string();
         let moved = rules::departed_reason(name, &departure.reason);
-        let arguments = [name.as_str(), &departure.incarnation.0, &departure.reason, &told, &moved, &limit];
+        let arguments =
+            [name.as_str(), &departure.incarnation.0, &departure.reason, &told, &moved, &limit, phase, &exit];
         self.run(&scripts::DEREGISTER, &arguments).await?.ids()
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use downbeat_cache_redis::{Options, RedisCache};
 use downbeat_core::cache::{
-    Agents, Append, CacheError, Claim, Departure, Directive, EVENTS, Leave, Plan, Read, Remove, STREAM_SLACK,
-    Settle, Steer, StreamLimits, Streams, Sweep, TaskQuery, Tasks,
+    Agents, Append, CacheError, Claim, Departure, Directive, EVENTS, ExitStatus, Leave, Plan, Read, Remove,
+    STREAM_SLACK, Settle, Steer, StreamLimits, Streams, Sweep, TaskQuery, Tasks,
 };
 use downbeat_core::conformance::kit::{Kit, agent, capabilities, done, draw, goal, life, task};
 use downbeat_core::event::{EventDraft, EventKind};
@@ -62,6 +62,7 @@ async fn plan(cache: &RedisCache, id: &str, tasks: usize, round: usize) {
         write!(drawing, "; t{n}: {}", if n % 2 == 0 { "t0" } else { "" }).unwrap();
     }
     let plan = Plan {
+        parent: None,
         dag: draw(id, &drawing),
         title: id.to_owned(),
         request: request(format!("plan {id} {round}")),
@@ -74,6 +75,7 @@ async fn plan(cache: &RedisCache, id: &str, tasks: usize, round: usize) {
 async fn drain(cache: &RedisCache, round: usize) {
     for n in 0.. {
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: agent("ann"),
             incarnation: life("ann"),
             request: request(format!("claim {round} {n}")),
@@ -124,6 +126,7 @@ async fn keys_and_memory_return_to_where_they_were() {
             incarnation: life("ann"),
             how: Leave::Stopped,
             reason: "done".to_owned(),
+            exit: ExitStatus::Ok,
         };
         cache.deregister(&departure).await.unwrap();
         let full = (number(&mut connection, &["DBSIZE"]).await, used_memory(&mut connection).await);
@@ -232,6 +235,7 @@ async fn a_goal_that_is_half_removed_is_not_there_and_its_ids_are_free() {
 
     // Whoever wants one of the ids finishes the removal first; so does whoever wants the goal's.
     let wants = Plan {
+        parent: None,
         dag: draw("h", last.as_str()),
         title: "h".to_owned(),
         request: request("wants".to_owned()),

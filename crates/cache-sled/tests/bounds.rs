@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use downbeat_cache_sled::{Durability, Options, SledCache};
 use downbeat_core::cache::{
-    Agents, Append, Claim, Departure, Directive, Leave, Plan, Read, Remove, Settle, Steer, StreamLimits,
-    Streams, Tasks, events_stream,
+    Agents, Append, Claim, Departure, Directive, ExitStatus, Leave, Plan, Read, Remove, Settle, Steer,
+    StreamLimits, Streams, Tasks, events_stream,
 };
 use downbeat_core::conformance::kit::{Kit, agent, capabilities, done, draw, goal, life};
 use downbeat_core::event::{EventDraft, EventKind};
@@ -32,6 +32,7 @@ async fn plan(cache: &SledCache, tasks: usize, round: usize) {
     let drawing: Vec<String> =
         (0..tasks).map(|n| format!("t{n}: {}", if n > 9 { "t3" } else { "" })).collect();
     let plan = Plan {
+        parent: None,
         dag: draw("g", &drawing.join("; ")),
         title: "g".to_owned(),
         request: RequestId(format!("plan {round}")),
@@ -44,6 +45,7 @@ async fn plan(cache: &SledCache, tasks: usize, round: usize) {
 async fn drain(cache: &SledCache, worker: usize, round: usize) {
     for n in 0.. {
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: agent("ann"),
             incarnation: life("ann"),
             request: RequestId(format!("claim {round} {worker} {n}")),
@@ -100,6 +102,7 @@ async fn keys_return_to_where_they_were() {
             incarnation: life("ann"),
             how: Leave::Stopped,
             reason: "done".to_owned(),
+            exit: ExitStatus::Ok,
         };
         cache.deregister(&departure).await.unwrap();
         let remove = Remove { goal: goal("g"), ended_at: None };

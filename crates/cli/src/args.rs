@@ -32,6 +32,9 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// What the predecessor's command line asks for beside.
+    #[arg(skip)]
+    pub(crate) heritage: Option<crate::predecessor::Heritage>,
 }
 
 /// What every command takes.
@@ -91,6 +94,7 @@ pub(crate) enum Command {
     Run(Run),
     Orchestrator(Orchestrator),
     Agent(Agent),
+    Serve(crate::commands::serve::Serve),
     Plan(Plan),
     Status(Status),
     /// Look at a task, or do something about it
@@ -102,6 +106,18 @@ pub(crate) enum Command {
     Why(Why),
     Events(Events),
     Graph(Graph),
+    /// Have an agent, or all of a group, run from now on
+    #[command(after_help = examples("  downbeat start clerk\n  downbeat start group:night"))]
+    Start(FleetArg),
+    /// Have an agent, or all of a group, end when its work is done, and stay so; `start` ends that
+    #[command(after_help = examples("  downbeat stop clerk\n  downbeat stop group:night"))]
+    Stop(FleetArg),
+    /// End an agent, or all of a group, when its work is done and start it anew; also out of a quarantine
+    #[command(after_help = examples("  downbeat restart clerk\n  downbeat restart group:night"))]
+    Restart(FleetArg),
+    /// Look at groups of agents, or limit one
+    #[command(subcommand)]
+    Group(GroupCommand),
     Pause(AgentArg),
     /// Let a paused agent take tasks again
     #[command(after_help = examples("  downbeat resume shell_agent"))]
@@ -124,6 +140,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Schema(Schema),
     Completions(Completions),
+    #[command(skip)]
+    Predecessor(crate::predecessor::Small),
 }
 
 /// Plan the goals, run the agents, and end when all goals rest
@@ -152,6 +170,9 @@ pub(crate) struct Run {
     /// The most agents that may run at once [default: 100]
     #[arg(long, value_name = "N")]
     pub(crate) max_agents: Option<String>,
+    /// The most agents that live at once; the others wait for a slot [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_workers: Option<String>,
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
@@ -181,6 +202,8 @@ pub(crate) struct Run {
     /// Stay when nothing can move, instead of ending with the reason
     #[arg(long)]
     pub(crate) keep_running: bool,
+    #[command(flatten)]
+    pub(crate) listen: crate::api::Listen,
 }
 
 /// The file of instructions, named in either of two ways.
@@ -203,11 +226,13 @@ impl Instructions {
 
 /// Plan the goals and keep a fleet of agents going, without agents of its own
 ///
-/// For a state that many processes share. Any number may run: one leads, the others stand by, and within
-/// `leader_ttl` of its death another one leads. It ends when all goals rest, unless told to keep running.
+/// On the embedded store it is the process that the others ask. On a state that many machines share any number
+/// may run: one leads, the others stand by, and within `leader_ttl` of its death another one leads. It ends when
+/// all goals rest, unless told to keep running.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
-    "  downbeat orchestrator --cache redis://redis.example
+    "  downbeat orchestrator                    on the embedded store, for agents of this machine
+  downbeat orchestrator --cache redis://redis.example
   downbeat orchestrator demo --cache redis://redis.example --keep-running"
 ))]
 pub(crate) struct Orchestrator {
@@ -224,12 +249,17 @@ pub(crate) struct Orchestrator {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+    #[command(flatten)]
+    pub(crate) listen: crate::api::Listen,
+    /// With the declared agents in this process, as the predecessor had them.
+    #[arg(skip)]
+    pub(crate) own_agents: bool,
 }
 
 /// Work as one agent of a fleet, as a process of its own
 ///
-/// For a state that many processes share. It claims tasks, works on them in the goal's workspace on this
-/// machine, and ends when all its goals rest, unless told to keep running. SIGTERM lets its work go on for
+/// Beside an orchestrator or a run of the same project, or on a state that many machines share. It claims tasks,
+/// works on them in the goal's workspace on this machine, and ends when all its goals rest, unless told to keep running. SIGTERM lets its work go on for
 /// `drain_grace` and then gives it back. A second living process under one name is refused.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
@@ -251,6 +281,9 @@ pub(crate) struct Agent {
     /// The file that steers it [default: as declared]
     #[arg(long, value_name = "FILE")]
     pub(crate) heartbeat: Option<PathBuf>,
+    /// Its role, in place of the declared one
+    #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]
+    pub(crate) role: Option<String>,
     #[command(flatten)]
     pub(crate) model: Model,
     /// For how long a claim holds without renewal [default: 30s]
@@ -322,6 +355,48 @@ pub(crate) struct TaskList {
     #[arg(long, value_name = "STATUS",
         value_parser = ["blocked", "ready", "running", "done", "failed", "cancelled"])]
     pub(crate) status: Option<String>,
+}
+
+/// What to do with a group of agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupCommand {
+    /// List groups with their agents, and what was ordered about them
+    #[command(after_help = examples("  downbeat group list\n  downbeat group list --json"))]
+    List,
+    /// Have at most so many agents of a group live at once
+    #[command(after_help = examples("  downbeat group limit night 2\n  downbeat group limit night none"))]
+    Limit {
+        /// The group
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// How many, or `none`
+        #[arg(value_name = "N", value_parser = limit)]
+        agents: Limit,
+    },
+}
+
+/// How many agents of a group may live at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(pub(crate) Option<u32>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "none" => Ok(Limit(None)),
+        number => number
+            .parse::<u32>()
+            .ok()
+            .filter(|number| *number <= 10_000)
+            .map(|number| Limit(Some(number)))
+            .ok_or_else(|| "write a whole number up to 10000, or `none`".to_owned()),
+    }
+}
+
+/// An agent or a group.
+#[derive(Debug, Args)]
+pub(crate) struct FleetArg {
+    /// The agent, or `group:<name>`
+    #[arg(value_name = "AGENT|group:NAME")]
+    pub(crate) whom: String,
 }
 
 /// What to do with a goal.

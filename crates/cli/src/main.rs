@@ -3,10 +3,12 @@
 //! In reading order:
 //! - [`args`]: what can be typed; [`exit`], [`error`]: what comes back.
 //! - [`place`], [`config`]: which project, and with which settings.
-//! - [`store`], [`models`]: the concrete parts.
+//! - [`predecessor`]: the command line and the files of the program before this one.
+//! - [`store`], [`models`]: the concrete parts; [`api`]: a store that another process has.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
+mod api;
 mod args;
 mod askable;
 mod commands;
@@ -20,6 +22,7 @@ mod logs;
 mod models;
 mod output;
 mod place;
+mod predecessor;
 mod signals;
 mod store;
 

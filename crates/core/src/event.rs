@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentName, GoalId, TaskId, Token};
@@ -12,9 +13,9 @@ use crate::time::Timestamp;
 ///
 /// A text and not an enum, because streams also carry what later layers say; the kinds that the
 /// kernel writes are constants.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct EventKind(Cow<'static, str>);
+pub struct EventKind(#[schemars(regex(pattern = "^[a-z0-9_.]{1,64}$"))] Cow<'static, str>);
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
@@ -62,6 +63,8 @@ kinds! {
     TASK_FAILED = "task.failed";
     /// Somebody cancelled the task.
     TASK_CANCELLED = "task.cancelled";
+    /// The task is done again: an amendment changed it, or what it works from.
+    TASK_REDO = "task.redo";
     /// The task's priority changed.
     TASK_ELEVATED = "task.elevated";
     /// An agent registered.
@@ -80,6 +83,8 @@ kinds! {
     AGENT_SILENT = "agent.silent";
     /// An agent ended.
     AGENT_TERMINATED = "agent.terminated";
+    /// An attempt of an agent took longer than it may.
+    AGENT_TIMEOUT = "agent.timeout";
     /// Something went wrong in an agent, outside a task.
     AGENT_ERROR = "agent.error";
     /// An agent crashed too often and is not started again.
@@ -132,7 +137,7 @@ impl fmt::Display for EventKind {
 }
 
 /// What is to be said; the cache adds the number and the time in the same step as what it tells of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventDraft {
     /// What kind of thing happened.
     pub kind: EventKind,
@@ -205,7 +210,7 @@ impl EventDraft {
 }
 
 /// Something that happened. One JSON object a line in `events --json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number in its stream, from 1, one more than the one before.
     pub seq: u64,

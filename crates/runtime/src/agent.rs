@@ -22,6 +22,7 @@ use tracing::{debug, error, warn};
 use crate::attempt::{self, End};
 use crate::clock::CacheClock;
 use crate::entropy;
+use crate::library::Code;
 use crate::memory::Memory;
 use crate::settings::{Selection, Settings};
 use crate::spending::Ledger;
@@ -50,12 +51,16 @@ pub struct Worker {
     pub capabilities: BTreeSet<Capability>,
     /// How many tasks it works on at once.
     pub max_parallel: u32,
+    /// How long an attempt may take, for a task that says nothing about it; the run's setting without it.
+    pub timeout: Option<Duration>,
     /// Its own instructions.
     pub instructions: String,
     /// The shared state.
     pub cache: Arc<dyn Cache>,
     /// Its model.
     pub llm: Arc<dyn Llm>,
+    /// The code that does its tasks in place of the model, if it is code.
+    pub(crate) code: Option<Code>,
     /// What models cost, and which are left alone.
     pub ledger: Arc<Ledger>,
     /// Puts the results of commands into words, which needs no model.
@@ -86,12 +91,12 @@ pub(crate) struct Held {
 impl Worker {
     /// Works until `stop`, in as many slots as the agent works on tasks at once.
     pub async fn run(self: Arc<Self>, stop: Stop) {
-        let beats = tokio::spawn(Arc::clone(&self).beat_on());
-        let flushes = tokio::spawn(Arc::clone(&self).hear_flushes());
+        // Ended with it, also when a slot panics: one that crashed does not live on by its beats.
+        let mut beats = tokio::task::JoinSet::new();
+        beats.spawn(Arc::clone(&self).beat_on());
+        beats.spawn(Arc::clone(&self).hear_flushes());
         let slots = (0..self.max_parallel.max(1)).map(|_| Arc::clone(&self).slot(stop.clone()));
         futures::future::join_all(slots).await;
-        beats.abort();
-        flushes.abort();
     }
 
     async fn slot(self: Arc<Self>, stop: Stop) {
@@ -244,6 +249,7 @@ impl Worker {
 
     fn claim(&self, task: Option<TaskId>) -> Claim {
         Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: self.name.clone(),
             incarnation: self.incarnation.clone(),
             request: entropy::request_id(),

@@ -4,6 +4,7 @@
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
+//! - [`library`]: all of it declared in Rust, with plain code as agents.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
 //! - [`memory`]: what an agent remembers.
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod entropy;
 pub mod feed;
 pub mod heartbeats;
+pub mod library;
 pub mod load;
 pub mod memory;
 pub mod orchestrator;

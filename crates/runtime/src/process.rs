@@ -30,6 +30,19 @@ pub fn has_ended(identity: &str) -> bool {
     machine().is_some_and(|here| here == there) && start_of(pid).as_deref() != Some(start)
 }
 
+/// Whether the process with this identity is known to live, on this machine.
+#[must_use]
+pub fn lives(identity: &str) -> bool {
+    let mut parts = identity.split('-');
+    let (Some(there), Some(pid), Some(start), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let Ok(pid) = pid.parse::<u32>() else { return false };
+    machine().is_some_and(|here| here == there) && start_of(pid).as_deref() == Some(start)
+}
+
 fn machine() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
@@ -58,7 +71,7 @@ mod tests {
     #[test]
     fn only_what_is_known_to_have_ended_has() {
         let own = identity();
-        assert!(!own.is_empty() && !has_ended(&own), "{own}");
+        assert!(!own.is_empty() && !has_ended(&own) && lives(&own), "{own}");
         let mut parts: Vec<&str> = own.split('-').collect();
         assert!(has_ended(&format!("{}-{}-1", parts[0], parts[1])), "another one had this number");
         parts[0] = "000000000000";
@@ -69,6 +82,6 @@ mod tests {
         let identity =
             format!("{}-{}-{}", machine().unwrap(), child.id(), start_of(child.id()).unwrap_or_default());
         child.wait().unwrap();
-        assert!(has_ended(&identity));
+        assert!(has_ended(&identity) && !lives(&identity));
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Cache, CacheError, Departure, Leave, Topic};
+use downbeat_core::cache::{Cache, CacheError, Departure, ExitStatus, Leave, Topic};
 use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::Llm;
@@ -86,13 +86,14 @@ impl Solo {
         let recruit = Recruit {
             cache: &self.cache,
             llm: &llm,
+            code: None,
             ledger: &ledger,
             scribe: &self.scribe,
             clock: &clock,
             settings: &settings,
             workspaces: &workspaces,
         };
-        let worker = recruit.enlist(&self.name, &self.agent, goal.clone()).await?;
+        let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), 1).await?;
         let declared = &self.agent.spec.name.value;
         let files = SteeringFile::of_agent(&self.project, &self.name, declared, self.heartbeat.as_deref());
         let mut heartbeats = Heartbeats::new(&self.cache, files);
@@ -130,6 +131,10 @@ impl Solo {
             incarnation: worker.incarnation.clone(),
             how: Leave::Stopped,
             reason: reason.clone(),
+            exit: match &left {
+                Ok(_) => ExitStatus::Ok,
+                Err(_) => ExitStatus::Error { code: None },
+            },
         };
         recruit::dismiss(&worker, &departure).await;
         info!(target: "runtime", agent = %self.name, "Left: {reason}");

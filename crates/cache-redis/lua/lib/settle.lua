@@ -4,8 +4,9 @@
 -- and whether somebody waits for it; nil when it is another move.
 local function finish_task(id, token, request, summary, artifacts)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited')
-  if task[1] ~= 'running' or task[2] ~= token then
+  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited',
+    'outdated')
+  if task[1] ~= 'running' or task[2] ~= token or task[8] == token then
     return nil
   end
   local goal, settled_by = task[3], token .. ' ' .. request
@@ -50,7 +51,7 @@ end
 -- it waits for more; nil when it is another move.
 local function count_down(goal, id, dependency)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'open', 'priority', 'ordinal', 'needs', 'not_before')
+  local task = call('HMGET', key, 'status', 'open', 'priority', 'ordinal', 'needs', 'not_before', 'root')
   local open = tonumber(task[2] or 0)
   if task[1] ~= 'blocked' or open < 1 or (task[6] and task[6] ~= '') then
     return nil
@@ -60,7 +61,7 @@ local function count_down(goal, id, dependency)
     return false
   end
   call('HSET', key, 'open', '0', 'status', 'ready')
-  enter(id, { goal = goal, needs = task[5], ordinal = tonumber(task[4]), priority = tonumber(task[3]) })
+  enter(id, { goal = goal, root = task[7], needs = task[5], ordinal = tonumber(task[4]), priority = tonumber(task[3]) })
   count(goal, 'blocked', -1)
   count(goal, 'ready', 1)
   work = work + 1

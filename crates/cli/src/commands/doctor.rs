@@ -67,8 +67,8 @@ impl Check {
 pub(crate) async fn doctor(global: &Global, out: &Out) -> Result<u8, CliError> {
     let mut checks = vec![Check::good("version", env!("CARGO_PKG_VERSION")), shell(), clock()];
     let context = Context::new(global, None, Flags::new());
-    let prices = context.as_ref().map(|context| context.config.prices.as_slice()).unwrap_or_default();
-    checks.extend(providers::look(prices).await.into_iter().map(|(name, probe)| provider(name, &probe)));
+    let asking = context.as_ref().map(|context| context.config.asking()).unwrap_or_default();
+    checks.extend(providers::look(asking).await.into_iter().map(|(name, probe)| provider(name, &probe)));
     checks.push(match providers::confinement() {
         (true, detail) => Check::good("confinement", detail),
         (false, detail) => Check::note("confinement", detail),
@@ -169,6 +169,21 @@ async fn store_checks(context: &Context) -> Vec<Check> {
         Lies::Here(path) => (path.display().to_string(), Some(bytes(size_of(path)))),
         Lies::Shared(redis) => (redacted(&redis.url), None),
     };
+    match context.join().await {
+        Ok(Some((cache, about))) => {
+            let (role, pid) = (about.role, about.pid);
+            let said = match cache.goals().await {
+                Ok(goals) => counted(goals.len(), "goal"),
+                Err(error) => return vec![Check::failed(name, &error.into())],
+            };
+            return vec![Check::good(
+                name,
+                format!("{place}: {said}, held by `{role}` (process {pid}), which answers"),
+            )];
+        }
+        Ok(None) => {}
+        Err(error) => return vec![Check::failed(name, &error)],
+    }
     let health = match store::examine(&context.how("downbeat doctor")).await {
         Ok(health) => health,
         Err(error) if error.kind == Kind::Busy => {

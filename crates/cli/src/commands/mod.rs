@@ -5,6 +5,7 @@ pub(crate) mod archive;
 mod completions;
 mod doctor;
 mod events;
+mod fleet;
 mod graph;
 mod init;
 mod orchestrator;
@@ -12,6 +13,7 @@ mod plan;
 mod providers;
 mod run;
 mod schema;
+pub(crate) mod serve;
 mod status;
 mod steer;
 mod summary;
@@ -23,17 +25,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{Cli, Command, GoalCommand, TaskCommand};
+use crate::args::{Cli, Command, GoalCommand, GroupCommand, TaskCommand};
 use crate::context::{Context, Flags, colour};
 use crate::error::{CliError, Kind};
 use crate::exit;
 use crate::logs::{self, Logs};
 use crate::output::Out;
 use crate::output::text::clean_block;
+use crate::predecessor;
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match predecessor::read().unwrap_or_else(Cli::try_parse) {
         Ok(cli) => cli,
         Err(error) => {
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -77,6 +80,7 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         Command::Schema(args) => return schema::schema(args, out).map(|()| exit::COMPLETE),
         Command::Completions(args) => return completions::completions(args, out).map(|()| exit::COMPLETE),
         Command::Doctor(_) => return in_runtime(doctor::doctor(&cli.global, out)),
+        Command::Predecessor(command) => return predecessor::small(command, cli, out),
         _ => {}
     }
     let (positional, flags) = match &cli.command {
@@ -86,7 +90,7 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         Command::Plan(args) => (args.instructions.as_deref(), vec![("llm", args.model.llm.clone())]),
         _ => (None, Flags::new()),
     };
-    let context = Context::new(&cli.global, positional, flags)?;
+    let context = Context::of(cli, positional, flags)?;
     if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
         start_logs(&context);
     }
@@ -96,7 +100,8 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
     match &cli.command {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
-        Command::Orchestrator(_) => return Box::pin(orchestrator::orchestrator(context)).await,
+        Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
+        Command::Serve(args) => serve::serve(args, context).await?,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,
@@ -110,6 +115,19 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Why(args) => why::why(&args.task, context).await?,
         Command::Events(args) => events::events(args, context).await?,
         Command::Graph(args) => graph::graph(args, context).await?,
+        Command::Start(args) => fleet::start(&args.whom, context).await?,
+        Command::Stop(args) => fleet::stop(&args.whom, context).await?,
+        Command::Restart(args) => fleet::restart(&args.whom, context).await?,
+        Command::Group(GroupCommand::List) => fleet::list(context).await?,
+        Command::Group(GroupCommand::Limit { group, agents }) => {
+            fleet::limit(group, agents.0, context).await?;
+        }
+        Command::Pause(args) if args.agent.starts_with(fleet::GROUP) => {
+            fleet::pause(&args.agent, context).await?;
+        }
+        Command::Resume(args) if args.agent.starts_with(fleet::GROUP) => {
+            fleet::resume(&args.agent, context).await?;
+        }
         Command::Pause(args) => steer::pause(&args.agent, context).await?,
         Command::Resume(args) => steer::resume(&args.agent, context).await?,
         Command::Drop(args) => steer::drop_task(&args.task, context).await?,
@@ -119,11 +137,12 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Cancel(args) => steer::cancel(&args.task, context).await?,
         Command::Reparse(args) => steer::reparse(args, context).await?,
         Command::Init(_) | Command::Doctor(_) | Command::Schema(_) | Command::Completions(_) => {}
+        Command::Predecessor(_) => {}
     }
     Ok(exit::COMPLETE)
 }
 
-fn in_runtime<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+pub(crate) fn in_runtime<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

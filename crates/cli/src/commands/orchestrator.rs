@@ -9,7 +9,10 @@ use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
 use crate::signals::{self, Terminate, Work};
-use crate::{models, store};
+use crate::{api, models, store};
+
+/// What this process is, for others that want its store.
+const HOLDER: &str = "downbeat orchestrator";
 
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
@@ -21,31 +24,31 @@ pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
     ]
 }
 
-/// A fleet needs a state that its processes share.
-pub(crate) fn needs_shared(context: &Context, what: &str) -> Result<(), CliError> {
-    if context.is_shared() {
-        return Ok(());
-    }
-    let error = CliError::bad_input(format!("{what} needs a state that many processes share"));
-    Err(error
-        .hint("`--cache redis://HOST:PORT`, or $DOWNBEAT_CACHE")
-        .hint("`downbeat run` does the whole job in one process, on the embedded store"))
-}
-
 /// Plans, leads, and says what came of it.
-pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
-    needs_shared(context, "an orchestrator without agents of its own")?;
+pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -> Result<u8, CliError> {
     let project = run::load(context)?;
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
-    signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?;
-    let cache = store::open(&context.how("downbeat orchestrator")).await?;
+    match args.own_agents {
+        true => {
+            let grace = Terminate::After(context.config.settings.drain_grace);
+            signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
+        }
+        false => signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?,
+    }
+    run::own_directory(context)?;
+    let cache = store::open(&context.how(HOLDER)).await?;
+    let served = api::serve(context, &cache, HOLDER, &args.listen).await?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
-    let orchestrator =
-        Orchestrator::new(cache, models, clock, run::settings(context), project).without_agents();
+    let orchestrator = Orchestrator::new(cache, models, clock, run::settings(context), project);
+    let orchestrator = match args.own_agents {
+        true => orchestrator.as_service(),
+        false => orchestrator.without_agents(),
+    };
     let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;
+    served.end(!report.interrupted).await;
     let code = run::code_of(&report);
     run::unless_closed(summary::print(context, &report, code, "orchestrator"))?;
     Ok(code)

@@ -26,7 +26,7 @@ use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
 use crate::signals::{self, Terminate, Work};
 use crate::store::{self, Lies};
-use crate::{askable, exit, models};
+use crate::{api, askable, exit, models, predecessor};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
@@ -36,6 +36,7 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
     vec![
         ("llm", args.model.llm.clone()),
         ("max_agents", args.max_agents.clone()),
+        ("max_workers", args.max_workers.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
@@ -66,6 +67,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
         start_over(context).await?;
     }
     let cache = store::open(&context.how(HOLDER)).await?;
+    let served = api::serve(context, &cache, HOLDER, &args.listen).await?;
     if let Some(complete) = complete_already(cache.as_ref(), &project).await? {
         return nothing_to_do(context, cache.as_ref(), &project, &complete).await;
     }
@@ -92,6 +94,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     drop(orchestrator);
 
     let report = result?;
+    served.end(!report.interrupted).await;
     let code = code_of(&report);
     unless_closed(summary::print(context, &report, code, "run"))?;
     Ok(code)
@@ -175,7 +178,8 @@ pub(crate) fn load(context: &Context) -> Result<Project, CliError> {
         let error = CliError::bad_input(format!("no such file: {}", path.display()));
         return Err(error.hint("`downbeat init` writes an example that runs without any model"));
     }
-    let project = load::load(path).map_err(|error| CliError::faults(error.reports))?;
+    let mut project = load::load(path).map_err(|error| CliError::faults(error.reports))?;
+    predecessor::place(&mut project, &context.config);
     if !context.out.is_json() && !context.out.is_quiet() {
         let warned: Vec<Report> = project.warnings.clone();
         context.out.reports(&warned);

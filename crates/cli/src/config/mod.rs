@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
 use downbeat_core::cache::StreamLimits;
+use downbeat_core::instructions::Restart;
 use downbeat_core::llm::Permissions;
 use downbeat_runtime::settings::{Selection, Settings};
 use downbeat_runtime::spending::Ceiling;
+use downbeat_runtime::supervise::Policy;
 
 use crate::error::CliError;
 use crate::models;
@@ -107,6 +109,10 @@ pub(crate) struct Config {
     pub(crate) llm: Option<String>,
     /// What models' tokens cost, each as `NAME=IN/OUT[/CACHED]`.
     pub(crate) prices: Vec<String>,
+    /// Which programs the command-line agents are, each as `NAME=PROGRAM [ARGUMENT …]`.
+    pub(crate) tools: Vec<String>,
+    /// Where the tasks of goals work that name no workspace, if not in the project.
+    pub(crate) work_in: Option<PathBuf>,
     /// Which cache.
     pub(crate) cache: Chosen,
     /// Where the word about the cache came from.
@@ -157,8 +163,12 @@ impl Sources {
         let mut layers = Layers::new(self);
         let llm = layers.text("llm", &[], "by the plan");
         let prices = layers.list("prices");
+        let tools = layers.divided("tools", '\n');
+        let work_in = layers.text("work_in", &[], "the project").map(PathBuf::from);
         let (cache, cache_origin) = layers.cache();
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
+        let max_workers = layers.at_most("max_workers", |text| parse::count(text, &(1..=10_000)));
+        let max_workers = max_workers.and_then(|workers| usize::try_from(workers).ok());
         let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
         let second = Duration::from_secs(1);
         let tenth = Duration::from_millis(100);
@@ -179,6 +189,17 @@ impl Sources {
         }
         let interruption_limit =
             layers.count("interruption_limit", &[], 0..=1_000_000, defaults.interruption_limit);
+        let restart = Policy {
+            restart: layers.choice(
+                "restart",
+                Restart::OnFailure,
+                &[("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)],
+            ),
+            max_restarts: layers.count("max_restarts", &[], 0..=1_000_000, defaults.restart.max_restarts),
+            window: layers.span("restart_window", &[], second..=day, defaults.restart.window),
+            ..defaults.restart
+        };
+        let check_interval = layers.span("check_interval", &[], tenth..=day, defaults.check_interval);
         let selection = layers.choice(
             "selection",
             Selection::Priority,
@@ -230,6 +251,9 @@ impl Sources {
             max_attempts,
             backoff: Backoff { base, ceiling },
             max_agents,
+            max_workers,
+            restart,
+            check_interval,
             interruption_limit,
             selection,
             permissions,
@@ -246,6 +270,8 @@ impl Sources {
         Ok(Config {
             llm,
             prices,
+            tools,
+            work_in,
             cache,
             cache_origin,
             durability,
@@ -261,9 +287,14 @@ impl Sources {
 }
 
 impl Config {
+    /// How models are asked.
+    pub(crate) fn asking(&self) -> models::Asking<'_> {
+        models::Asking { prices: &self.prices, tools: &self.tools }
+    }
+
     /// What was chosen about models.
     pub(crate) fn chosen(&self) -> models::Chosen<'_> {
-        models::Chosen { llm: self.llm.as_deref(), prices: &self.prices }
+        models::Chosen { llm: self.llm.as_deref(), asking: self.asking() }
     }
 }
 

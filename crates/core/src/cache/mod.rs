@@ -11,8 +11,8 @@ mod streams;
 mod tasks;
 
 pub use agents::{
-    Agent, AgentError, Agents, Beat, BeatReply, Departure, Leave, Liveness, MAX_AGENT_ERRORS, MAX_MEMORY,
-    Phase, Registered, Registration,
+    Agent, AgentError, Agents, Beat, BeatReply, Departure, ExitStatus, Leave, Liveness, MAX_AGENT_ERRORS,
+    MAX_MEMORY, Phase, Registered, Registration,
 };
 pub use error::{CacheError, Disposition};
 pub use records::{Acquire, Hold, MAX_KEY, MAX_VALUE, Record, Records, StoreIf};
@@ -21,9 +21,9 @@ pub use streams::{
     events_stream,
 };
 pub use tasks::{
-    Amend, Claim, ClaimReply, Claimed, Directive, Lease, MAX_ENDED_ATTEMPTS, Plan, ReadyQuery, Remove,
-    Removed, Renew, Renewed, Settle, Settled, Steer, Steered, Sweep, Swept, Task, TaskDetail, TaskQuery,
-    Tasks,
+    Amend, Claim, ClaimReply, Claimed, Directive, Lease, MAX_AVOID, MAX_ENDED_ATTEMPTS, Plan, ReadyQuery,
+    Remove, Removed, Renew, Renewed, Settle, Settled, Steer, Steered, Sweep, Swept, Task, TaskDetail,
+    TaskQuery, Tasks,
 };
 
 /// Shared state of one deployment.

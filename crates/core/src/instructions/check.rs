@@ -157,7 +157,17 @@ fn depends_on(agents: &mut [AgentSpec], faults: &mut Faults<'_>) {
     for (waiting, agent) in agents.iter_mut().enumerate() {
         let own = agent.name.value.clone();
         let mut seen = HashSet::new();
-        agent.depends_on.retain(|other| {
+        // Of two milestones of one agent the later one includes the other.
+        let until: HashMap<_, _> = agent.depends_on.iter().fold(HashMap::new(), |mut until, it| {
+            let latest = until.entry(it.agent.value.clone()).or_insert(it.until);
+            *latest = it.until.max(*latest);
+            until
+        });
+        for it in &mut agent.depends_on {
+            it.until = until.get(&it.agent.value).copied().unwrap_or(it.until);
+        }
+        agent.depends_on.retain(|it| {
+            let other = &it.agent;
             let name = other.value.as_str();
             if !seen.insert(other.value.clone()) {
                 faults.push(Diagnostic::warning(

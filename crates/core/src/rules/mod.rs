@@ -23,17 +23,19 @@ pub use steering::{
     task_dropped, task_elevated, task_retried,
 };
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use crate::cache::{
-    Append, CacheError, Claim, Directive, MAX_APPEND, MAX_ENTRY, MAX_KEY, MAX_MEMORY, MAX_VALUE,
-    Registration, StoreIf,
+    Amend, Append, CacheError, Claim, Departure, Directive, Leave, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY,
+    MAX_MEMORY, MAX_VALUE, Registration, StoreIf,
 };
 use crate::dag::DagDiff;
 use crate::event::{EventDraft, EventKind};
 use crate::goal::Goal;
 use crate::ids::{AgentName, Incarnation};
-use crate::state::Outcome;
+use crate::state::{Outcome, Redo};
 use crate::time::Timestamp;
 
 /// How much a claim sweeps on its way, of expired leases and of waits that are over each.
@@ -44,6 +46,9 @@ pub const KEPT_DIRECTIVES: usize = 1_000;
 
 /// How many agents that ended or fell silent a cache keeps.
 pub const KEPT_AGENTS: usize = 1_000;
+
+/// How many tasks the event of an amendment names that are done again. Each has an event of its own.
+pub const NAMED_REDOS: usize = 100;
 
 /// The longest summary or progress note that is kept, in bytes; what is longer is cut with a mark.
 pub const MAX_NOTE: usize = 16 * 1024;
@@ -79,6 +84,9 @@ fn check_request(text: &str) -> Result<(), CacheError> {
 /// [`CacheError::Invalid`].
 pub fn check_claim(claim: &Claim) -> Result<(), CacheError> {
     check_ttl(claim.ttl)?;
+    if claim.avoid.len() > MAX_AVOID {
+        return Err(invalid(format!("a claim avoids at most {MAX_AVOID} tasks")));
+    }
     check_request(&claim.request.0)?;
     check_request(&claim.incarnation.0)
 }
@@ -220,13 +228,21 @@ pub fn planned(goal: &Goal) -> EventDraft {
     EventDraft::new(EventKind::GOAL_PLANNED)
         .goal(&goal.id)
         .reason(format!("{} tasks, {} ready", goal.counts.total(), goal.counts.ready))
-        .data(json!({ "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest }))
+        .data(match &goal.parent {
+            None => {
+                json!({ "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest })
+            }
+            Some(parent) => json!({
+                "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest,
+                "parent": { "goal": parent.goal, "task": parent.task },
+            }),
+        })
 }
 
 /// A goal's DAG was changed.
 #[must_use]
-pub fn amended(goal: &Goal, diff: &DagDiff) -> EventDraft {
-    let reason = format!(
+pub fn amended(goal: &Goal, diff: &DagDiff, amend: &Amend) -> EventDraft {
+    let mut reason = format!(
         "revision {}: {} added, {} removed, {} changed, {} rewired, {} kept",
         goal.revision,
         diff.added.len(),
@@ -235,10 +251,27 @@ pub fn amended(goal: &Goal, diff: &DagDiff) -> EventDraft {
         diff.rewired.len(),
         diff.kept
     );
-    EventDraft::new(EventKind::GOAL_AMENDED)
-        .goal(&goal.id)
-        .reason(reason)
-        .data(json!({ "revision": goal.revision, "digest": goal.digest }))
+    let mut data = json!({ "revision": goal.revision, "digest": goal.digest });
+    if !amend.by.is_empty() {
+        data["by"] = crate::text::clip(&amend.by, 256).into();
+    }
+    if !amend.redo.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(reason, ", {} affected", amend.redo.len());
+        data["affected"] = json!(amend.redo.keys().take(NAMED_REDOS).collect::<Vec<_>>());
+    }
+    EventDraft::new(EventKind::GOAL_AMENDED).goal(&goal.id).reason(reason).data(data)
+}
+
+/// What doing a task again says, in the plan's new `revision`.
+#[must_use]
+pub fn redo_reason(revision: u64, why: Redo, giver: &str) -> String {
+    let because = match why {
+        Redo::Scope => "something else is to be done",
+        Redo::Inputs => "what it works from is made again",
+    };
+    let whose = if giver.is_empty() { String::new() } else { by("", giver) };
+    format!("revision {revision} of the plan{whose}: {because}")
 }
 
 /// What a removed task's cancellation says.
@@ -254,6 +287,7 @@ pub fn registered(registration: &Registration, replaced: Option<&Incarnation>) -
         "incarnation": registration.incarnation,
         "host": registration.host,
         "pid": registration.pid,
+        "generation": registration.generation,
     }));
     event.goal.clone_from(&registration.goal);
     event.reason = replaced.map(|old| format!("replaces silent incarnation `{old}`"));
@@ -272,10 +306,42 @@ pub fn departed_reason(name: &AgentName, reason: &str) -> String {
     format!("agent `{name}` ended: {}", crate::text::clip(reason, 500))
 }
 
-/// An agent ended.
+/// What an agent's end says: that it ended, with what and as the how-manieth life; and that it is not
+/// started again, if so.
 #[must_use]
-pub fn terminated(name: &AgentName, reason: &str) -> EventDraft {
-    EventDraft::new(EventKind::AGENT_TERMINATED).agent(name).reason(crate::text::clip(reason, 500))
+pub fn ended(departure: &Departure, generation: u64) -> Vec<EventDraft> {
+    let event =
+        |kind| EventDraft::new(kind).agent(&departure.name).reason(crate::text::clip(&departure.reason, 500));
+    let mut data = json!(departure.exit);
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert("generation".to_owned(), generation.into());
+    }
+    let mut events = vec![event(EventKind::AGENT_TERMINATED).data(data)];
+    if let Leave::Quarantined { .. } = departure.how {
+        events.push(event(EventKind::AGENT_QUARANTINED));
+    }
+    events
+}
+
+/// What becomes of the tasks that an agent held.
+#[must_use]
+pub fn freeing(departure: &Departure) -> crate::state::Move {
+    let reason = departed_reason(&departure.name, &departure.reason);
+    match departure.how {
+        Leave::Stopped => crate::state::Move::Drop { reason },
+        Leave::Dead { interruption_limit: limit } | Leave::Quarantined { interruption_limit: limit } => {
+            crate::state::Move::Interrupt { reason, limit }
+        }
+    }
+}
+
+/// The phase of an agent that left.
+#[must_use]
+pub const fn phase_after(how: Leave) -> crate::cache::Phase {
+    match how {
+        Leave::Stopped | Leave::Dead { .. } => crate::cache::Phase::Stopped,
+        Leave::Quarantined { .. } => crate::cache::Phase::Quarantined,
+    }
 }
 
 /// An agent fell silent.
@@ -292,9 +358,12 @@ pub fn phase_changed(
     after: crate::cache::Phase,
     task: Option<&crate::ids::TaskId>,
 ) -> Option<EventDraft> {
-    // `idle`, `assigned` and `completed` frame every task and are told by its own events.
+    // `assigned` and `completed` frame every task and are told by its own events.
     use crate::cache::Phase;
-    let told = matches!(after, Phase::Reasoning | Phase::Executing | Phase::Validating | Phase::Quarantined);
+    let told = matches!(
+        after,
+        Phase::Idle | Phase::Reasoning | Phase::Executing | Phase::Validating | Phase::Quarantined
+    );
     (before != after && told).then(|| {
         let mut event = EventDraft::new(EventKind::AGENT_PHASE)
             .agent(name)

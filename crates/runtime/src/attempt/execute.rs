@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Disposition, Phase};
+use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::ids::Token;
 use downbeat_core::llm::{Conduct, Execute, Execution, ExecutionStatus, Input, LlmError};
 use downbeat_core::state::Failure;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::watching::Watch;
 use super::{Attempt, Executed, Setback, unfinished};
 use crate::command::{self, CommandEnd, CommandReport, ShellCommand};
+use crate::library::{Done, Trouble};
 
 /// The most finished dependencies whose results a model is told of.
 const MAX_INPUTS: usize = 50;
@@ -37,6 +40,7 @@ impl Attempt<'_> {
                 Ok(Executed { notes: report.tail, summary: None, outputs: Vec::new() })
             }
             None => {
+                // What it is to be asked is put together.
                 self.phase(Phase::Reasoning).await;
                 self.ask().await
             }
@@ -51,7 +55,7 @@ impl Attempt<'_> {
         stop: &CancellationToken,
     ) -> Result<CommandReport, Setback> {
         let settings = &self.worker.settings;
-        let timeout = self.claimed.node.timeout.map_or(settings.task_timeout, |timeout| timeout.get());
+        let timeout = self.limit();
         let log = self.log();
         let command = ShellCommand {
             script,
@@ -71,8 +75,10 @@ impl Attempt<'_> {
                 return Err(Setback::Retry(Failure::new(message, None)));
             }
         };
-        if report.end == CommandEnd::Cancelled {
-            return Err(Setback::Stopped);
+        match report.end {
+            CommandEnd::Cancelled => return Err(Setback::Stopped),
+            CommandEnd::TimedOut { .. } => self.tell_timeout(timeout).await,
+            _ => {}
         }
         match report.failure() {
             None => Ok(report),
@@ -83,6 +89,26 @@ impl Attempt<'_> {
                 };
                 Err(Setback::Retry(Failure::new(message, Some(&report.tail))))
             }
+        }
+    }
+
+    /// How long the attempt may take.
+    fn limit(&self) -> Duration {
+        let own = self.claimed.node.timeout.map(|timeout| timeout.get());
+        own.or(self.worker.timeout).unwrap_or(self.worker.settings.task_timeout)
+    }
+
+    async fn tell_timeout(&self, limit: Duration) {
+        let lease = &self.claimed.lease;
+        let mut event = EventDraft::new(EventKind::AGENT_TIMEOUT)
+            .goal(&lease.goal)
+            .agent(&lease.agent)
+            .reason(format!("attempt {} took longer than {limit:?}", lease.attempt));
+        event.task = Some(lease.task.clone());
+        event.token = Some(lease.token);
+        event.attempt = Some(lease.attempt);
+        if let Err(error) = crate::orchestrator::tell(self.worker.cache.as_ref(), event).await {
+            debug!(target: "runtime", agent = %lease.agent, "telling of a timeout: {error}");
         }
     }
 
@@ -143,8 +169,8 @@ impl Attempt<'_> {
                 return Err(Setback::Retry(Failure::new(message, None)));
             }
         };
-        let limit =
-            self.claimed.node.timeout.map_or(self.worker.settings.task_timeout, |timeout| timeout.get());
+        self.phase(Phase::Executing).await;
+        let limit = self.limit();
         let request = Execute {
             goal: lease.goal.clone(),
             agent: lease.agent.clone(),
@@ -158,10 +184,30 @@ impl Attempt<'_> {
             workspace: self.workspace.clone(),
             conduct: self.conduct(limit),
         };
+        if let Some(code) = &self.worker.code {
+            let done = tokio::time::timeout(limit, code.execute(&request)).await;
+            return match done {
+                Ok(Ok(Done { summary, outputs })) => {
+                    Ok(Executed { notes: String::new(), summary: Some(summary), outputs })
+                }
+                Ok(Err(Trouble::Retry(reason))) => Err(Setback::Retry(Failure::new(reason, None))),
+                Ok(Err(Trouble::Final(reason))) => Err(Setback::Final(Failure::new(reason, None))),
+                Err(_) => {
+                    self.tell_timeout(limit).await;
+                    let message = format!("the agent's code did not end within {limit:?}");
+                    Err(Setback::Retry(Failure::new(message, None)))
+                }
+            };
+        }
         let reply = match tokio::time::timeout(limit, self.worker.llm.execute(&request)).await {
             Ok(reply) => reply,
             Err(_) => Err(LlmError::TimedOut { limit }.into()),
         };
+        if let Err(error) = &reply
+            && matches!(error.error, LlmError::TimedOut { .. })
+        {
+            self.tell_timeout(limit).await;
+        }
         let reply = reply.map_err(|error| {
             self.spent = self.spent.plus(error.usage);
             if let LlmError::BudgetSpent { reason, .. } = &error.error {

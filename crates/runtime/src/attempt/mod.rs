@@ -141,6 +141,7 @@ impl Attempt<'_> {
         stop: &tokio_util::sync::CancellationToken,
     ) -> Result<(String, Vec<Artifact>), Setback> {
         let is_command = self.claimed.node.run.is_some();
+        self.phase(Phase::Assigned).await;
         let executed = tokio::select! {
             executed = self.execute(stop) => executed?,
             () = stopped_unless_command(stop, is_command) => return Err(Setback::Stopped),

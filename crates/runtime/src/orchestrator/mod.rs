@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use downbeat_core::cache::{Append, Cache, CacheError, events_stream};
-use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::event::EventDraft;
 use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::Llm;
@@ -23,17 +23,20 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use error::RunError;
+pub(crate) use roster::start_order;
 
 use crate::clock::CacheClock;
+use crate::feed::Feed;
 use crate::heartbeats::{Heartbeats, SteeringFile};
+use crate::library::Code;
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
+use crate::supervise::{Board, Coming, Spawner, Supervisor};
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
-use roster::Started;
 
 /// Which model does what.
 #[derive(Debug, Clone)]
@@ -78,6 +81,16 @@ pub struct Orchestrator {
     id: String,
     /// All work is done by agents of other processes.
     only_leads: bool,
+    /// Who brings agents to life, if not this process itself.
+    spawner: Option<Arc<dyn Spawner>>,
+    /// The agents that live or may come.
+    coming: Coming,
+    /// The agents that are code.
+    code: HashMap<AgentName, Code>,
+    /// Where the life of every agent stands.
+    board: watch::Sender<Board>,
+    /// It may stay when all goals rest, or when nothing can move.
+    is_service: bool,
 }
 
 impl Orchestrator {
@@ -99,10 +112,15 @@ impl Orchestrator {
             ledger,
             clock,
             settings: Arc::new(settings),
+            coming: Coming::all(project.agents.iter().map(|agent| agent.spec.name.value.clone())),
+            spawner: None,
+            code: HashMap::new(),
+            board: watch::channel(Board::default()).0,
             project,
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
+            is_service: false,
         }
     }
 
@@ -112,7 +130,36 @@ impl Orchestrator {
     #[must_use]
     pub fn without_agents(mut self) -> Self {
         self.only_leads = true;
+        self.coming = Coming::default();
+        self.is_service = true;
         self
+    }
+
+    /// With its own agents, but as a service: with `keep_running` it ends only when it is asked to.
+    #[must_use]
+    pub fn as_service(mut self) -> Self {
+        self.is_service = true;
+        self
+    }
+
+    /// With agents that come to life by `spawner` and not as tasks of this process.
+    #[must_use]
+    pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.spawner = Some(spawner);
+        self
+    }
+
+    /// With an agent that is code: its tasks are done by it, and cost nothing.
+    pub(crate) fn with_code(mut self, code: Code) -> Self {
+        self.models.by_agent.insert(code.name.clone(), Arc::new(code.clone()));
+        self.code.insert(code.name.clone(), code);
+        self
+    }
+
+    /// Where the life of every agent stands, from the first start on.
+    #[must_use]
+    pub fn board(&self) -> watch::Receiver<Board> {
+        self.board.subscribe()
     }
 
     /// Runs until every declared goal rests, nothing can move any more, or `stop`.
@@ -133,7 +180,8 @@ impl Orchestrator {
         self.ledger.open().await?;
         let goals: Vec<GoalId> = self.project.goals.iter().map(|goal| goal.id.clone()).collect();
         let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
-        let mut agents = Vec::new();
+        let feed = Feed::start(Arc::clone(&self.cache)).await?;
+        let mut agents = Fleet { feed: &feed, supervisor: None };
         let ended = self.through_leaderships(stop, &goals, campaign.standing(), &mut agents).await;
         // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing
         // that one could still bring home.
@@ -141,7 +189,9 @@ impl Orchestrator {
             Ok(_) => stop.drain(),
             Err(_) => stop.now(),
         }
-        self.end_agents(agents, stop).await;
+        if let Some(supervisor) = agents.supervisor {
+            supervisor.close().await;
+        }
         campaign.resign().await;
         let stuck = ended?;
 
@@ -169,7 +219,7 @@ impl Orchestrator {
         stop: &Stop,
         goals: &[GoalId],
         mut standing: watch::Receiver<Standing>,
-        agents: &mut Vec<Started>,
+        agents: &mut Fleet<'_>,
     ) -> Result<Option<Vec<String>>, RunError> {
         let mut told = String::new();
         loop {
@@ -208,6 +258,7 @@ impl Orchestrator {
                     tokio::select! {
                         never = heartbeats.run() => match never {},
                         ended = self.keep_up(stop, goals) => return ended,
+                        error = agents.failed() => return Err(error),
                         () = is_over(&mut standing, epoch) => {
                             warn!(target: "orchestrator", "This orchestrator leads no more");
                             continue;
@@ -217,14 +268,15 @@ impl Orchestrator {
             }
             tokio::select! {
                 changed = standing.changed() => if changed.is_err() { return Ok(None) },
+                error = agents.failed() => return Err(error),
                 () = stop.draining() => return Ok(None),
             }
         }
     }
 
-    async fn start_agents_once(&self, agents: &mut Vec<Started>, stop: &Stop) -> Result<(), RunError> {
-        if agents.is_empty() && !self.only_leads {
-            *agents = self.start_agents(stop).await?;
+    async fn start_agents_once(&self, agents: &mut Fleet<'_>, stop: &Stop) -> Result<(), RunError> {
+        if agents.supervisor.is_none() && !self.only_leads {
+            agents.supervisor = Some(self.supervise(agents.feed, stop).await?);
         }
         Ok(())
     }
@@ -265,9 +317,21 @@ impl Orchestrator {
         info!(target: "orchestrator", "DAG created for goal {}: {} nodes, {edges} edges", goal.id,
             goal.counts.total());
     }
+}
 
-    async fn all_terminated(&self) -> Result<(), RunError> {
-        tell(self.cache.as_ref(), EventDraft::new(EventKind::AGENTS_ALL_TERMINATED)).await
+/// The agents of a run, once they were started.
+struct Fleet<'a> {
+    feed: &'a Feed,
+    supervisor: Option<Supervisor>,
+}
+
+impl Fleet<'_> {
+    /// Waits until an agent makes it impossible to go on.
+    async fn failed(&mut self) -> RunError {
+        match &mut self.supervisor {
+            Some(supervisor) => supervisor.failed().await,
+            None => std::future::pending().await,
+        }
     }
 }
 
