@@ -41,10 +41,10 @@ pub(crate) enum Case {
     Contend,
     /// The `downbeat` command beside this one: its start, and what it costs while it waits.
     Program,
-    /// From a line in a heartbeat file, and from the start of a command, to the order's event.
-    Steer,
     /// The API: claims and settles through the socket beside those in process, and `status` beside a run.
     Api,
+    /// From a line in a heartbeat file, and from the start of a command, to the order's event.
+    Steer,
 }
 
 /// What a run works with.
@@ -73,8 +73,8 @@ impl Case {
         Self::Wake,
         Self::Contend,
         Self::Program,
-        Self::Steer,
         Self::Api,
+        Self::Steer,
     ];
 
     /// Whether what it measures is there.
@@ -91,8 +91,8 @@ impl Case {
             Self::Wake => wake::run(bench).await,
             Self::Contend => contend::run(bench).await,
             Self::Program => program::run(bench),
-            Self::Steer => steer::run(bench).await,
             Self::Api => api::run(bench).await,
+            Self::Steer => steer::run(bench).await,
         }
     }
 }

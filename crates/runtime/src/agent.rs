@@ -92,9 +92,9 @@ impl Worker {
     /// Works until `stop`, in as many slots as the agent works on tasks at once.
     pub async fn run(self: Arc<Self>, stop: Stop) {
         // Ended with it, also when a slot panics: one that crashed does not live on by its beats.
-        let mut beats = tokio::task::JoinSet::new();
-        beats.spawn(Arc::clone(&self).beat_on());
-        beats.spawn(Arc::clone(&self).hear_flushes());
+        let mut beside = tokio::task::JoinSet::new();
+        beside.spawn(Arc::clone(&self).beat_on());
+        beside.spawn(Arc::clone(&self).hear_flushes());
         let slots = (0..self.max_parallel.max(1)).map(|_| Arc::clone(&self).slot(stop.clone()));
         futures::future::join_all(slots).await;
     }
