@@ -16,8 +16,10 @@ pub struct SteeringFile {
     pub name: String,
     /// Where it is, absolute.
     pub path: PathBuf,
-    /// Whom it steers.
+    /// Whom it steers: the agents that declare it, and their copies.
     pub agents: BTreeSet<AgentName>,
+    /// Those that declare it.
+    pub declared: BTreeSet<AgentName>,
     /// Whose it is alone: an agent that is not declared and works as one that is. Then what is said about
     /// tasks is left to whoever reads the file for the declared ones.
     pub only: Option<AgentName>,
@@ -30,9 +32,14 @@ impl SteeringFile {
         let mut files: Vec<Self> = Vec::new();
         for agent in &project.agents {
             let Some(declared) = &agent.spec.heartbeat else { continue };
-            let file = Self::new(&project.root, Path::new(&declared.value), agent.spec.name.value.clone());
+            let mut file =
+                Self::new(&project.root, Path::new(&declared.value), agent.spec.name.value.clone());
+            file.agents.extend(agent.spec.copies());
             match files.iter_mut().find(|known| known.path == file.path) {
-                Some(known) => known.agents.extend(file.agents),
+                Some(known) => {
+                    known.agents.extend(file.agents);
+                    known.declared.extend(file.declared);
+                }
                 None => files.push(file),
             }
         }
@@ -61,6 +68,7 @@ impl SteeringFile {
         let Some(known) = known else { return vec![own] };
         own.name.clone_from(&known.name);
         own.agents = BTreeSet::from([name.clone()]);
+        own.declared.clear();
         own.only = Some(name.clone());
         vec![known, own]
     }
@@ -72,7 +80,8 @@ impl SteeringFile {
         let root = absolute(root);
         let full = absolute(&root.join(path));
         let name = full.strip_prefix(&root).unwrap_or(&full).display().to_string();
-        Self { name, path: full, agents: BTreeSet::from([agent]), only: None }
+        let agents = BTreeSet::from([agent]);
+        Self { name, path: full, declared: agents.clone(), agents, only: None }
     }
 
     /// The key of its cursor.

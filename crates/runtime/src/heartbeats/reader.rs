@@ -180,7 +180,11 @@ impl Reader {
             HeartbeatDirective::Resume => return each(&|agent| Directive::Resume { agent }.into()),
             HeartbeatDirective::FlushMemory => return each(&|agent| Directive::FlushMemory { agent }.into()),
             HeartbeatDirective::Reparse => {
-                return each(&|agent| FleetOrder::Reparse { of: Scope::Agent(agent) }.into());
+                // Copies of an agent have its instructions.
+                let declared = self.file.declared.iter().cloned();
+                return declared
+                    .map(|agent| Due::Order(FleetOrder::Reparse { of: Scope::Agent(agent) }.into()))
+                    .collect();
             }
             HeartbeatDirective::DropTask(task) => Directive::DropTask { task: task.clone() },
             HeartbeatDirective::Elevate(task, priority) => {
@@ -231,7 +235,7 @@ impl Reader {
         let mut event = EventDraft::new(EventKind::ALERT_HEARTBEAT)
             .reason(reason)
             .data(json!({ "file": self.file.name, "request": request }));
-        if let (Some(agent), 1) = (self.file.agents.first(), self.file.agents.len()) {
+        if let (Some(agent), 1) = (self.file.declared.first(), self.file.declared.len()) {
             event.agent = Some(agent.clone());
         }
         event

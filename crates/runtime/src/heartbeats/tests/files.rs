@@ -7,7 +7,7 @@ use crate::load::{self, Project};
 
 fn project(root: &Path) -> Project {
     let text = "## Agents\n\n### ada\n- Heartbeat: heartbeat/team.md\n\n### ben\n- Heartbeat: ./heartbeat/../heartbeat/team.md\n\n\
-                ### cy\n- Heartbeat: cy.md\n\n### dan\n\n## Goals\n\n### g: G\n\n- [ ] Do it {#t}\n  ```sh\n  true\n  ```\n";
+                ### cy\n- Heartbeat: cy.md\n- Max: 3\n\n### dan\n\n## Goals\n\n### g: G\n\n- [ ] Do it {#t}\n  ```sh\n  true\n  ```\n";
     std::fs::write(root.join("INSTRUCTIONS.md"), text).unwrap();
     load::load(&root.join("INSTRUCTIONS.md")).unwrap()
 }
@@ -26,6 +26,10 @@ fn a_file_of_several_agents_is_one_file() {
         ["heartbeat/team.md", "cy.md"]
     );
     assert_eq!(files[0].agents.iter().map(AgentName::as_str).collect::<Vec<_>>(), ["ada", "ben"]);
+
+    let copies: Vec<&str> = files[1].agents.iter().map(AgentName::as_str).collect();
+    assert_eq!(copies, ["cy", "cy-2", "cy-3"]);
+    assert_eq!(files[1].declared.iter().map(AgentName::as_str).collect::<Vec<_>>(), ["cy"]);
 
     // A process of its own reads the same file under the same name.
     assert_eq!(SteeringFile::of_agent(&project, &name("ben"), &name("ben"), None), files[..1]);
@@ -59,14 +63,16 @@ async fn one_that_works_as_another_is_steered_and_no_task_is_dropped_twice() {
         said,
         [
             (Some("cy"), "directive.applied"),
+            (Some("cy-2"), "directive.applied"),
+            (Some("cy-3"), "directive.applied"),
             (None, "directive.refused"),
             (Some("cy"), "alert.heartbeat"),
             (Some("cy-7"), "directive.applied"),
         ]
     );
-    assert_eq!(events[1].what.data["by"], "cy.md:2");
+    assert_eq!(events[3].what.data["by"], "cy.md:2");
     assert_eq!(
-        events[2].what.reason.as_deref(),
+        events[4].what.reason.as_deref(),
         Some(
             "cy.md:3: `WRONG` is not a directive: the directives are PAUSE, RESUME, REPARSE, DROP-TASK, ELEVATE, FLUSH-MEMORY; write prose in lower case"
         )

@@ -83,7 +83,9 @@ impl Expected {
                     self.edges.push(LINES[*line].to_owned());
                 }
             }
-            Edit::TakeOut(at) if *at < self.lines.len() => drop(self.lines.remove(*at)),
+            Edit::TakeOut(at) if *at < self.lines.len() => {
+                self.lines.remove(*at);
+            }
             Edit::Reverse => self.lines.reverse(),
             Edit::Truncate => self.lines.clear(),
             Edit::Cli(pause) => self.paused = *pause,
