@@ -9,9 +9,9 @@ ARGV[4]  request        names the request
 ARGV[5]  max_attempts   for nodes that say nothing about it
 ARGV[6]  digest         of the DAG
 ARGV[7]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
-ARGV[8]  tasks          the first of eight arguments for each task, in the order of the draft: id, node
-                        (JSON), dependencies (JSON), dependants (by spaces), needs (by commas), priority,
-                        open, its own attempts or ""
+ARGV[8]  tasks          the first of four arguments for each task, in the order of the draft: id, node
+                        (JSON), dependencies (JSON), and what is not as usual: "", or with tabs between its
+                        priority, open, its own attempts or "", needs (by commas), dependants (by spaces)
 
 Returns  {"goal", fields}
          {"unopened"}           as any verb may answer
@@ -35,7 +35,7 @@ if call('EXISTS', P .. 'removing:' .. id) == 1 then
   return { 'removing', id }
 end
 local ids = {}
-for at = TASKS, #ARGV, 8 do
+for at = TASKS, #ARGV, 4 do
   ids[#ids + 1] = ARGV[at]
 end
 local held, removing = taken(id, ids)
@@ -48,7 +48,7 @@ end
 
 goal = {
   id = id, title = ARGV[3], status = 'active', revision = 1, digest = ARGV[6],
-  blocked = 0, ready = 0, running = 0, done = 0, failed = 0, cancelled = 0,
+  blocked = 0, ready = 0, waiting = 0, running = 0, done = 0, failed = 0, cancelled = 0,
   calls = 0, input_tokens = 0, output_tokens = 0, cost_micros = 0,
   created_at = NOW, planned_by = ARGV[4], max_attempts = tonumber(ARGV[5]),
 }
@@ -56,7 +56,6 @@ goals[id] = goal
 spend(id, ARGV[7])
 call('ZADD', P .. 'index:goals', 0, id)
 add_all(id, goal, ARGV, TASKS)
-reorder(id, ids)
 say('goal.planned', {
   goal = id,
   reason = string.format('%.0f tasks, %.0f ready', total(goal), goal.ready),

@@ -4,11 +4,11 @@
 -- and whether somebody waits for it; nil when it is another move.
 local function finish_task(id, token, request, summary, artifacts)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited')
-  if task[1] ~= 'running' or task[2] ~= token then
+  local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'owner', 'waited', 'last_error')
+  if task[1] ~= 'running' or task[3] ~= token then
     return nil
   end
-  local goal, settled_by = task[3], token .. ' ' .. request
+  local goal, settled_by = task[2], token .. ' ' .. request
   if artifacts == '' then
     call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
       'ended_at', int(NOW))
@@ -16,7 +16,7 @@ local function finish_task(id, token, request, summary, artifacts)
     call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
       'ended_at', int(NOW), 'artifacts', artifacts)
   end
-  if task[6] then
+  if task[7] then
     call('HDEL', key, 'last_error', 'last_error_detail')
   end
   unlock(id)
@@ -24,10 +24,9 @@ local function finish_task(id, token, request, summary, artifacts)
   count(goal, 'running', -1)
   count(goal, 'done', 1)
   told[#told + 1] = {
-    'kind', 'task.done', 'goal', goal, 'task', id, 'agent', task[4], 'token', token, 'attempt', task[5], 'reason',
-    summary,
+    'task.done ' .. goal .. ' ' .. id .. ' ' .. task[5] .. ' ' .. token .. ' ' .. task[4], 'reason', summary,
   }
-  return goal, task[7]
+  return goal, task[6]
 end
 
 -- An outcome as the table of moves takes it.
@@ -50,22 +49,28 @@ end
 -- it waits for more; nil when it is another move.
 local function count_down(goal, id, dependency)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'open', 'priority', 'ordinal', 'needs', 'not_before')
-  local open = tonumber(task[2] or 0)
-  if task[1] ~= 'blocked' or open < 1 or (task[6] and task[6] ~= '') then
-    return nil
-  end
-  if open > 1 then
-    call('HSET', key, 'open', int(open - 1))
+  local open = call('HINCRBY', key, 'open', -1)
+  if open > 0 then
+    -- Whatever its state is, this one counts.
     return false
   end
-  call('HSET', key, 'open', '0', 'status', 'ready')
-  enter(id, { goal = goal, needs = task[5], ordinal = tonumber(task[4]), priority = tonumber(task[3]) })
+  local task = open == 0 and call('HMGET', key, 'status', 'priority', 'ordinal', 'needs', 'not_before') or EMPTY
+  if task[1] ~= 'blocked' or (task[5] and task[5] ~= '') then
+    -- As it was.
+    if call('HINCRBY', key, 'open', 1) == 0 and call('HLEN', key) == 1 then
+      call('DEL', key)
+    end
+    return nil
+  end
+  call('HSET', key, 'status', 'ready')
+  enter(id, {
+    goal = goal, needs = task[4] or '', ordinal = tonumber(task[3]), priority = tonumber(task[2] or 0),
+  })
   count(goal, 'blocked', -1)
   count(goal, 'ready', 1)
   work = work + 1
   told[#told + 1] = {
-    'kind', 'task.ready', 'goal', goal, 'task', id, 'reason', 'last dependency `' .. dependency .. '` is done',
+    'task.ready ' .. goal .. ' ' .. id .. ' - - -', 'reason', 'last dependency `' .. dependency .. '` is done',
   }
   return true
 end
