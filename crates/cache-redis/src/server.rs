@@ -326,8 +326,7 @@ impl Server {
         match self.open(number).await {
             Ok(connected) => {
                 let connected = Arc::new(connected);
-                *present =
-                    Present { number, connected: Some(Arc::clone(&connected)), ..Present::default() };
+                *present = Present { number, connected: Some(Arc::clone(&connected)), ..Present::default() };
                 self.renewed.send_replace(number);
                 Ok(connected)
             }
