@@ -1,5 +1,5 @@
 --[[
-amend: a goal gets another DAG, and no task loses its state. The difference was found by the caller in
+amend: a goal gets another DAG, and no task loses its state that is not to be done again. The difference was found by the caller in
 the DAG of a revision that it read; if that is not the stored one, nothing is written.
 
 KEYS[1]  epoch          <prefix>epoch; the prefix of all keys follows from it
@@ -12,9 +12,9 @@ ARGV[6]  digest         of the new DAG
 ARGV[7]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
 ARGV[8]  seen           the revision that the difference starts from
 ARGV[9]  change         JSON: reason and data (of the event), removed, removed_reason, added (each: id,
-                        node, dependencies, dependants, needs, priority, waits_for, attempts?), rewired
-                        (each: id, waits_for), changed (each: id, node, needs, priority?), links (each: id,
-                        dependencies, dependants), order
+                        node, dependencies, dependants, needs, priority, waits_for, attempts?), redone (each:
+                        id, why, waits_for, more, reason), again (ids), rewired (each: id, waits_for), changed
+                        (each: id, node, needs, priority?), links (each: id, dependencies, dependants), order
 
 Returns  {"goal", fields}
          {"missing"}                no such goal
@@ -69,17 +69,26 @@ for _, removed in ipairs(change.removed) do
   call('ZREM', dag .. ':tasks', removed)
 end
 
--- How many of these are not done. Those that are yet to be added are not.
+local again = {}
+for _, task in ipairs(change.again) do
+  again[task] = true
+end
+
+-- How many of these are not done. Those that are yet to be added are not, nor those that are done again.
 local function open(waits_for)
   local number = 0
   for _, dependency in ipairs(waits_for) do
-    if call('HGET', P .. 'task:' .. dependency, 'status') ~= 'done' then
+    if again[dependency] or call('HGET', P .. 'task:' .. dependency, 'status') ~= 'done' then
       number = number + 1
     end
   end
   return number
 end
 
+for _, redone in ipairs(change.redone) do
+  redone.open = open(redone.waits_for)
+  make(redone.id, task_of(redone.id), 'redo', redone)
+end
 for _, added in ipairs(change.added) do
   added.open = open(added.waits_for)
 end

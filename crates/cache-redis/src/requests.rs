@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use downbeat_core::cache::{Claim, Directive, Registration};
+use downbeat_core::cache::{Amend, Claim, Directive, Registration};
 use downbeat_core::dag::{Dag, DagDiff, Node};
 use downbeat_core::event::EventDraft;
-use downbeat_core::goal::{Goal, Usage};
+use downbeat_core::goal::{Goal, Parent, Usage};
 use downbeat_core::ids::{Capability, GoalId, TaskId};
 use downbeat_core::rules;
 use downbeat_core::state::{Failure, Outcome};
@@ -52,7 +52,7 @@ pub(crate) fn capabilities<'a>(of: impl IntoIterator<Item = &'a Capability>) -> 
 }
 
 /// The arguments that say who claims what.
-pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 7] {
+pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 8] {
     [
         claim.agent.as_str().into(),
         claim.incarnation.0.as_str().into(),
@@ -61,6 +61,7 @@ pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 7] {
         claim.goal.as_ref().map_or("", GoalId::as_str).into(),
         claim.task.as_ref().map_or("", TaskId::as_str).into(),
         capabilities(&claim.capabilities).into(),
+        claim.avoid.iter().map(TaskId::as_str).collect::<Vec<_>>().join(",").into(),
     ]
 }
 
@@ -144,6 +145,14 @@ fn needs(node: &Node) -> String {
     capabilities(&node.capabilities)
 }
 
+/// The four arguments that say what a goal is below.
+pub(crate) fn parent(parent: Option<&Parent>) -> [String; 4] {
+    parent.map_or_else(Default::default, |parent| {
+        let declared = parent.declared.as_ref().map(ToString::to_string).unwrap_or_default();
+        [parent.goal.to_string(), parent.task.to_string(), parent.root.to_string(), declared]
+    })
+}
+
 /// The tasks of a plan: four arguments each.
 pub(crate) fn tasks(dag: &Dag, arguments: &mut Vec<String>) -> Result<(), serde_json::Error> {
     arguments.reserve(dag.nodes().len().saturating_mul(4));
@@ -169,10 +178,11 @@ pub(crate) fn tasks(dag: &Dag, arguments: &mut Vec<String>) -> Result<(), serde_
 }
 
 /// What an amendment changes. `goal` is the goal before it.
-pub(crate) fn change(goal: &Goal, old: &Dag, new: &Dag, diff: &DagDiff) -> String {
+pub(crate) fn change(goal: &Goal, old: &Dag, amend: &Amend, diff: &DagDiff) -> String {
+    let new = &*amend.dag;
     let revision = goal.revision.saturating_add(1);
     let after = Goal { revision, digest: new.digest(), ..goal.clone() };
-    let event = rules::amended(&after, diff);
+    let event = rules::amended(&after, diff, amend);
     let nodes = |ids: &[TaskId]| -> Vec<&Node> {
         ids.iter().filter_map(|id| new.node(id)).map(|node| &**node).collect()
     };
@@ -195,7 +205,21 @@ pub(crate) fn change(goal: &Goal, old: &Dag, new: &Dag, diff: &DagDiff) -> Strin
         })
         .collect();
     let rewired: Vec<Value> =
-        diff.rewired.iter().map(|id| json!({ "id": id, "waits_for": new.dependencies(id) })).collect();
+        diff.recounted(amend).map(|id| json!({ "id": id, "waits_for": new.dependencies(id) })).collect();
+    let redone: Vec<Value> = diff
+        .redone(amend)
+        .filter_map(|id| {
+            let why = *amend.redo.get(id)?;
+            let own = new.node(id).and_then(|node| node.max_attempts);
+            Some(json!({
+                "id": id,
+                "why": why,
+                "waits_for": new.dependencies(id),
+                "more": own.unwrap_or(amend.max_attempts),
+                "reason": rules::redo_reason(revision, why, &amend.by),
+            }))
+        })
+        .collect();
     let changed: Vec<Value> = nodes(&diff.changed)
         .into_iter()
         .map(|node| {
@@ -232,6 +256,8 @@ pub(crate) fn change(goal: &Goal, old: &Dag, new: &Dag, diff: &DagDiff) -> Strin
         "removed": diff.removed,
         "removed_reason": rules::removed_reason(revision),
         "added": added,
+        "redone": redone,
+        "again": amend.redo.keys().collect::<Vec<_>>(),
         "rewired": rewired,
         "changed": changed,
         "links": links,

@@ -32,6 +32,9 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// What the predecessor's command line asks for beside.
+    #[arg(skip)]
+    pub(crate) heritage: Option<crate::predecessor::Heritage>,
 }
 
 /// What every command takes.
@@ -110,10 +113,16 @@ pub(crate) enum Command {
     #[command(after_help = examples("  downbeat drop report"))]
     Drop(TaskArg),
     Elevate(Elevate),
+    /// Empty an agent's memory, also that of the agent that is at work
+    #[command(after_help = examples("  downbeat flush shell_agent"))]
+    Flush(AgentArg),
+    Reparse(Reparse),
     Init(Init),
     Doctor(Doctor),
     Schema(Schema),
     Completions(Completions),
+    #[command(skip)]
+    Predecessor(crate::predecessor::Small),
 }
 
 /// Plan the goals, run the agents, and end when all goals rest
@@ -214,6 +223,9 @@ pub(crate) struct Orchestrator {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+    /// With the declared agents in this process, as the predecessor had them.
+    #[arg(skip)]
+    pub(crate) own_agents: bool,
 }
 
 /// Work as one agent of a fleet, as a process of its own
@@ -238,6 +250,12 @@ pub(crate) struct Agent {
     /// Take tasks of this goal only
     #[arg(long, alias = "goal-id", value_name = "GOAL")]
     pub(crate) goal: Option<String>,
+    /// The file that steers it, in place of the declared one
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(crate) heartbeat: Option<PathBuf>,
+    /// Its role, in place of the declared one
+    #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]
+    pub(crate) role: Option<String>,
     #[command(flatten)]
     pub(crate) model: Model,
     /// For how long a claim holds without renewal [default: 30s]
@@ -356,6 +374,18 @@ pub(crate) struct Elevate {
     /// From 0 to 1000000
     #[arg(value_name = "PRIORITY", value_parser = priority)]
     pub(crate) priority: u32,
+}
+
+/// Have the instructions read again: what they say now is put into force
+#[derive(Debug, Args)]
+#[command(after_help = examples("  downbeat reparse                  the whole file\n  downbeat reparse --goal report"))]
+pub(crate) struct Reparse {
+    /// Only this agent's own instructions
+    #[arg(value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Only this goal
+    #[arg(long, value_name = "GOAL", conflicts_with = "agent")]
+    pub(crate) goal: Option<String>,
 }
 
 /// Show why a task stands where it does, and what would change that

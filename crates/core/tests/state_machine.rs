@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use downbeat_core::ids::{AgentName, Incarnation, RequestId, Token};
-use downbeat_core::state::{Failure, Holder, Move, Outcome, Refusal, TaskState, TaskStatus, apply};
+use downbeat_core::state::{Failure, Holder, Move, Outcome, Redo, Refusal, TaskState, TaskStatus, apply};
 use downbeat_core::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_793_000_000_000);
@@ -61,6 +61,9 @@ fn states(status: TaskStatus) -> Vec<TaskState> {
                     state.attempt = attempt;
                     state.interruptions = interruptions;
                     state.token = token();
+                    if status == TaskStatus::Running {
+                        states.push(TaskState { outdated: Some(token()), ..state.clone() });
+                    }
                     states.push(state);
                 }
             }
@@ -120,6 +123,16 @@ fn moves() -> Vec<(Move, &'static str)> {
             "A person wants it tried again: a failed or cancelled task gets more attempts, a waiting one \
              starts now.",
         ),
+        (
+            Move::Redo { why: Redo::Scope, open: 0, more: 1, reason: reason() },
+            "An amendment makes it another task: what was made of it counts no more, and it has the attempts \
+             of a new one; a holder loses its lease. Blocked if it waits for something.",
+        ),
+        (
+            Move::Redo { why: Redo::Inputs, open: 1, more: 1, reason: reason() },
+            "An amendment has something made again that it works from. What is done or failed is done again; \
+             a holder keeps its lease, and the task is done once more when it settles done.",
+        ),
         (Move::Cancel { reason: reason() }, "A person calls it off; a holder loses its lease."),
     ]
 }
@@ -166,12 +179,15 @@ const HEAD: &str = "\
                                                                   │           │
  READY, or BLOCKED if it waits for something ◀────────────────────┴───────────┘
                                                a person's retry
+ READY, or BLOCKED if it waits for something ◀── redo ── DONE, FAILED, CANCELLED, RUNNING
 ```
 
 Nothing but its holder changes a running task, except time (expire), the end of its holder's process
-(interrupt) and a person (drop, cancel). Whatever ends an attempt spends its token, all but expiry: that
-keeps the holder on record, and until another agent takes the task it may still write. A task that is
-ready and has a `not_before` waits for that moment; `due` ends the wait.
+(interrupt), a person (drop, cancel) and an amendment that makes it another task (redo). Whatever ends an
+attempt spends its token, all but expiry: that keeps the holder on record, and until another agent takes
+the task it may still write. A task that is ready and has a `not_before` waits for that moment; `due` ends
+the wait. An attempt whose inputs are made again while it runs is outdated: when it is done, the task is
+done once more.
 
 ";
 
@@ -230,11 +246,11 @@ fn each_move(check: impl Fn(&TaskState, &Move, &TaskState)) {
 }
 
 #[test]
-fn what_is_done_stays_done_and_only_a_person_revives_the_rest() {
+fn what_is_done_stays_done_unless_an_amendment_names_it_and_only_a_person_revives_the_rest() {
     each_move(|before, mv, after| {
         if before.status.is_finished() && after.status != before.status {
-            assert!(matches!(mv, Move::Retry(_)), "{mv:?}");
-            assert!(before.status != TaskStatus::Done, "{mv:?}");
+            assert!(matches!(mv, Move::Retry(_) | Move::Redo { .. }), "{mv:?}");
+            assert!(before.status != TaskStatus::Done || matches!(mv, Move::Redo { .. }), "{mv:?}");
         }
     });
 }

@@ -3,10 +3,12 @@
 //! In reading order:
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
+//! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
 //! - [`patient`]: a store that does not answer is waited for; [`process`]: who has ended.
 //! - [`command`], [`guard`], [`workspace`]: processes and files, within bounds.
+//! - [`steering`]: what a person orders, from the command line, the API or a file: one door.
 //! - [`why`], [`status`], [`report`]: what a person asks.
 //! - [`settings`], [`clock`], [`entropy`], [`stop`]: what is passed in.
 
@@ -15,6 +17,7 @@ pub mod archive;
 pub mod attempt;
 pub mod clock;
 pub mod entropy;
+pub mod feed;
 pub mod load;
 pub mod orchestrator;
 pub mod patient;
@@ -25,7 +28,9 @@ pub mod settings;
 pub mod solo;
 pub mod spending;
 pub mod status;
+pub mod steering;
 pub mod stop;
+pub mod supervise;
 pub mod why;
 pub mod workspace;
 

@@ -19,6 +19,7 @@ use crate::orchestrator::RunError;
 use crate::settings::Settings;
 use crate::spending::Ledger;
 use crate::stop::Stop;
+use crate::supervise::Exit;
 use crate::{entropy, process};
 
 /// The name of this machine.
@@ -162,8 +163,14 @@ pub(crate) async fn bury_the_dead(
 }
 
 /// Runs an agent. When it crashes, what it held is freed at once, and the log says so.
-pub(crate) async fn watch_over(worker: Arc<Worker>, stop: Stop) {
-    let Err(crash) = tokio::spawn(Arc::clone(&worker).run(stop)).await else { return };
+pub(crate) async fn watch_over(worker: Arc<Worker>, stop: Stop) -> Exit {
+    let Err(crash) = tokio::spawn(Arc::clone(&worker).run(stop)).await else {
+        if worker.replaced.is_cancelled() {
+            let reason = "its name is another process's now, or was deregistered".to_owned();
+            return Exit::Failed { reason, code: None };
+        }
+        return Exit::Finished;
+    };
     error!(target: "orchestrator", "Agent {} crashed: {crash}", worker.name);
     let departure = Departure {
         name: worker.name.clone(),
@@ -172,11 +179,32 @@ pub(crate) async fn watch_over(worker: Arc<Worker>, stop: Stop) {
         reason: format!("it crashed: {crash}"),
     };
     dismiss(&worker, &departure).await;
+    Exit::Failed { reason: departure.reason, code: None }
 }
 
 /// Takes an agent that has ended from the registry.
 pub(crate) async fn dismiss(worker: &Worker, departure: &Departure) {
     if let Err(error) = worker.cache.deregister(departure).await {
         warn!(target: "orchestrator", "Agent {} could not be deregistered: {error}", worker.name);
+    }
+}
+
+/// Takes the life of a name that has ended from the registry, if it did not do so itself.
+pub(crate) async fn dismiss_left(cache: &dyn Cache, name: &AgentName, reason: &str) {
+    let dismissed = async {
+        let Some(agent) = cache.agent(name).await?.filter(|agent| agent.liveness != Liveness::Dead) else {
+            return Ok(());
+        };
+        let departure = Departure {
+            name: name.clone(),
+            incarnation: agent.registration.incarnation,
+            how: Leave::Stopped,
+            reason: reason.to_owned(),
+        };
+        cache.deregister(&departure).await.map(|_| ())
+    };
+    if let Err(error) = dismissed.await {
+        let error: CacheError = error;
+        warn!(target: "orchestrator", "Agent {name} could not be deregistered: {error}");
     }
 }

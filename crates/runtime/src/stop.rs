@@ -18,6 +18,12 @@ impl Stop {
         Self::default()
     }
 
+    /// One that every request to this one reaches, and that asks nothing of this one.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { drain: self.drain.child_token(), now: self.now.child_token() }
+    }
+
     /// Claim no more; let work finish.
     pub fn drain(&self) {
         self.drain.cancel();

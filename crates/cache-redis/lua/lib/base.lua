@@ -34,11 +34,12 @@ end
 -- Fields that hold numbers.
 local NUMBERS = {
   ordinal = true, priority = true, open = true, attempt = true, max_attempts = true, own_attempts =
-  true, interruptions = true, token = true, lease_expires = true, not_before =
+  true, interruptions = true, token = true, outdated = true, lease_expires = true, not_before =
   true, created_at = true, started_at = true, ended_at = true, revision = true, blocked = true,
   ready = true, running = true, done = true, failed = true, cancelled = true, calls = true,
   input_tokens = true, output_tokens = true, cost_micros = true, started = true, last_beat = true,
   ttl = true, expires_at = true, expired = true, tasks = true, active = true, waiting = true,
+  listed = true, below = true,
 }
 
 -- A hash as a table; nil when there is none. A number that is an empty text is none.

@@ -25,6 +25,7 @@ end
 local function new_task(goal_id, goal, ordinal, task)
   return {
     goal = goal_id,
+    root = goal.root,
     ordinal = ordinal,
     status = task.open == 0 and 'ready' or 'blocked',
     priority = task.priority,
@@ -69,7 +70,8 @@ end
 local function add_all(goal_id, goal, list, from)
   local dag = P .. 'dag:' .. goal_id
   local nodes, deps, order = dag .. ':nodes', dag .. ':deps', dag .. ':order'
-  local usual, dependants = P .. 'index:ready:' .. goal_id .. ':', bulk('HSET', dag .. ':dependants')
+  local scope = goal.root or goal_id
+  local usual, dependants = P .. 'index:ready:' .. scope .. ':', bulk('HSET', dag .. ':dependants')
   local ready, best_of = {}, {}
   local number = (#list - from + 1) / 4
   local ordinal = call('INCRBY', P .. 'index:ordinal', int(number)) - number
@@ -93,7 +95,7 @@ local function add_all(goal_id, goal, list, from)
       ranks[second - 1], ranks[second] = number_of, id
       -- What every attempt reads and writes comes first: a small hash is searched from its beginning. What is 0
       -- or empty is left out.
-      if rest == '' and token == '0' then
+      if rest == '' and token == '0' and not goal.root then
         call('HSET', prefix .. id, 'status', 'ready', 'goal', goal_id, 'max_attempts', most, 'ordinal', number_of,
           'created_at', now)
         ready_of = ready_of + 2
@@ -118,6 +120,7 @@ local function add_all(goal_id, goal, list, from)
         also('priority', priority, '0')
         also('needs', needs, '')
         also('own_attempts', own, '')
+        also('root', goal.root, nil)
         if waiting ~= '' then
           set[#set + 1], set[#set + 2] = 'waited', '1'
           put(dependants, id, waiting)
@@ -144,13 +147,14 @@ local function add_all(goal_id, goal, list, from)
     end
   end
   goal.ready = number - goal.blocked
+  count_listed({ goal = goal_id, root = goal.root }, goal.ready)
   work = work + goal.ready
   flush(dependants)
   for _, gathered in pairs(ready) do
     flush(gathered)
   end
   for needs, score in pairs(best_of) do
-    top('ZADD', 'LT', int(score), goal_id .. ':' .. needs)
-    call('SADD', P .. 'index:needs:' .. goal_id, needs)
+    top('ZADD', 'LT', int(score), scope .. ':' .. needs)
+    call('SADD', P .. 'index:needs:' .. scope, needs)
   end
 end

@@ -20,15 +20,16 @@ local levels = {}
 -- tasks, and what is done is the rest of all tasks: so a claim counts nothing, and a settle one number.
 local FIELDS = {
   blocked = 'blocked', ready = 'active', running = 'active', failed = 'failed', cancelled = 'cancelled',
-  waiting = 'waiting',
+  waiting = 'waiting', listed = 'listed', below = 'below',
 }
 local DERIVED = { ready = true, running = true, done = true }
 
--- `status` may also be `waiting`: of the ready tasks, those that wait for their next attempt.
+-- `status` may also be `waiting`: of the ready tasks, those that wait for their next attempt; `listed`: of a goal
+-- below another, those that do not; `below`: of a goal above others, how many those have together.
 local function count(id, status, by)
   local goal = goals[id]
   if goal then
-    goal[status] = math.max(goal[status] + by, 0)
+    goal[status] = math.max((goal[status] or 0) + by, 0)
     return
   end
   local field = FIELDS[status]
@@ -68,7 +69,8 @@ local function write_counts(id)
   if counts then
     counted[id], pending[id], levels[id] = nil, nil, nil
     for field, by in pairs(counts) do
-      if by ~= 0 then
+      -- A goal above others may be gone before they are.
+      if by ~= 0 and (field ~= 'below' or call('EXISTS', P .. 'goal:' .. id) == 1) then
         local now = call('HINCRBY', P .. 'goal:' .. id, field, by)
         active = active or (field == 'active' and now > 0 and now > by)
       end
@@ -88,9 +90,12 @@ local function goal_of(id)
           error({ err = 'CORRUPT its `' .. field .. '` is no number key=`' .. key .. '`' })
         end
       end
-      goal.ready = goal.waiting
-      for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
-        goal.ready = goal.ready + call('ZCARD', P .. 'index:ready:' .. id .. ':' .. needs)
+      goal.ready = goal.waiting + (goal.listed or 0)
+      if not goal.root then
+        for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
+          goal.ready = goal.ready + call('ZCARD', P .. 'index:ready:' .. id .. ':' .. needs)
+        end
+        goal.ready = goal.ready - (goal.below or 0)
       end
       goal.running = goal.active - goal.ready
       goal.done = goal.tasks - goal.blocked - goal.active - goal.failed - goal.cancelled
@@ -209,9 +214,11 @@ local function evaluate(id)
   if changed then
     goal.ended_at = status ~= 'active' and NOW
     if goal.ended_at then
-      -- Nothing of it is ready.
+      -- Nothing of it is ready; of a goal below it something may be.
       for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
-        top('ZREM', id .. ':' .. needs)
+        if call('EXISTS', P .. 'index:ready:' .. id .. ':' .. needs) == 0 then
+          top('ZREM', id .. ':' .. needs)
+        end
       end
     end
     say(GOAL_EVENTS[status], {

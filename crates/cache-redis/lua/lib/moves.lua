@@ -17,7 +17,7 @@ local function may_write(task, token)
   if task.lease_expires and task.token == token then
     return true
   end
-  return false, { 'lost', int(token), int(task.token) }
+  return false, { 'lost', int(token), int(task.token), task.lease_expires and task.owner or '' }
 end
 
 local function unheld(task)
@@ -148,6 +148,13 @@ moves['settle'] = function(task, new, by)
   let_go(new)
   new.not_before = false
   new.settled_by = settled_by
+  if by.outcome == 'done' and task.outdated == by.token then
+    new.status = unheld(task)
+    new.attempt = math.max(task.attempt - 1, 0)
+    new.progress = false
+    local reason = 'its inputs were made again while it ran: it is done once more'
+    return new, { 'task.redo', reason }, ended(task, 'outdated', reason)
+  end
   if by.outcome == 'done' then
     new.status = 'done'
     new.summary = by.summary
@@ -252,6 +259,46 @@ moves['retry'] = function(task, new, more)
     return new, { 'task.ready', reason }
   end
   return new, { 'task.retry', reason .. '; ' .. int(new.open) .. ' dependencies are open' }
+end
+
+-- `by`: why (scope, inputs), open, more, reason.
+moves['redo'] = function(task, new, by)
+  new.open = by.open
+  -- Its holder may finish: what it makes is made once more then.
+  if task.status == 'running' and by.why == 'inputs' then
+    new.outdated = task.token
+    return new
+  end
+  -- Called off is called off, whatever becomes of its inputs.
+  if task.status == 'cancelled' and by.why == 'inputs' then
+    return new
+  end
+  new.status = unheld(new)
+  let_go(new)
+  if (task.attempt == 0 or by.why == 'inputs') and (task.status == 'blocked' or task.status == 'ready') then
+    -- Nothing of it is there to do again; the next attempt finds the new inputs.
+    if new.status ~= 'ready' then
+      new.not_before = false
+    end
+    if task.status == 'blocked' and new.status == 'ready' then
+      return new, { 'task.ready', 'an amendment removed its last open dependency' }
+    end
+    return new
+  end
+  new.not_before = false
+  new.progress = false
+  new.summary = false
+  new.artifacts = false
+  fail_with(new)
+  new.ended_at = false
+  new.interruptions = 0
+  local end_of
+  if task.status == 'running' then
+    new.attempt = math.max(task.attempt - 1, 0)
+    end_of = ended(task, 'dropped', by.reason)
+  end
+  new.max_attempts = new.attempt + math.max(by.more, 1)
+  return new, { 'task.redo', by.reason }, end_of
 end
 
 -- `by`: reason.

@@ -4,8 +4,9 @@
 -- and whether somebody waits for it; nil when it is another move.
 local function finish_task(id, token, request, summary, artifacts)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'owner', 'waited', 'last_error')
-  if task[1] ~= 'running' or task[3] ~= token then
+  local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'owner', 'waited', 'last_error',
+    'outdated')
+  if task[1] ~= 'running' or task[3] ~= token or task[8] == token then
     return nil
   end
   local goal, settled_by = task[2], token .. ' ' .. request
@@ -54,7 +55,8 @@ local function count_down(goal, id, dependency)
     -- Whatever its state is, this one counts.
     return false
   end
-  local task = open == 0 and call('HMGET', key, 'status', 'priority', 'ordinal', 'needs', 'not_before') or EMPTY
+  local task = open == 0 and call('HMGET', key, 'status', 'priority', 'ordinal', 'needs', 'not_before', 'root')
+    or EMPTY
   if task[1] ~= 'blocked' or (task[5] and task[5] ~= '') then
     -- As it was.
     if call('HINCRBY', key, 'open', 1) == 0 and call('HLEN', key) == 1 then
@@ -64,7 +66,7 @@ local function count_down(goal, id, dependency)
   end
   call('HSET', key, 'status', 'ready')
   enter(id, {
-    goal = goal, needs = task[4] or '', ordinal = tonumber(task[3]), priority = tonumber(task[2] or 0),
+    goal = goal, root = task[6] or nil, needs = task[4] or '', ordinal = tonumber(task[3]), priority = tonumber(task[2] or 0),
   })
   count(goal, 'blocked', -1)
   count(goal, 'ready', 1)

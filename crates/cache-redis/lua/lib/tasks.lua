@@ -43,14 +43,30 @@ local function stays(old, new)
   return new.status ~= 'running' or old.lease_expires == new.lease_expires
 end
 
--- A group of ready tasks: those of a goal that need the same. Each is in `index:ready` with a score that
--- its best task does not fall below; that one is empty, or has become worse, is noticed when it is looked at.
+-- The goal under which a task is found when it is ready: the one above all others that its own is below.
+local function scope_of(task)
+  return task.root or task.goal
+end
+
+-- Under a goal above all others lie its own ready tasks and those of goals below it: there the latter are counted,
+-- and with their own goal, so that each goal knows its own.
+local function count_listed(task, by)
+  if task.root then
+    count(task.goal, 'listed', by)
+    count(task.root, 'below', by)
+  end
+end
+
+-- A group of ready tasks: those of a goal, and of all below it, that need the same. Each is in `index:ready` with
+-- a score that its best task does not fall below; that one is empty, or has become worse, is noticed when it is
+-- looked at.
 local function enter(id, task)
-  local group, number = task.goal .. ':' .. task.needs, task.ordinal - task.priority * RANK
+  local group, number = scope_of(task) .. ':' .. task.needs, task.ordinal - task.priority * RANK
   local score = int(number)
   call('ZADD', P .. 'index:ready:' .. group, score, id)
+  count_listed(task, 1)
   if not is_below(group, number) and top('ZADD', 'LT', score, group) == 1 then
-    call('SADD', P .. 'index:needs:' .. task.goal, task.needs)
+    call('SADD', P .. 'index:needs:' .. scope_of(task), task.needs)
   end
 end
 
@@ -60,7 +76,8 @@ local function index(id, old, new)
   end
   if old then
     if claimable(old) then
-      call('ZREM', P .. 'index:ready:' .. old.goal .. ':' .. old.needs, id)
+      call('ZREM', P .. 'index:ready:' .. scope_of(old) .. ':' .. old.needs, id)
+      count_listed(old, -1)
     elseif old.status == 'ready' then
       call('ZREM', P .. 'index:waits', id)
       count(old.goal, 'waiting', -1)

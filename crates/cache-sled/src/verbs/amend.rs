@@ -1,4 +1,4 @@
-//! `amend`: a goal gets another DAG, and no task loses its state.
+//! `amend`: a goal gets another DAG, and no task loses its state that is not to be done again.
 
 use std::collections::HashSet;
 
@@ -37,21 +37,31 @@ pub(crate) fn amend(step: &mut Step<'_>, amend: &Amend) -> Result<Goal, CacheErr
     doc.goal.digest = digest;
     doc.goal.usage = doc.goal.usage.plus(amend.spent);
     let revision = doc.goal.revision;
-    let event = rules::amended(&doc.goal, &diff);
+    let event = rules::amended(&doc.goal, &diff, amend);
     step.say(event)?;
 
     remove(step, id, &diff, revision)?;
+    // Counted before anything moves: what is done again is not done for anybody.
+    for task in diff.redone(amend) {
+        let Some(why) = amend.redo.get(task).copied() else { continue };
+        let open = open_dependencies(step, amend, task)?;
+        let more = amend.dag.node(task).and_then(|node| node.max_attempts).unwrap_or(amend.max_attempts);
+        let reason = rules::redo_reason(revision, why, &amend.by);
+        let doc = step.indexed_task(task)?;
+        // A refused move leaves the task as it is.
+        let _ = step.make(task, &doc, &Move::Redo { why, open, more, reason })?;
+    }
     let mut added = Vec::new();
     for task in &diff.added {
         if let Some(node) = amend.dag.node(task) {
-            let open = open_dependencies(step, &amend.dag, task)?;
+            let open = open_dependencies(step, amend, task)?;
             let max_attempts = node.max_attempts.unwrap_or(amend.max_attempts);
             added.push((node, TaskState::planned(node.priority, open, max_attempts, step.now)));
         }
     }
     add(step, id, added.into_iter())?;
-    for task in &diff.rewired {
-        let open = open_dependencies(step, &amend.dag, task)?;
+    for task in diff.recounted(amend) {
+        let open = open_dependencies(step, amend, task)?;
         let doc = step.indexed_task(task)?;
         // A refused move leaves the task as it is.
         let _ = step.make(task, &doc, &Move::Rewire(open))?;
@@ -111,11 +121,13 @@ pub(super) fn forget(step: &mut Step<'_>, task: &TaskId, doc: &TaskDoc) -> Resul
     Ok(())
 }
 
-/// How many dependencies of a task are not done. Those that are yet to be added are not.
-fn open_dependencies(step: &Step<'_>, dag: &Dag, task: &TaskId) -> Result<u32, CacheError> {
+/// How many dependencies of a task are not done. Those that are yet to be added are not, nor those that are
+/// done again.
+fn open_dependencies(step: &Step<'_>, amend: &Amend, task: &TaskId) -> Result<u32, CacheError> {
     let mut open = 0_usize;
-    for dependency in dag.dependencies(task) {
-        let done = step.task(dependency)?.is_some_and(|doc| doc.state.status == TaskStatus::Done);
+    for dependency in amend.dag.dependencies(task) {
+        let done = !amend.redo.contains_key(dependency)
+            && step.task(dependency)?.is_some_and(|doc| doc.state.status == TaskStatus::Done);
         open = open.saturating_add(usize::from(!done));
     }
     Ok(count(open))

@@ -4,7 +4,7 @@ use downbeat_core::cache::{CacheError, Claim, ClaimReply, Settle, Settled};
 use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::TaskId;
 use downbeat_core::rules;
-use downbeat_core::state::{Move, Outcome, Refusal, TaskState, TaskStatus};
+use downbeat_core::state::{Move, Refusal, TaskState, TaskStatus};
 
 use crate::step::Step;
 
@@ -12,7 +12,6 @@ pub(crate) fn settle(step: &mut Step<'_>, settle: &Settle) -> Result<Settled, Ca
     let outcome = rules::check_settle(settle)?;
     let old = step.named_task(&settle.task)?;
     let goal = old.goal.clone();
-    let done = matches!(outcome, Outcome::Done { .. });
     let mv = Move::Settle { token: settle.token, request: settle.request.clone(), outcome };
     let new = match step.make(&settle.task, &old, &mv)? {
         Ok(new) => new,
@@ -23,6 +22,8 @@ pub(crate) fn settle(step: &mut Step<'_>, settle: &Settle) -> Result<Settled, Ca
         Err(refusal) => return Err(refused(&settle.task, &refusal)),
     };
 
+    // What was made of outdated inputs is not done.
+    let done = new.state.status == TaskStatus::Done;
     let unblocked = if done { unblock(step, &settle.task)? } else { 0 };
     let doc = step.goal_mut(&goal)?;
     doc.goal.usage = doc.goal.usage.plus(settle.spent);

@@ -1,8 +1,10 @@
 //! What a person wants done about a task, a goal or an agent.
 
-use downbeat_core::cache::{Cache, Directive, Steer};
+use downbeat_core::cache::{Cache, Directive};
 use downbeat_runtime::entropy;
+use downbeat_runtime::steering::{FleetOrder, Given, Order, Scope, Whole, give};
 
+use crate::args::Reparse;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::style::{GOOD, paint};
@@ -58,8 +60,27 @@ pub(crate) async fn elevate(task: &str, priority: u32, context: &Context) -> Res
     steer(cache.as_ref(), Directive::Elevate { task, priority }, context).await
 }
 
-async fn steer(cache: &dyn Cache, directive: Directive, context: &Context) -> Result<(), CliError> {
-    let steered = cache.steer(&Steer { directive, by: giver(), request: entropy::request_id() }).await?;
+/// Empties an agent's memory.
+pub(crate) async fn flush(agent: &str, context: &Context) -> Result<(), CliError> {
+    let cache = context.open().await?;
+    let agent = context.agent(cache.as_ref(), agent).await?;
+    steer(cache.as_ref(), Directive::FlushMemory { agent }, context).await
+}
+
+/// Has the instructions read again: of an agent, of a goal, or all of them.
+pub(crate) async fn reparse(args: &Reparse, context: &Context) -> Result<(), CliError> {
+    let cache = context.open().await?;
+    let of = match (&args.agent, &args.goal) {
+        (Some(agent), _) => Scope::Agent(context.agent(cache.as_ref(), agent).await?),
+        (None, Some(goal)) => Scope::Goal(context.goal(cache.as_ref(), goal).await?),
+        (None, None) => Scope::Project(Whole),
+    };
+    steer(cache.as_ref(), FleetOrder::Reparse { of }, context).await
+}
+
+async fn steer(cache: &dyn Cache, order: impl Into<Order>, context: &Context) -> Result<(), CliError> {
+    let given = Given { order: order.into(), by: giver(), request: entropy::request_id() };
+    let steered = give(cache, &given).await?;
     let detail = clean(&steered.detail);
     if !steered.applied {
         return Err(CliError::new(Kind::Refused, detail));
@@ -81,11 +102,10 @@ fn carry_on(context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// `cli:<user>`.
+/// `cli:<user>@<host>`.
 fn giver() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
-    match user {
-        Some(user) => format!("cli:{}", clean(&user.name)),
-        None => format!("cli:{}", nix::unistd::getuid()),
-    }
+    let user = user.map_or_else(|| nix::unistd::getuid().to_string(), |user| clean(&user.name));
+    let host = nix::unistd::gethostname().map(|host| clean(&host.to_string_lossy())).unwrap_or_default();
+    format!("cli:{user}@{host}")
 }

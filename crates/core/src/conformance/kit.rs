@@ -1,6 +1,6 @@
 //! What every check is handed: a cache, its time, and short words for common requests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::dag::{self, Dag, Draft, DraftEdge, DraftNode};
 use crate::event::{Event, EventDraft, EventKind};
 use crate::goal::{Goal, Usage};
 use crate::ids::{AgentName, GoalId, Incarnation, RequestId, StreamName, TaskId};
-use crate::state::{Failure, Outcome, TaskState, TaskStatus};
+use crate::state::{Failure, Outcome, Redo, TaskState, TaskStatus};
 use crate::time::Timestamp;
 
 /// The ttl of every lease and agent that a check does not say more about.
@@ -159,6 +159,7 @@ impl Kit {
         Plan {
             dag: draw(goal, drawing),
             title: format!("the goal {goal}"),
+            parent: None,
             request: self.request(),
             max_attempts: 3,
             spent: Usage::default(),
@@ -178,12 +179,26 @@ impl Kit {
             request: self.request(),
             max_attempts: 3,
             spent: Usage::default(),
+            redo: BTreeMap::new(),
+            by: String::new(),
         }
     }
 
     /// Amends to what is drawn.
     pub async fn amend(&self, goal: &str, revision: u64, drawing: &str) -> Goal {
         self.cache.amend(&self.amend_of(goal, revision, drawing)).await.unwrap()
+    }
+
+    /// Amends to what is drawn, and has tasks done again: `"x y"` because other things are to be done,
+    /// `"~z"` because its inputs are made again.
+    pub async fn amend_again(&self, goal: &str, revision: u64, drawing: &str, again: &str) -> Goal {
+        let redo = again.split_whitespace().map(|word| match word.strip_prefix('~') {
+            Some(id) => (task(id), Redo::Inputs),
+            None => (task(word), Redo::Scope),
+        });
+        let amend =
+            Amend { redo: redo.collect(), by: "test".to_owned(), ..self.amend_of(goal, revision, drawing) };
+        self.cache.amend(&amend).await.unwrap()
     }
 
     /// A claim for any task that needs no capability.
@@ -195,6 +210,7 @@ impl Kit {
             goal: None,
             capabilities: BTreeSet::new(),
             task: None,
+            avoid: BTreeSet::new(),
             ttl: TTL,
         }
     }

@@ -55,6 +55,18 @@ macro_rules! conformance_promises {
                 claim_out_of_bounds_is_refused
                 ready_list_is_best_first_and_claims_nothing
             }
+            nested {
+                goal_says_what_it_is_below
+                claim_under_a_goal_finds_the_tasks_below_it
+                goal_below_another_is_none_to_claim_under
+                ready_list_under_a_goal_has_the_tasks_below_it
+                tasks_below_a_goal_at_rest_can_be_claimed
+                removed_goal_leaves_the_tasks_below_it_claimable
+                avoided_task_is_left_to_others
+                named_task_that_is_avoided_is_not_granted
+                claim_of_a_settle_avoids_too
+                avoided_task_that_is_all_there_is_changes_nothing
+            }
             expiry {
                 expired_lease_is_claimable_by_another
                 lease_lasts_to_its_last_millisecond
@@ -79,6 +91,7 @@ macro_rules! conformance_promises {
                 late_renewal_changes_nothing
                 token_that_was_never_handed_out_is_refused
                 lost_lease_names_both_tokens
+                lost_lease_names_who_holds_the_task_now
                 token_is_spent_by_settling
                 task_that_nobody_claimed_cannot_be_written
                 task_that_does_not_exist_cannot_be_written
@@ -140,6 +153,22 @@ macro_rules! conformance_promises {
                 removing_what_failed_ends_a_stall
                 amendment_lifts_the_cancellation_of_a_goal
                 cost_of_amending_is_counted
+            }
+            redo {
+                redone_tasks_are_worked_again_with_the_attempts_of_new_ones
+                redone_task_forgets_its_result_and_its_tokens_grow
+                chain_that_is_redone_is_worked_in_order
+                who_waits_for_a_redone_task_waits_again
+                finished_dependants_of_a_redone_task_stay_unless_named
+                running_task_that_is_another_one_loses_its_lease
+                running_task_with_new_inputs_is_done_once_more
+                late_holder_of_a_redone_task_is_refused
+                called_off_task_is_redone_only_if_it_is_another_one
+                task_that_nobody_worked_on_is_not_told_to_be_redone
+                redo_of_a_task_that_is_not_planned_refuses_the_whole
+                repeated_redo_is_answered_as_the_first
+                redo_is_told_with_who_wants_it
+                random_edits_have_done_again_what_changed_and_nothing_else
             }
             remove {
                 goal_and_its_tasks_are_gone
@@ -272,6 +301,7 @@ macro_rules! conformance_promises {
             }
             reopen {
                 plan_is_there_again
+                goal_below_another_is_there_again
                 done_stays_done
                 repeated_settle_is_still_recognised
                 tokens_grow_across_a_crash

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::Dag;
+use crate::cache::Amend;
 use crate::ids::TaskId;
 
 /// The tasks in which two DAGs differ. A task may be both changed and rewired.
@@ -25,6 +26,27 @@ impl DagDiff {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty() && self.rewired.is_empty()
+    }
+
+    /// The tasks that an amendment has done again, in the new order: those it names and that were there.
+    pub fn redone<'a>(&self, amend: &'a Amend) -> impl Iterator<Item = &'a TaskId> {
+        let added: HashSet<TaskId> = self.added.iter().cloned().collect();
+        let ids = amend.dag.nodes().map(|node| &node.id);
+        ids.filter(move |id| amend.redo.contains_key(*id) && !added.contains(*id))
+    }
+
+    /// The other tasks whose open dependencies an amendment counts anew, in the new order: those that are
+    /// rewired, and those that wait for one that is done again.
+    pub fn recounted<'a>(&self, amend: &'a Amend) -> impl Iterator<Item = &'a TaskId> {
+        let added: HashSet<TaskId> = self.added.iter().cloned().collect();
+        let rewired: HashSet<TaskId> = self.rewired.iter().cloned().collect();
+        let ids = amend.dag.nodes().map(|node| &node.id);
+        ids.filter(move |id| {
+            !amend.redo.contains_key(*id)
+                && !added.contains(*id)
+                && (rewired.contains(*id)
+                    || amend.dag.dependencies(id).into_iter().any(|it| amend.redo.contains_key(it)))
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! In reading order: [`draft`] is a DAG as received, of the shape that [`draft_schema`] gives and of
 //! the sizes in [`limits`]; [`parse`] and [`from_value`] read one, [`validate`](validate()) reports
 //! all that is wrong with it (a [`DagError`]) or makes a [`Dag`], which is sound by construction.
-//! [`analysis`], [`diff`](diff()) and [`export`] look at sound ones.
+//! [`analysis`], [`diff`](diff()), [`plan_diff`](plan_diff()) and [`export`] look at sound ones.
 
 pub mod analysis;
 mod artifact;
@@ -13,8 +13,10 @@ pub mod draft;
 pub mod export;
 mod fault;
 mod json;
+mod kind;
 pub mod limits;
 mod locate;
+mod plan_diff;
 mod read;
 mod schema;
 mod validate;
@@ -37,7 +39,9 @@ pub use diff::{DagDiff, diff};
 pub use draft::{DagParts, Draft, DraftEdge, DraftNode, Node};
 pub(crate) use fault::cut;
 pub use fault::{DagError, DagFault, FaultKind};
+pub use kind::{NodeKind, ORCHESTRATOR_CAPABILITY};
 pub use limits::{MAX_EDGES, MAX_PRIORITY, MAX_TASKS};
+pub use plan_diff::{Aspect, Fate, PlanDiff, Tally, TaskChange, is_rescoped, plan_diff};
 pub use read::{from_value, parse};
 pub use schema::draft_schema;
 pub use validate::validate;

@@ -4,7 +4,7 @@ use super::store::Store;
 use crate::cache::{CacheError, Claim, ClaimReply, Renew, Renewed, Settle, Settled};
 use crate::ids::TaskId;
 use crate::rules;
-use crate::state::{Move, Outcome, Refusal, TaskStatus};
+use crate::state::{Move, Refusal, TaskStatus};
 use crate::time::Timestamp;
 
 impl Store {
@@ -12,7 +12,6 @@ impl Store {
         let outcome = rules::check_settle(settle)?;
         let entry = self.tasks.get(&settle.task).ok_or_else(|| not_found(&settle.task))?;
         let goal = entry.task.goal.clone();
-        let done = matches!(outcome, Outcome::Done { .. });
         let mv = Move::Settle { token: settle.token, request: settle.request.clone(), outcome };
         match self.make(&settle.task, &mv, now) {
             Ok(_) => {}
@@ -20,6 +19,8 @@ impl Store {
             Err(refusal) => return Err(refused(&settle.task, &refusal)),
         }
 
+        // What was made of outdated inputs is not done.
+        let done = self.state(&settle.task).is_some_and(|state| state.status == TaskStatus::Done);
         let unblocked = if done { self.unblock(&settle.task, now) } else { 0 };
         if let Some(entry) = self.goals.get_mut(&goal) {
             entry.goal.usage = entry.goal.usage.plus(settle.spent);

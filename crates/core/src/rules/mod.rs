@@ -23,17 +23,19 @@ pub use steering::{
     task_dropped, task_elevated, task_retried,
 };
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use crate::cache::{
-    Append, CacheError, Claim, Directive, MAX_APPEND, MAX_ENTRY, MAX_KEY, MAX_MEMORY, MAX_VALUE,
-    Registration, StoreIf,
+    Amend, Append, CacheError, Claim, Directive, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY, MAX_MEMORY,
+    MAX_VALUE, Registration, StoreIf,
 };
 use crate::dag::DagDiff;
 use crate::event::{EventDraft, EventKind};
 use crate::goal::Goal;
 use crate::ids::{AgentName, Incarnation};
-use crate::state::Outcome;
+use crate::state::{Outcome, Redo};
 use crate::time::Timestamp;
 
 /// How much a claim sweeps on its way, of expired leases and of waits that are over each.
@@ -44,6 +46,9 @@ pub const KEPT_DIRECTIVES: usize = 1_000;
 
 /// How many agents that ended or fell silent a cache keeps.
 pub const KEPT_AGENTS: usize = 1_000;
+
+/// How many tasks the event of an amendment names that are done again. Each has an event of its own.
+pub const NAMED_REDOS: usize = 100;
 
 /// The longest summary or progress note that is kept, in bytes; what is longer is cut with a mark.
 pub const MAX_NOTE: usize = 16 * 1024;
@@ -79,6 +84,9 @@ fn check_request(text: &str) -> Result<(), CacheError> {
 /// [`CacheError::Invalid`].
 pub fn check_claim(claim: &Claim) -> Result<(), CacheError> {
     check_ttl(claim.ttl)?;
+    if claim.avoid.len() > MAX_AVOID {
+        return Err(invalid(format!("a claim avoids at most {MAX_AVOID} tasks")));
+    }
     check_request(&claim.request.0)?;
     check_request(&claim.incarnation.0)
 }
@@ -220,13 +228,21 @@ pub fn planned(goal: &Goal) -> EventDraft {
     EventDraft::new(EventKind::GOAL_PLANNED)
         .goal(&goal.id)
         .reason(format!("{} tasks, {} ready", goal.counts.total(), goal.counts.ready))
-        .data(json!({ "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest }))
+        .data(match &goal.parent {
+            None => {
+                json!({ "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest })
+            }
+            Some(parent) => json!({
+                "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest,
+                "parent": { "goal": parent.goal, "task": parent.task },
+            }),
+        })
 }
 
 /// A goal's DAG was changed.
 #[must_use]
-pub fn amended(goal: &Goal, diff: &DagDiff) -> EventDraft {
-    let reason = format!(
+pub fn amended(goal: &Goal, diff: &DagDiff, amend: &Amend) -> EventDraft {
+    let mut reason = format!(
         "revision {}: {} added, {} removed, {} changed, {} rewired, {} kept",
         goal.revision,
         diff.added.len(),
@@ -235,10 +251,27 @@ pub fn amended(goal: &Goal, diff: &DagDiff) -> EventDraft {
         diff.rewired.len(),
         diff.kept
     );
-    EventDraft::new(EventKind::GOAL_AMENDED)
-        .goal(&goal.id)
-        .reason(reason)
-        .data(json!({ "revision": goal.revision, "digest": goal.digest }))
+    let mut data = json!({ "revision": goal.revision, "digest": goal.digest });
+    if !amend.by.is_empty() {
+        data["by"] = crate::text::clip(&amend.by, 256).into();
+    }
+    if !amend.redo.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(reason, ", {} affected", amend.redo.len());
+        data["affected"] = json!(amend.redo.keys().take(NAMED_REDOS).collect::<Vec<_>>());
+    }
+    EventDraft::new(EventKind::GOAL_AMENDED).goal(&goal.id).reason(reason).data(data)
+}
+
+/// What doing a task again says, in the plan's new `revision`.
+#[must_use]
+pub fn redo_reason(revision: u64, why: Redo, giver: &str) -> String {
+    let because = match why {
+        Redo::Scope => "something else is to be done",
+        Redo::Inputs => "what it works from is made again",
+    };
+    let whose = if giver.is_empty() { String::new() } else { by("", giver) };
+    format!("revision {revision} of the plan{whose}: {because}")
 }
 
 /// What a removed task's cancellation says.

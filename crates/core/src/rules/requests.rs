@@ -27,7 +27,11 @@ pub fn check_plan(plan: &Plan) -> Result<(), CacheError> {
 ///
 /// [`CacheError::Invalid`].
 pub fn check_amend(amend: &Amend) -> Result<(), CacheError> {
-    check_request(&amend.request.0)
+    check_request(&amend.request.0)?;
+    match amend.redo.keys().find(|task| amend.dag.node(task).is_none()) {
+        Some(task) => Err(invalid(format!("the new plan has no task `{task}` to do again"))),
+        None => Ok(()),
+    }
 }
 
 /// Whether a settle is within bounds, with its next claim; its outcome, cut to its bounds.

@@ -17,6 +17,6 @@ mod moves;
 mod table;
 mod task;
 
-pub use moves::{EndedAttempt, Move, Moved, Outcome, Refusal};
+pub use moves::{EndedAttempt, Move, Moved, Outcome, Redo, Refusal};
 pub use table::apply;
 pub use task::{Artifact, Failure, Holder, TaskState, TaskStatus};

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::task::{Artifact, Failure, Holder, TaskState, TaskStatus};
 use crate::event::{EventDraft, EventKind};
 use crate::ids::{AgentName, GoalId, RequestId, TaskId, Token};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 
 /// How an attempt ended, as its holder says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Finished well.
@@ -18,6 +19,7 @@ pub enum Outcome {
         /// What was done, in a few sentences.
         summary: String,
         /// What it produced.
+        #[serde(default)]
         artifacts: Vec<Artifact>,
     },
     /// Failed; another attempt may do better.
@@ -25,6 +27,8 @@ pub enum Outcome {
         /// Why.
         failure: Failure,
         /// How long nobody may claim it. Backoff is the caller's; the cache only keeps the deadline.
+        #[serde(rename = "after_ms", with = "millis")]
+        #[schemars(with = "u64")]
         after: Duration,
     },
     /// Failed, and no attempt can do better.
@@ -37,6 +41,18 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+}
+
+/// Why an amendment has a task done again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Redo {
+    /// Something else is to be done: a holder works on what is wanted no more and loses its lease; a
+    /// cancelled task is wanted again.
+    Scope,
+    /// What it works from is made again: a holder keeps its lease, and the task is done once more when
+    /// it is through; a cancelled task stays cancelled.
+    Inputs,
 }
 
 /// One thing that may happen to a task.
@@ -92,6 +108,17 @@ pub enum Move {
     Elevate(u32),
     /// A person wants it tried again, now, with this many more attempts.
     Retry(u32),
+    /// An amendment wants it done again.
+    Redo {
+        /// What changed.
+        why: Redo,
+        /// How many of its dependencies are not done now.
+        open: u32,
+        /// With this many more attempts.
+        more: u32,
+        /// Who wants it, and why.
+        reason: String,
+    },
     /// A person calls it off.
     Cancel {
         /// Who, and why.
@@ -100,6 +127,25 @@ pub enum Move {
 }
 
 impl Move {
+    /// What the moves are called, each once.
+    pub const NAMES: [&'static str; 15] = [
+        "dependency done",
+        "rewire",
+        "claim",
+        "renew",
+        "settle done",
+        "settle retry",
+        "settle failed",
+        "release",
+        "expire",
+        "due",
+        "interrupt",
+        "drop",
+        "elevate",
+        "retry",
+        "cancel",
+    ];
+
     /// What it is called in errors and in the table of moves.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -118,6 +164,8 @@ impl Move {
             Self::Drop { .. } => "drop",
             Self::Elevate(_) => "elevate",
             Self::Retry(_) => "retry",
+            Self::Redo { why: Redo::Scope, .. } => "redo scope",
+            Self::Redo { why: Redo::Inputs, .. } => "redo inputs",
             Self::Cancel { .. } => "cancel",
         }
     }
@@ -134,6 +182,8 @@ pub enum Refusal {
         presented: Token,
         /// The newest.
         current: Token,
+        /// Who holds the task now.
+        holder: Option<AgentName>,
     },
     /// The very same settle was carried out before: nothing is left to do, and that is fine.
     #[error("already settled by the same request")]
@@ -190,7 +240,7 @@ impl Moved {
 }
 
 /// An attempt that ended other than well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndedAttempt {
     /// Its number, from 1.
     pub attempt: u32,
@@ -202,7 +252,8 @@ pub struct EndedAttempt {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
-    /// How: `retry`, `failed`, `released`, `expired`, `interrupted`, `dropped`, `cancelled`.
+    /// How: `retry`, `failed`, `released`, `expired`, `interrupted`, `dropped`, `cancelled`,
+    /// `outdated`.
     pub outcome: String,
     /// Why.
     pub error: Failure,

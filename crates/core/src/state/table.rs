@@ -1,6 +1,6 @@
 //! The one table of moves.
 
-use super::moves::{EndedAttempt, Move, Moved, Outcome, Refusal};
+use super::moves::{EndedAttempt, Move, Moved, Outcome, Redo, Refusal};
 use super::task::{Failure, Holder, TaskState, TaskStatus};
 use crate::event::EventKind;
 use crate::ids::Token;
@@ -94,6 +94,14 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
             next.not_before = None;
             next.settled_by = Some(request.clone());
             match outcome {
+                Outcome::Done { .. } if state.outdated == Some(*token) => {
+                    next.status = unheld(state);
+                    next.attempt = state.attempt.saturating_sub(1);
+                    next.progress = None;
+                    let reason = "its inputs were made again while it ran: it is done once more".to_owned();
+                    let event = (EventKind::TASK_REDO, Some(reason.clone()));
+                    Ok(ended(next, event, "outdated", Failure::new(reason, None), &holder, state, now))
+                }
                 Outcome::Done { summary, artifacts } => {
                     next.status = Done;
                     next.summary = Some(summary.clone());
@@ -216,6 +224,49 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
             Ok(told(next, Some((kind, Some(reason)))))
         }
 
+        Move::Redo { why, open, more, reason } => {
+            next.open = *open;
+            match (state.status, why) {
+                // Its holder may finish: what it makes is made once more then.
+                (Running, Redo::Inputs) => {
+                    next.outdated = Some(state.token);
+                    return Ok(told(next, None));
+                }
+                // Called off is called off, whatever becomes of its inputs.
+                (Cancelled, Redo::Inputs) => return Ok(told(next, None)),
+                _ => {}
+            }
+            next.status = unheld(&next);
+            next.holder = None;
+            let unworked = state.attempt == 0 || *why == Redo::Inputs;
+            if unworked && matches!(state.status, Blocked | Ready) {
+                // Nothing of it is there to do again; the next attempt finds the new inputs.
+                next.not_before = state.not_before.filter(|_| next.status == Ready);
+                let opened = state.status == Blocked && next.status == Ready;
+                let reason = "an amendment removed its last open dependency".to_owned();
+                return Ok(told(next, opened.then_some((EventKind::TASK_READY, Some(reason)))));
+            }
+            next.not_before = None;
+            next.progress = None;
+            next.summary = None;
+            next.artifacts = Vec::new();
+            next.last_error = None;
+            next.ended_at = None;
+            next.interruptions = 0;
+            let held = running(state).cloned();
+            if held.is_some() {
+                next.attempt = state.attempt.saturating_sub(1);
+            }
+            next.max_attempts = next.attempt.saturating_add((*more).max(1));
+            let event = (EventKind::TASK_REDO, Some(reason.clone()));
+            match held {
+                Some(holder) => {
+                    Ok(ended(next, event, "dropped", Failure::new(reason, None), &holder, state, now))
+                }
+                None => Ok(told(next, Some(event))),
+            }
+        }
+
         Move::Cancel { reason } => {
             if state.status.is_finished() {
                 return Err(illegal());
@@ -241,7 +292,11 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
 fn may_write(state: &TaskState, token: Token) -> Result<&Holder, Refusal> {
     match &state.holder {
         Some(holder) if token == state.token => Ok(holder),
-        _ => Err(Refusal::LeaseLost { presented: token, current: state.token }),
+        _ => Err(Refusal::LeaseLost {
+            presented: token,
+            current: state.token,
+            holder: state.holder.as_ref().map(|holder| holder.agent.clone()),
+        }),
     }
 }
 

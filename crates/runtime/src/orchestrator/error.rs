@@ -31,6 +31,14 @@ pub enum RunError {
         /// What the cache said.
         source: CacheError,
     },
+    /// An agent could not be brought to life.
+    #[error("agent `{agent}` cannot start: {reason}")]
+    Spawn {
+        /// The agent.
+        agent: AgentName,
+        /// What its spawner said.
+        reason: String,
+    },
     /// An agent of this name is at work elsewhere.
     #[error(
         "agent `{agent}` is at work already: process {pid} on {host}, last heard at {last_beat_at}; unheard, \

@@ -1,5 +1,6 @@
 //! Every declared goal gets its DAG, or the one that is declared now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +130,7 @@ impl Orchestrator {
 
     async fn plan_new(&self, goal: &ProjectGoal, dag: Arc<Dag>, spent: Usage) -> Result<(), RunError> {
         let mut plan = Plan {
+            parent: None,
             dag,
             title: goal.title.clone(),
             request: entropy::request_id(),
@@ -184,6 +186,8 @@ impl Orchestrator {
             request: entropy::request_id(),
             max_attempts: self.settings.max_attempts,
             spent: Usage::default(),
+            redo: BTreeMap::new(),
+            by: "orchestrator".to_owned(),
         };
         let amended = match self.cache.amend(&amend).await {
             Err(CacheError::TasksTaken { .. }) => {

@@ -3,21 +3,19 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use downbeat_core::cache::{Departure, Leave};
 use downbeat_core::ids::AgentName;
-use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::{Orchestrator, RunError};
-use crate::agent::Worker;
 use crate::load::ProjectAgent;
-use crate::recruit::{self, Recruit};
+use crate::recruit;
 use crate::stop::Stop;
+use crate::supervise::{Hire, InProcess, Life, SpawnError, Spawner};
 
 /// An agent that was started.
 pub(super) struct Started {
-    worker: Arc<Worker>,
-    task: JoinHandle<()>,
+    name: AgentName,
+    life: Box<dyn Life>,
 }
 
 impl Orchestrator {
@@ -31,34 +29,42 @@ impl Orchestrator {
 
     /// Starts every declared agent, those that others wait for first.
     pub(super) async fn start_agents(&self, stop: &Stop) -> Result<Vec<Started>, RunError> {
+        let spawner = self.spawner(stop);
         let mut started = Vec::new();
         for agent in start_order(&self.project.agents)? {
-            match self.start_agent(agent, stop).await {
-                Ok(one) => started.push(one),
+            let name = agent.spec.name.value.clone();
+            let hire = Hire {
+                name: name.clone(),
+                agent: Arc::new(agent.clone()),
+                goal: recruit::goal_of(agent, &self.project.goals),
+                generation: 1,
+            };
+            match spawner.spawn(&hire).await {
+                Ok(life) => started.push(Started { name, life }),
                 Err(error) => {
                     stop.now();
                     self.end_agents(started, stop).await;
-                    return Err(error);
+                    return Err(match error {
+                        SpawnError::Refused(error) => *error,
+                        SpawnError::Failed { reason } => RunError::Spawn { agent: name, reason },
+                    });
                 }
             }
         }
         Ok(started)
     }
 
-    async fn start_agent(&self, agent: &ProjectAgent, stop: &Stop) -> Result<Started, RunError> {
-        let name = &agent.spec.name.value;
-        let recruit = Recruit {
-            cache: &self.cache,
-            llm: self.models.of(name),
-            ledger: &self.ledger,
-            scribe: &self.models.scribe,
-            clock: &self.clock,
-            settings: &self.settings,
-            workspaces: &self.workspaces,
-        };
-        let worker = recruit.enlist(name, agent, recruit::goal_of(agent, &self.project.goals)).await?;
-        let task = tokio::spawn(recruit::watch_over(Arc::clone(&worker), stop.clone()));
-        Ok(Started { worker, task })
+    /// Who brings the agents to life.
+    fn spawner(&self, stop: &Stop) -> Arc<dyn Spawner> {
+        Arc::new(InProcess {
+            cache: Arc::clone(&self.cache),
+            models: self.models.clone(),
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.clock),
+            settings: Arc::clone(&self.settings),
+            workspaces: Arc::clone(&self.workspaces),
+            stop: stop.clone(),
+        })
     }
 
     pub(super) async fn check_undeclared(&self) -> Result<(), RunError> {
@@ -74,18 +80,15 @@ impl Orchestrator {
         if agents.is_empty() {
             return;
         }
-        for Started { worker, task } in agents {
-            if let Err(error) = task.await {
-                warn!(target: "orchestrator", "Agent {}: {error}", worker.name);
+        for Started { name, mut life } in agents {
+            if stop.is_now() {
+                life.stop();
+            } else {
+                life.drain();
             }
-            let reason = if stop.is_now() { "the run was stopped" } else { "the run ended" }.to_owned();
-            let departure = Departure {
-                name: worker.name.clone(),
-                incarnation: worker.incarnation.clone(),
-                how: Leave::Stopped,
-                reason,
-            };
-            recruit::dismiss(&worker, &departure).await;
+            life.ended().await;
+            let reason = if stop.is_now() { "the run was stopped" } else { "the run ended" };
+            recruit::dismiss_left(self.cache.as_ref(), &name, reason).await;
         }
         if let Err(error) = self.all_terminated().await {
             warn!(target: "orchestrator", "{error}");

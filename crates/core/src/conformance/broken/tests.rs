@@ -10,10 +10,11 @@ use super::bounds::{
     RestartsTokens, SkipsSilently, TrimsTheLog, TrimsTooMuch,
 };
 use super::twists::{
-    AcceptsTwins, AmendResets, BeatsForAnybody, CountsDependencies, ForgetsClaims, ForgetsSettles,
-    HidesExpiries, HoldTokensReset, IgnoresCapabilities, IgnoresPause, IgnoresPriority, IgnoresVersions,
-    IgnoresWaits, LosesCosts, NeverExpires, PlansHalf, ReleaseCharges, RenewsAnyToken, RepeatsAppends,
-    SettlesAnyToken, Sound, TokenReused,
+    AcceptsTwins, AmendKeepsAll, AmendResets, BeatsForAnybody, CountsDependencies, ForgetsClaims,
+    ForgetsParents, ForgetsSettles, HidesExpiries, HoldTokensReset, IgnoresAvoided, IgnoresCapabilities,
+    IgnoresPause, IgnoresPriority, IgnoresVersions, IgnoresWaits, LosesCosts, NeverExpires, PlansHalf,
+    RedoForgetsDependants, RedoKeepsCounting, RedoSparesHolders, RedoTrustsOldInputs, ReleaseCharges,
+    RenewsAnyToken, RepeatsAppends, SettlesAnyToken, Sound, TokenReused,
 };
 use super::{Broken, Twist};
 use crate::cache::Cache;
@@ -57,6 +58,11 @@ rejections! {
     IgnoresWaits by expiry::waiting_task_is_not_granted_before_its_time;
     PlansHalf by plan::refused_plan_leaves_nothing;
     AmendResets by amend::running_task_keeps_its_lease;
+    AmendKeepsAll by redo::redone_tasks_are_worked_again_with_the_attempts_of_new_ones;
+    RedoKeepsCounting by redo::redone_tasks_are_worked_again_with_the_attempts_of_new_ones;
+    RedoForgetsDependants by redo::who_waits_for_a_redone_task_waits_again;
+    RedoSparesHolders by redo::running_task_that_is_another_one_loses_its_lease;
+    RedoTrustsOldInputs by redo::running_task_with_new_inputs_is_done_once_more;
     IgnoresCapabilities by claim::required_capabilities_must_be_covered;
     IgnoresPriority by claim::greatest_priority_goes_first;
     IgnoresPause by claim::paused_agent_gets_nothing_until_it_is_resumed;
@@ -78,6 +84,8 @@ rejections! {
     HidesErrors by agents::failed_attempts_are_errors_of_their_agent;
     KeepsAllErrors by agents::newest_hundred_errors_are_kept;
     KeepsAllAgents by agents::agents_gone_for_longest_are_forgotten;
+    IgnoresAvoided by nested::avoided_task_is_left_to_others;
+    ForgetsParents by nested::claim_under_a_goal_finds_the_tasks_below_it;
     LosesCosts by model::random_fleets_are_answered_as_by_the_reference;
 }
 

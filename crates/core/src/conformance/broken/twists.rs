@@ -1,6 +1,6 @@
 //! The faults.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::event::EventKind;
 use crate::goal::{Goal, Usage};
 use crate::ids::{AgentName, RequestId, TaskId, Token};
 use crate::memory::MemoryCache;
-use crate::state::{Outcome, TaskStatus};
+use crate::state::{Outcome, Redo, TaskStatus};
 
 /// A request id that nobody used: what a cache without memory of requests makes of each.
 fn fresh() -> RequestId {
@@ -51,6 +51,10 @@ macro_rules! faults {
 }
 
 faults! {
+    /// A task that a claim avoids is granted all the same.
+    IgnoresAvoided {}
+    /// Nobody knows what a goal is below.
+    ForgetsParents {}
     /// Has none: the kit must not reject the harness.
     Sound {}
     /// A claim after an expiry is given the token that the late holder still has.
@@ -73,6 +77,16 @@ faults! {
     PlansHalf {}
     /// An amendment begins running tasks anew.
     AmendResets {}
+    /// An amendment keeps what is to be done again.
+    AmendKeepsAll {}
+    /// What is done again takes up the attempts that were left.
+    RedoKeepsCounting {}
+    /// Who waits for what is done again goes ahead.
+    RedoForgetsDependants {}
+    /// A holder whose task is another one goes on.
+    RedoSparesHolders {}
+    /// What was made of old inputs counts.
+    RedoTrustsOldInputs {}
     /// Tasks go to agents that cannot do them.
     IgnoresCapabilities {}
     /// Tasks go by age alone.
@@ -196,6 +210,8 @@ impl Twist for CountsDependencies {
             request: fresh(),
             max_attempts: 3,
             spent: Usage::default(),
+            redo: BTreeMap::new(),
+            by: String::new(),
         };
         self.sound.amend(&amend).await?;
         Ok(settled)
@@ -291,6 +307,78 @@ impl Twist for AmendResets {
 }
 
 #[async_trait]
+impl Twist for AmendKeepsAll {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
+        self.sound.amend(&Amend { redo: BTreeMap::new(), ..amend.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for RedoKeepsCounting {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
+        let mut draft = amend.dag.to_draft();
+        for node in draft.nodes.iter_mut().filter(|node| amend.redo.keys().any(|id| id.as_str() == node.id)) {
+            node.max_attempts = Some(1);
+        }
+        self.sound.amend(&Amend { dag: dag::validate(draft).unwrap().into(), ..amend.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for RedoForgetsDependants {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
+        // As if nobody had waited for it: a cache that does not count the dependants anew.
+        let mut draft = amend.dag.to_draft();
+        draft.edges.retain(|edge| amend.redo.keys().all(|id| id.as_str() != edge.source));
+        self.sound.amend(&Amend { dag: dag::validate(draft).unwrap().into(), ..amend.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for RedoSparesHolders {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
+        let redo = amend.redo.keys().map(|id| (id.clone(), Redo::Inputs)).collect();
+        self.sound.amend(&Amend { redo, ..amend.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for RedoTrustsOldInputs {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
+        let mut amend = amend.clone();
+        let mut running = Vec::new();
+        for id in amend.redo.keys() {
+            let detail = self.sound.task(id).await?;
+            if detail.is_some_and(|detail| detail.task.state.status == TaskStatus::Running) {
+                running.push(id.clone());
+            }
+        }
+        amend.redo.retain(|id, why| *why == Redo::Scope || !running.contains(id));
+        self.sound.amend(&amend).await
+    }
+}
+
+#[async_trait]
 impl Twist for IgnoresCapabilities {
     fn sound(&self) -> &MemoryCache {
         &self.sound
@@ -304,6 +392,28 @@ impl Twist for IgnoresCapabilities {
             }
         }
         self.sound.claim(&Claim { capabilities, ..claim.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for IgnoresAvoided {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<ClaimReply, CacheError> {
+        self.sound.claim(&Claim { avoid: BTreeSet::new(), ..claim.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for ForgetsParents {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError> {
+        self.sound.plan(&Plan { parent: None, ..plan.clone() }).await
     }
 }
 

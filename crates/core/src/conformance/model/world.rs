@@ -1,6 +1,6 @@
 //! What a random run knows and what it asks for next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::cache::{
 use crate::conformance::kit::{agent, capabilities, goal, secs, task};
 use crate::dag::{self, Dag, Draft, DraftEdge, DraftNode};
 use crate::event::{EventDraft, EventKind};
-use crate::goal::Usage;
+use crate::goal::{Parent, Usage};
 use crate::ids::{AgentName, GoalId, Incarnation, RequestId, StreamName, TaskId, Token};
-use crate::state::{Artifact, Failure, Outcome, TaskStatus};
+use crate::state::{Artifact, Failure, Outcome, Redo, TaskStatus};
 
 /// A request id of the run.
 pub(super) fn request(text: &str) -> RequestId {
@@ -93,8 +93,8 @@ impl World {
             48..54 => self.renew(),
             54..64 => Call::Advance(self.span()),
             64..68 => Call::Sweep(Sweep { limit: self.random.usize(..5) }),
-            68..71 => self.plan(),
-            71..75 => self.amend(),
+            68..70 => self.plan(),
+            70..75 => self.amend(),
             75..77 => {
                 let goal = self.goal();
                 Call::Remove(Remove { goal, ended_at: None })
@@ -196,9 +196,11 @@ impl World {
 
     fn plan(&mut self) -> Call {
         let goal = self.goal();
+        let parent = Parent { goal: self.goal(), task: self.task(), root: self.goal(), declared: None };
         Call::Plan(Plan {
             dag: self.dag(&goal),
             title: format!("goal {goal}"),
+            parent: self.chance(25).then_some(parent),
             request: self.request(),
             max_attempts: self.random.u32(1..4),
             spent: self.usage(),
@@ -208,8 +210,22 @@ impl World {
     fn amend(&mut self) -> Call {
         let goal = self.goal();
         let revision = self.goals.get(&goal).copied().unwrap_or(1);
+        let dag = self.dag(&goal);
+        let mut redo = BTreeMap::new();
+        if self.chance(60) {
+            for node in dag.nodes() {
+                if self.chance(40) {
+                    redo.insert(node.id.clone(), if self.random.bool() { Redo::Scope } else { Redo::Inputs });
+                }
+            }
+        }
+        if self.nonsense() {
+            redo.insert(self.task(), Redo::Scope);
+        }
         Call::Amend(Amend {
-            dag: self.dag(&goal),
+            dag,
+            redo,
+            by: if self.random.bool() { "model".to_owned() } else { String::new() },
             revision: if self.nonsense() { revision + 1 } else { revision },
             request: self.request(),
             max_attempts: self.random.u32(1..4),
@@ -226,6 +242,7 @@ impl World {
             goal: self.chance(20).then(|| self.goal()),
             capabilities: self.skills(),
             task: self.chance(12).then(|| self.task()),
+            avoid: if self.chance(15) { (0..3).map(|_| self.task()).collect() } else { BTreeSet::new() },
             ttl: self.ttl(),
         }
     }

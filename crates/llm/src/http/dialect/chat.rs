@@ -5,8 +5,8 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{Dialect, Ending, Reading, Tokens, arguments, array, bearer, number, string, structured, system};
-use crate::http::conversation::{Entry, Request, ToolCall};
+use super::{Dialect, Ending, Reading, Tokens, alike, bearer, number, string, structured};
+use crate::http::conversation::Request;
 use crate::http::key::Key;
 use crate::schema::strict;
 
@@ -24,8 +24,7 @@ impl Dialect for Chat {
     }
 
     fn body(&self, request: &Request<'_>) -> Value {
-        let mut messages = vec![json!({ "role": "system", "content": system(request) })];
-        messages.extend(request.entries.iter().flat_map(said));
+        let messages = alike::messages(request, |_, _| {});
         let mut body = json!({ "model": request.model, "messages": messages });
         let Some(object) = body.as_object_mut() else { return body };
         if let Some((name, schema)) = request.answer.filter(|_| request.native) {
@@ -35,17 +34,7 @@ impl Dialect for Chat {
                 json!({ "type": "json_schema", "json_schema": format }),
             );
         }
-        if !request.tools.is_empty() {
-            let tools = request.tools.iter().map(|tool| {
-                json!({
-                    "type": "function",
-                    "function": {
-                        "name": tool.name, "description": tool.description, "parameters": tool.schema,
-                    },
-                })
-            });
-            object.insert("tools".to_owned(), tools.collect());
-        }
+        alike::offer_tools(request, object);
         body
     }
 
@@ -54,19 +43,6 @@ impl Dialect for Chat {
         let message = choice.get("message").ok_or("its choice has no `message`")?;
         let text = string(message, "/content");
         let refusal = string(message, "/refusal");
-        let calls = array(message, "/tool_calls")
-            .iter()
-            .map(|call| ToolCall {
-                id: string(call, "/id"),
-                name: string(call, "/function/name"),
-                // Some servers send the object itself.
-                input: match call.pointer("/function/arguments") {
-                    Some(Value::String(text)) => arguments(text),
-                    Some(value) => value.clone(),
-                    None => arguments(""),
-                },
-            })
-            .collect();
         let ending = match string(choice, "/finish_reason").as_str() {
             _ if !refusal.is_empty() => Ending::Refused(refusal),
             "content_filter" => Ending::Refused("the vendor's content filter stopped the answer".to_owned()),
@@ -77,7 +53,7 @@ impl Dialect for Chat {
             said: message.clone(),
             structured: structured(request, &text),
             text,
-            calls,
+            calls: alike::calls(message),
             ending,
             tokens: Tokens {
                 input: number(body, "/usage/prompt_tokens"),
@@ -86,17 +62,5 @@ impl Dialect for Chat {
             },
             model: string(body, "/model"),
         })
-    }
-}
-
-fn said(entry: &Entry) -> Vec<Value> {
-    match entry {
-        Entry::User(text) => vec![json!({ "role": "user", "content": text })],
-        Entry::Model(text) => vec![json!({ "role": "assistant", "content": text })],
-        Entry::Said(message) => vec![message.clone()],
-        Entry::Results(results) => results
-            .iter()
-            .map(|result| json!({ "role": "tool", "tool_call_id": result.call.id, "content": result.output }))
-            .collect(),
     }
 }

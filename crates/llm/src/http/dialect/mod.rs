@@ -1,5 +1,6 @@
 //! How each vendor is asked, and how it answers.
 
+mod alike;
 mod anthropic;
 mod chat;
 mod gemini;

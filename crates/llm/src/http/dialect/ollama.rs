@@ -8,10 +8,8 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{
-    Dialect, Ending, MAX_TOKENS, Reading, Tokens, array, bearer, number, string, structured, system,
-};
-use crate::http::conversation::{Entry, Request, ToolCall};
+use super::{Dialect, Ending, MAX_TOKENS, Reading, Tokens, alike, bearer, number, string, structured};
+use crate::http::conversation::Request;
 use crate::http::key::Key;
 
 /// See the module.
@@ -31,8 +29,9 @@ impl Dialect for Ollama {
     }
 
     fn body(&self, request: &Request<'_>) -> Value {
-        let mut messages = vec![json!({ "role": "system", "content": system(request) })];
-        messages.extend(request.entries.iter().flat_map(said));
+        let messages = alike::messages(request, |call, message| {
+            message.insert("tool_name".to_owned(), json!(call.name));
+        });
         // Its default is 4,096 tokens, and what is before that is cut off without a word.
         let letters: usize = messages.iter().map(|message| message.to_string().len()).sum();
         let context = (letters / 3).saturating_add(4_096).next_power_of_two().clamp(CONTEXT.0, CONTEXT.1);
@@ -44,37 +43,19 @@ impl Dialect for Ollama {
         if let Some((_, schema)) = request.answer.filter(|_| request.native) {
             object.insert("format".to_owned(), schema.clone());
         }
-        if !request.tools.is_empty() {
-            let tools = request.tools.iter().map(|tool| {
-                json!({
-                    "type": "function",
-                    "function": {
-                        "name": tool.name, "description": tool.description, "parameters": tool.schema,
-                    },
-                })
-            });
-            object.insert("tools".to_owned(), tools.collect());
-        }
+        alike::offer_tools(request, object);
         body
     }
 
     fn read(&self, request: &Request<'_>, body: &Value) -> Result<Reading, String> {
         let message = body.get("message").ok_or("it has no `message`")?;
         let text = string(message, "/content");
-        let calls = array(message, "/tool_calls")
-            .iter()
-            .map(|call| ToolCall {
-                id: string(call, "/id"),
-                name: string(call, "/function/name"),
-                input: call.pointer("/function/arguments").cloned().unwrap_or_else(|| json!({})),
-            })
-            .collect();
         let ending = if string(body, "/done_reason") == "length" { Ending::Length } else { Ending::Well };
         Ok(Reading {
             said: message.clone(),
             structured: structured(request, &text),
             text,
-            calls,
+            calls: alike::calls(message),
             ending,
             tokens: Tokens {
                 input: number(body, "/prompt_eval_count"),
@@ -83,22 +64,5 @@ impl Dialect for Ollama {
             },
             model: string(body, "/model"),
         })
-    }
-}
-
-fn said(entry: &Entry) -> Vec<Value> {
-    match entry {
-        Entry::User(text) => vec![json!({ "role": "user", "content": text })],
-        Entry::Model(text) => vec![json!({ "role": "assistant", "content": text })],
-        Entry::Said(message) => vec![message.clone()],
-        Entry::Results(results) => results
-            .iter()
-            .map(|result| {
-                json!({
-                    "role": "tool", "tool_name": result.call.name, "tool_call_id": result.call.id,
-                    "content": result.output,
-                })
-            })
-            .collect(),
     }
 }
