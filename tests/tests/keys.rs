@@ -77,7 +77,7 @@ fn documented() -> Vec<Documented> {
                 kind.iter().find(|(word, _)| said.starts_with(word)).unwrap_or_else(|| panic!("{row}"));
             // `hash id → JSON` has a field for each task.
             let named = kind.1 == "hash" && !said.contains('→');
-            let mut fields: BTreeSet<String> =
+            let fields: BTreeSet<String> =
                 if named { quoted(what).into_iter().map(str::to_owned).collect() } else { BTreeSet::new() };
             let parts = key.split('<').enumerate().map(|(index, part)| match index {
                 0 => part.to_owned(),
