@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
+//! - [`live`]: what is declared may change meanwhile.
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
@@ -18,6 +19,7 @@ pub mod attempt;
 pub mod clock;
 pub mod entropy;
 pub mod feed;
+pub mod live;
 pub mod load;
 pub mod orchestrator;
 pub mod patient;
@@ -31,6 +33,7 @@ pub mod status;
 pub mod steering;
 pub mod stop;
 pub mod supervise;
+mod watching;
 pub mod why;
 pub mod workspace;
 

@@ -9,6 +9,7 @@ mod graph;
 mod init;
 mod orchestrator;
 mod plan;
+mod plan_diff;
 mod providers;
 mod run;
 mod schema;
@@ -98,6 +99,7 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
         Command::Orchestrator(_) => return Box::pin(orchestrator::orchestrator(context)).await,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
+        Command::Plan(args) if args.diff => plan_diff::plan_diff(args, context).await?,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,
         Command::Task(TaskCommand::Show(args)) => task::show(&args.task, context).await?,

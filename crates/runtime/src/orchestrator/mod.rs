@@ -25,6 +25,7 @@ use tracing::{info, warn};
 pub use error::RunError;
 
 use crate::clock::CacheClock;
+use crate::live::{Crew, InForce};
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
@@ -32,7 +33,6 @@ use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
-use roster::Started;
 
 /// Which model does what.
 #[derive(Debug, Clone)]
@@ -67,16 +67,16 @@ impl Models {
 /// Takes a project all the way: plans its goals, runs its agents, and ends when all goals rest.
 #[derive(Debug)]
 pub struct Orchestrator {
-    cache: Arc<dyn Cache>,
-    models: Models,
+    pub(crate) cache: Arc<dyn Cache>,
+    pub(crate) models: Models,
     ledger: Arc<Ledger>,
-    clock: Arc<CacheClock>,
-    settings: Arc<Settings>,
-    project: Project,
-    workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    pub(crate) clock: Arc<CacheClock>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) in_force: InForce,
+    pub(crate) workspaces: Arc<HashMap<GoalId, PathBuf>>,
     id: String,
     /// All work is done by agents of other processes.
-    only_leads: bool,
+    pub(crate) only_leads: bool,
 }
 
 impl Orchestrator {
@@ -98,11 +98,16 @@ impl Orchestrator {
             ledger,
             clock,
             settings: Arc::new(settings),
-            project,
+            in_force: InForce::new(project),
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
         }
+    }
+
+    /// What is in force now.
+    pub(crate) fn project(&self) -> Arc<Project> {
+        self.in_force.get()
     }
 
     /// Without agents of its own: those of other processes do the work, and come and go as they like.
@@ -130,9 +135,9 @@ impl Orchestrator {
         }
         self.bury_the_dead().await?;
         self.ledger.open().await?;
-        let goals: Vec<GoalId> = self.project.goals.iter().map(|goal| goal.id.clone()).collect();
+        let goals: Vec<GoalId> = self.project().goals.iter().map(|goal| goal.id.clone()).collect();
         let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
-        let mut agents = Vec::new();
+        let mut agents = Crew::default();
         let ended = self.through_leaderships(stop, &goals, campaign.standing(), &mut agents).await;
         // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing
         // that one could still bring home.
@@ -168,7 +173,7 @@ impl Orchestrator {
         stop: &Stop,
         goals: &[GoalId],
         mut standing: watch::Receiver<Standing>,
-        agents: &mut Vec<Started>,
+        agents: &mut Crew,
     ) -> Result<Option<Vec<String>>, RunError> {
         let mut told = String::new();
         loop {
@@ -186,6 +191,12 @@ impl Orchestrator {
                         self.check_same_deployment(leader)?;
                     }
                     self.start_agents_once(agents, stop).await?;
+                    tokio::select! {
+                        failed = self.follow(false, agents, stop) => match failed? {},
+                        changed = standing.changed() => if changed.is_err() { return Ok(None) },
+                        () = stop.draining() => return Ok(None),
+                    }
+                    continue;
                 }
                 Standing::Leads(epoch) => {
                     told.clear();
@@ -202,6 +213,7 @@ impl Orchestrator {
                     self.start_agents_once(agents, stop).await?;
                     tokio::select! {
                         ended = self.keep_up(stop, goals) => return ended,
+                        failed = self.follow(true, agents, stop) => match failed? {},
                         () = is_over(&mut standing, epoch) => {
                             warn!(target: "orchestrator", "This orchestrator leads no more");
                             continue;
@@ -216,7 +228,7 @@ impl Orchestrator {
         }
     }
 
-    async fn start_agents_once(&self, agents: &mut Vec<Started>, stop: &Stop) -> Result<(), RunError> {
+    async fn start_agents_once(&self, agents: &mut Crew, stop: &Stop) -> Result<(), RunError> {
         if agents.is_empty() && !self.only_leads {
             *agents = self.start_agents(stop).await?;
         }
@@ -225,7 +237,8 @@ impl Orchestrator {
 
     /// Two projects on one store would wait for each other for ever.
     fn check_same_deployment(&self, leader: &leader::Said) -> Result<(), RunError> {
-        let ours = |goal: &GoalId| self.project.goals.iter().any(|own| own.id == *goal);
+        let project = self.project();
+        let ours = |goal: &GoalId| project.goals.iter().any(|own| own.id == *goal);
         if leader.goals.is_empty() || leader.goals.iter().any(ours) {
             return Ok(());
         }
@@ -248,7 +261,7 @@ impl Orchestrator {
     /// [`RunError`].
     pub async fn preview(&self) -> Result<Vec<Arc<downbeat_core::dag::Dag>>, RunError> {
         let mut dags = Vec::new();
-        for goal in &self.project.goals {
+        for goal in &self.project().goals {
             dags.push(self.draft(goal).await?.0);
         }
         self.check_executable(&dags)?;

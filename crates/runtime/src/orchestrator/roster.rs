@@ -7,40 +7,37 @@ use downbeat_core::ids::AgentName;
 use tracing::warn;
 
 use super::{Orchestrator, RunError};
+use crate::live::{Crew, Member};
 use crate::load::ProjectAgent;
 use crate::recruit;
 use crate::stop::Stop;
-use crate::supervise::{Hire, InProcess, Life, SpawnError, Spawner};
-
-/// An agent that was started.
-pub(super) struct Started {
-    name: AgentName,
-    life: Box<dyn Life>,
-}
+use crate::supervise::{Hire, InProcess, SpawnError, Spawner};
 
 impl Orchestrator {
     pub(super) fn check_agents(&self) -> Result<(), RunError> {
-        let declared = self.project.agents.len();
+        let project = self.project();
+        let declared = project.agents.len();
         if !self.only_leads && declared > self.settings.max_agents {
             return Err(RunError::TooManyAgents { declared, limit: self.settings.max_agents });
         }
-        start_order(&self.project.agents).map(|_| ())
+        start_order(&project.agents).map(|_| ())
     }
 
     /// Starts every declared agent, those that others wait for first.
-    pub(super) async fn start_agents(&self, stop: &Stop) -> Result<Vec<Started>, RunError> {
+    pub(super) async fn start_agents(&self, stop: &Stop) -> Result<Crew, RunError> {
         let spawner = self.spawner(stop);
-        let mut started = Vec::new();
-        for agent in start_order(&self.project.agents)? {
+        let mut started = Crew::default();
+        let project = self.project();
+        for agent in start_order(&project.agents)? {
             let name = agent.spec.name.value.clone();
             let hire = Hire {
                 name: name.clone(),
                 agent: Arc::new(agent.clone()),
-                goal: recruit::goal_of(agent, &self.project.goals),
+                goal: recruit::goal_of(agent, &project.goals),
                 generation: 1,
             };
             match spawner.spawn(&hire).await {
-                Ok(life) => started.push(Started { name, life }),
+                Ok(life) => started.members.push(Member { hire, life }),
                 Err(error) => {
                     stop.now();
                     self.end_agents(started, stop).await;
@@ -55,7 +52,7 @@ impl Orchestrator {
     }
 
     /// Who brings the agents to life.
-    fn spawner(&self, stop: &Stop) -> Arc<dyn Spawner> {
+    pub(crate) fn spawner(&self, stop: &Stop) -> Arc<dyn Spawner> {
         Arc::new(InProcess {
             cache: Arc::clone(&self.cache),
             models: self.models.clone(),
@@ -68,19 +65,23 @@ impl Orchestrator {
     }
 
     pub(super) async fn check_undeclared(&self) -> Result<(), RunError> {
-        let goals = &self.project.goals;
-        if self.project.agents.iter().all(|agent| recruit::goal_of(agent, goals).is_some()) {
+        let project = self.project();
+        let goals = &project.goals;
+        if project.agents.iter().all(|agent| recruit::goal_of(agent, goals).is_some()) {
             return Ok(());
         }
         recruit::check_undeclared(self.cache.as_ref(), &self.workspaces).await
     }
 
     /// Waits for every agent to end, then takes it from the registry.
-    pub(super) async fn end_agents(&self, agents: Vec<Started>, stop: &Stop) {
+    pub(super) async fn end_agents(&self, mut agents: Crew, stop: &Stop) {
         if agents.is_empty() {
             return;
         }
-        for Started { name, mut life } in agents {
+        // Those that leave anyway end as the others do, and none of them comes back.
+        agents.settle_all().await;
+        for Member { hire, mut life } in agents.members {
+            let name = hire.name;
             if stop.is_now() {
                 life.stop();
             } else {
