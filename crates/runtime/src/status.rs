@@ -9,6 +9,7 @@ use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use serde::Serialize;
 
+use crate::live::Versions;
 use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 use crate::spending::{self, Parked, larger};
 
@@ -23,6 +24,9 @@ pub struct Status {
     pub parked: Vec<Parked>,
     /// Who orchestrates.
     pub orchestrator: OrchestratorLine,
+    /// The versions of the instructions, oldest first; what is in the files and cannot be read; what waits to
+    /// be asked for.
+    pub instructions: Versions,
 }
 
 /// A goal at a glance.
@@ -137,7 +141,13 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
         })
         .collect();
     let parked = spending::parked(cache, now).await?;
-    Ok(Status { goals, agents, parked, orchestrator: orchestrator_line(cache, now).await? })
+    Ok(Status {
+        goals,
+        agents,
+        parked,
+        instructions: Versions::load(cache).await?,
+        orchestrator: orchestrator_line(cache, now).await?,
+    })
 }
 
 /// Unheard for this long an orchestrator counts as absent, if it says nothing about that.
