@@ -41,6 +41,7 @@ pub(crate) fn request() -> RequestId {
 pub(crate) async fn plan(cache: &dyn Cache, dags: Vec<Arc<Dag>>) -> Result<()> {
     for dag in dags {
         let plan = Plan {
+            parent: None,
             dag,
             title: "benchmark".to_owned(),
             request: request(),
@@ -54,6 +55,7 @@ pub(crate) async fn plan(cache: &dyn Cache, dags: Vec<Arc<Dag>>) -> Result<()> {
 
 pub(crate) fn claim(agent: &AgentName) -> Claim {
     Claim {
+        avoid: std::collections::BTreeSet::default(),
         agent: agent.clone(),
         incarnation: Incarnation(agent.to_string()),
         request: request(),

@@ -167,6 +167,7 @@ async fn ours(
     let draft =
         Draft { goal_id: name.to_owned(), nodes: (0..shape.tasks).map(node).collect(), ..Draft::default() };
     let plan = Plan {
+        parent: None,
         dag: Arc::new(validate(draft).unwrap()),
         title: name.to_owned(),
         request: RequestId(name.to_owned()),
@@ -193,6 +194,7 @@ async fn ours(
 
 async fn work(cache: Arc<dyn Cache>, name: String, carried: bool) {
     let claim = |n: u32| Claim {
+        avoid: std::collections::BTreeSet::default(),
         agent: AgentName::new(&name).unwrap(),
         incarnation: Incarnation(name.clone()),
         request: RequestId(format!("{name} {n}")),

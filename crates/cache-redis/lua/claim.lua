@@ -7,9 +7,10 @@ ARGV[2]  agent          who asks
 ARGV[3]  incarnation    which life of it
 ARGV[4]  request        names the request
 ARGV[5]  ttl            milliseconds
-ARGV[6]  goal           only of this one; "" for any
+ARGV[6]  goal           only of this one and of those below it; "" for any
 ARGV[7]  task           this one and no other; "" for the best
 ARGV[8]  capabilities   of the agent, by commas
+ARGV[9]  avoid          none of these tasks, by commas
 
 Returns  {"granted", task, goal, token, attempt, max_attempts, claimed_at, expires_at, last_error,
          last_error_detail, node}       of an error "+" and its text, else ""; node: JSON
@@ -20,7 +21,7 @@ Returns  {"granted", task, goal, token, attempt, max_attempts, claimed_at, expir
 ]]
 local reply = claim({
   agent = ARGV[2], incarnation = ARGV[3], request = ARGV[4], ttl = tonumber(ARGV[5]), goal = ARGV[6],
-  task = ARGV[7], capabilities = ARGV[8],
+  task = ARGV[7], capabilities = ARGV[8], avoid = ARGV[9],
 })
 finish()
 return reply

@@ -9,7 +9,11 @@ ARGV[4]  request        names the request
 ARGV[5]  max_attempts   for nodes that say nothing about it
 ARGV[6]  digest         of the DAG
 ARGV[7]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
-ARGV[8]  tasks          the first of eight arguments for each task, in the order of the draft: id, node
+ARGV[8]  parent_goal    of the task that owns the goal; "" when it is below none
+ARGV[9]  parent_task    that task, or ""
+ARGV[10] root           the goal above all others, or ""
+ARGV[11] declared       the declared goal that it was made from, or ""
+ARGV[12] tasks          the first of eight arguments for each task, in the order of the draft: id, node
                         (JSON), dependencies (JSON), dependants (by spaces), needs (by commas), priority,
                         open, its own attempts or ""
 
@@ -19,7 +23,7 @@ Returns  {"goal", fields}
          {"taken", task, goal, …}   other goals hold these ids; nothing was written
          {"removing", goal}         the removal of this one has to be finished first; nothing was written
 ]]
-local TASKS = 8
+local TASKS = 12
 if is_replaced() then
   return { 'unopened' }
 end
@@ -52,6 +56,10 @@ goal = {
   calls = 0, input_tokens = 0, output_tokens = 0, cost_micros = 0,
   created_at = NOW, planned_by = ARGV[4], max_attempts = tonumber(ARGV[5]),
 }
+if ARGV[8] ~= '' then
+  goal.parent_goal, goal.parent_task, goal.root = ARGV[8], ARGV[9], ARGV[10]
+  goal.declared = ARGV[11] ~= '' and ARGV[11] or nil
+end
 goals[id] = goal
 spend(id, ARGV[7])
 call('ZADD', P .. 'index:goals', 0, id)
@@ -60,7 +68,9 @@ reorder(id, ids)
 say('goal.planned', {
   goal = id,
   reason = string.format('%.0f tasks, %.0f ready', total(goal), goal.ready),
-  data = string.format('{"tasks":%.0f,"ready":%.0f,"digest":%s}', total(goal), goal.ready, cjson.encode(goal.digest)),
+  data = string.format('{"tasks":%.0f,"ready":%.0f,"digest":%s%s}', total(goal), goal.ready,
+    cjson.encode(goal.digest), ARGV[8] == '' and '' or
+    string.format(',"parent":{"goal":%s,"task":%s}', cjson.encode(ARGV[8]), cjson.encode(ARGV[9]))),
 })
 evaluate(id)
 finish()

@@ -38,9 +38,12 @@ if goal then
   call('DEL', P .. 'goal:' .. id)
   call('ZREM', P .. 'index:goals', id)
   for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
-    call('ZREM', P .. 'index:ready', id .. ':' .. needs)
+    -- Of a goal below it something may be ready.
+    if call('EXISTS', P .. 'index:ready:' .. id .. ':' .. needs) == 0 then
+      call('ZREM', P .. 'index:ready', id .. ':' .. needs)
+      call('SREM', P .. 'index:needs:' .. id, needs)
+    end
   end
-  call('DEL', P .. 'index:needs:' .. id)
   call('UNLINK', dag .. ':nodes', dag .. ':deps', dag .. ':dependants', dag .. ':order')
   if call('EXISTS', dag .. ':tasks') == 1 then
     call('RENAME', dag .. ':tasks', P .. 'removing:' .. id)

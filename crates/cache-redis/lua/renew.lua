@@ -11,7 +11,7 @@ ARGV[6]  progress       how far the holder is
 
 Returns  {"renewed", expires_at}
          {"missing"}                  no such task
-         {"lost", presented, current} a newer token exists, or this one was spent
+         {"lost", presented, current, holder}   a newer token exists, or this one was spent; "" if nobody holds it
 ]]
 local id = ARGV[2]
 local task = task_of(id)

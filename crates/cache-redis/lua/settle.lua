@@ -19,12 +19,13 @@ ARGV[13] ttl            milliseconds
 ARGV[14] goal           only of this one; "" for any
 ARGV[15] next_task      this one and no other; "" for the best
 ARGV[16] capabilities   of the agent, by commas
+ARGV[17] avoid          none of these tasks, by commas
 
 Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: as of `claim`, or {}
          {"unopened"}                    as any verb may answer
          {"repeated", status, not_before, goal_status}                   nothing was written
          {"missing"}                                                     no such task
-         {"lost", presented, current}   a newer token exists, or this one was spent
+         {"lost", presented, current, holder}   a newer token exists, or this one was spent; "" if nobody holds it
 ]]
 -- Before anything is written: a claim that finds out later could no longer say so.
 if ARGV[10] and is_replaced() then
@@ -71,7 +72,7 @@ else
   local told_before = #told
   next_claim = claim({
     agent = ARGV[10], incarnation = ARGV[11], request = ARGV[12], ttl = tonumber(ARGV[13]), goal = ARGV[14],
-    task = ARGV[15], capabilities = ARGV[16],
+    task = ARGV[15], capabilities = ARGV[16], avoid = ARGV[17],
   })
   if not goal_status and next_claim[1] == 'granted' and next_claim[3] == goal then
     goal_status = 'active'

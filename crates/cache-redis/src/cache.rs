@@ -160,7 +160,8 @@ fn replaced(agent: &AgentName, presented: &Incarnation) -> CacheError {
 fn refused(task: &TaskId, reply: &mut Reply) -> CacheError {
     let lost = |reply: &mut Reply| -> Result<CacheError, CacheError> {
         let (presented, current) = (Token::from_u64(reply.number()?), Token::from_u64(reply.number()?));
-        Ok(CacheError::LeaseLost { task: task.clone(), presented, current })
+        let holder = AgentName::new(reply.text()?).ok();
+        Ok(CacheError::LeaseLost { task: task.clone(), presented, current, holder })
     };
     match reply.word.as_str() {
         "missing" => CacheError::TaskNotFound { task: task.clone() },
@@ -204,6 +205,7 @@ impl Tasks for RedisCache {
             plan.dag.digest(),
             requests::usage(&plan.spent),
         ];
+        arguments.extend(requests::parent(plan.parent.as_ref()));
         requests::tasks(&plan.dag, &mut arguments).map_err(|error| invalid(&error))?;
         loop {
             let mut reply = self.server.run(&scripts::PLAN, &arguments).await?;

@@ -6,7 +6,7 @@ use downbeat_core::cache::{
     Agent, AgentError, CacheError, Claim, ClaimReply, Claimed, Lease, Record, Registration, Task,
 };
 use downbeat_core::event::{Event, EventDraft, EventKind};
-use downbeat_core::goal::{Counts, Goal, Usage};
+use downbeat_core::goal::{Counts, Goal, Parent, Usage};
 use downbeat_core::ids::{AgentName, GoalId, Incarnation, RequestId, TaskId, Token};
 use downbeat_core::rules;
 use downbeat_core::state::{EndedAttempt, Failure, Holder, TaskState};
@@ -26,6 +26,15 @@ pub(crate) fn goal(value: Value) -> Result<Goal, CacheError> {
         title: fields.text("title")?.to_owned(),
         status: fields.word("status")?,
         reason: fields.maybe("reason").map(str::to_owned),
+        parent: match fields.maybe_parsed("parent_goal")? {
+            None => None,
+            Some(goal) => Some(Parent {
+                goal,
+                task: fields.parsed("parent_task")?,
+                root: fields.parsed("root")?,
+                declared: fields.maybe_parsed("declared")?,
+            }),
+        },
         revision: fields.parsed("revision")?,
         digest: fields.text("digest")?.to_owned(),
         counts: Counts {

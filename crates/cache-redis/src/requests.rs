@@ -6,7 +6,7 @@ use std::time::Duration;
 use downbeat_core::cache::{Amend, Claim, Directive, Registration};
 use downbeat_core::dag::{Dag, DagDiff, Node};
 use downbeat_core::event::EventDraft;
-use downbeat_core::goal::{Goal, Usage};
+use downbeat_core::goal::{Goal, Parent, Usage};
 use downbeat_core::ids::{Capability, GoalId, TaskId};
 use downbeat_core::rules;
 use downbeat_core::state::{Failure, Outcome};
@@ -52,7 +52,7 @@ pub(crate) fn capabilities<'a>(of: impl IntoIterator<Item = &'a Capability>) -> 
 }
 
 /// The arguments that say who claims what.
-pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 7] {
+pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 8] {
     [
         claim.agent.as_str().into(),
         claim.incarnation.0.as_str().into(),
@@ -61,6 +61,7 @@ pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 7] {
         claim.goal.as_ref().map_or("", GoalId::as_str).into(),
         claim.task.as_ref().map_or("", TaskId::as_str).into(),
         capabilities(&claim.capabilities).into(),
+        claim.avoid.iter().map(TaskId::as_str).collect::<Vec<_>>().join(",").into(),
     ]
 }
 
@@ -138,6 +139,14 @@ fn dependants(dag: &Dag, task: &TaskId) -> String {
 
 fn needs(node: &Node) -> String {
     capabilities(&node.capabilities)
+}
+
+/// The four arguments that say what a goal is below.
+pub(crate) fn parent(parent: Option<&Parent>) -> [String; 4] {
+    parent.map_or_else(Default::default, |parent| {
+        let declared = parent.declared.as_ref().map(ToString::to_string).unwrap_or_default();
+        [parent.goal.to_string(), parent.task.to_string(), parent.root.to_string(), declared]
+    })
 }
 
 /// The tasks of a plan: eight arguments each.

@@ -62,6 +62,7 @@ async fn plan(cache: &RedisCache, id: &str, tasks: usize, round: usize) {
         write!(drawing, "; t{n}: {}", if n % 2 == 0 { "t0" } else { "" }).unwrap();
     }
     let plan = Plan {
+        parent: None,
         dag: draw(id, &drawing),
         title: id.to_owned(),
         request: request(format!("plan {id} {round}")),
@@ -74,6 +75,7 @@ async fn plan(cache: &RedisCache, id: &str, tasks: usize, round: usize) {
 async fn drain(cache: &RedisCache, round: usize) {
     for n in 0.. {
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: agent("ann"),
             incarnation: life("ann"),
             request: request(format!("claim {round} {n}")),
@@ -232,6 +234,7 @@ async fn a_goal_that_is_half_removed_is_not_there_and_its_ids_are_free() {
 
     // Whoever wants one of the ids finishes the removal first; so does whoever wants the goal's.
     let wants = Plan {
+        parent: None,
         dag: draw("h", last.as_str()),
         title: "h".to_owned(),
         request: request("wants".to_owned()),

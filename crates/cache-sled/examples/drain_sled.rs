@@ -81,6 +81,7 @@ fn plan(tasks: usize) -> Plan {
     let edges = edges.map(|number| DraftEdge { source: id(number - 1), target: id(number) });
     let draft = Draft { goal_id: "goal".to_owned(), nodes: nodes.collect(), edges: edges.collect() };
     Plan {
+        parent: None,
         dag: Arc::new(validate(draft).unwrap()),
         title: "A goal".to_owned(),
         request: RequestId("plan".to_owned()),
@@ -91,6 +92,7 @@ fn plan(tasks: usize) -> Plan {
 
 async fn drain(cache: SledCache, agent: usize) -> u32 {
     let claim = |number: u32| Claim {
+        avoid: std::collections::BTreeSet::default(),
         agent: format!("agent-{agent}").parse().unwrap(),
         incarnation: Incarnation("life".to_owned()),
         request: RequestId(format!("claim-{agent}-{number}")),

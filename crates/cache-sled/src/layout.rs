@@ -81,7 +81,8 @@ pub(crate) enum Key {
     /// capability of `needs` is followed by a byte 1. Owner: every move. Lives while that holds.
     /// Value: the task's id.
     Ready(Rank),
-    /// `q<goal>\0<needs>\0<!priority><ordinal>`: the same within one goal.
+    /// `q<goal>\0<needs>\0<!priority><ordinal>`: the same within a goal that is
+    /// below none, with all that are below it.
     GoalReady(GoalId, Rank),
     /// `d<not before><task>`: a ready task that waits. Owner: every move. Lives while it waits.
     /// Value: nothing.
@@ -335,7 +336,7 @@ pub(crate) fn indexes(task: &TaskId, doc: &TaskDoc) -> Vec<(Key, Vec<u8>)> {
         (TaskStatus::Ready, None, _) => {
             let rank = Rank { needs: doc.needs.clone(), priority: state.priority, ordinal: doc.ordinal };
             let id = task.as_str().as_bytes().to_vec();
-            vec![(Key::GoalReady(doc.goal.clone(), rank.clone()), id.clone()), (Key::Ready(rank), id)]
+            vec![(Key::GoalReady(doc.root().clone(), rank.clone()), id.clone()), (Key::Ready(rank), id)]
         }
         (TaskStatus::Running, _, Some(holder)) => vec![
             (Key::Lease { at: holder.expires_at, task: task.clone() }, Vec::new()),
@@ -368,6 +369,9 @@ pub(crate) struct GoalDoc {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TaskDoc {
     pub(crate) goal: GoalId,
+    /// The goal above all others that its own is below, if that is below any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root: Option<GoalId>,
     pub(crate) ordinal: u64,
     /// The node's capabilities, so that a move need not read the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -376,6 +380,13 @@ pub(crate) struct TaskDoc {
     #[serde(default)]
     pub(crate) ended: u64,
     pub(crate) state: TaskState,
+}
+
+impl TaskDoc {
+    /// The goal under which it is found when it is ready.
+    pub(crate) fn root(&self) -> &GoalId {
+        self.root.as_ref().unwrap_or(&self.goal)
+    }
 }
 
 /// A registration as it is stored.

@@ -32,6 +32,7 @@ async fn plan(cache: &SledCache, tasks: usize, round: usize) {
     let drawing: Vec<String> =
         (0..tasks).map(|n| format!("t{n}: {}", if n > 9 { "t3" } else { "" })).collect();
     let plan = Plan {
+        parent: None,
         dag: draw("g", &drawing.join("; ")),
         title: "g".to_owned(),
         request: RequestId(format!("plan {round}")),
@@ -44,6 +45,7 @@ async fn plan(cache: &SledCache, tasks: usize, round: usize) {
 async fn drain(cache: &SledCache, worker: usize, round: usize) {
     for n in 0.. {
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: agent("ann"),
             incarnation: life("ann"),
             request: RequestId(format!("claim {round} {worker} {n}")),

@@ -111,6 +111,7 @@ async fn make_plans(cache: SledCache, run: u64) {
     for number in 0.. {
         let dag = random_dag(&format!("g{run}-{number}"), &mut random);
         let plan = Plan {
+            parent: None,
             dag: Arc::clone(&dag),
             title: "a goal".to_owned(),
             request: RequestId(format!("plan-{run}-{number}")),
@@ -134,6 +135,7 @@ async fn drain(cache: SledCache, run: u64, agent: u64) {
     let mut held: Option<Claimed> = None;
     for number in 0.. {
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: format!("agent-{agent}").parse().unwrap(),
             incarnation: Incarnation(format!("run-{run}")),
             request: RequestId(format!("claim-{run}-{agent}-{number}")),

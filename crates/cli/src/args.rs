@@ -32,6 +32,9 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// What the predecessor's command line asks for beside.
+    #[arg(skip)]
+    pub(crate) heritage: Option<crate::predecessor::Heritage>,
 }
 
 /// What every command takes.
@@ -118,6 +121,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Schema(Schema),
     Completions(Completions),
+    #[command(skip)]
+    Predecessor(crate::predecessor::Small),
 }
 
 /// Plan the goals, run the agents, and end when all goals rest
@@ -218,6 +223,9 @@ pub(crate) struct Orchestrator {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+    /// With the declared agents in this process, as the predecessor had them.
+    #[arg(skip)]
+    pub(crate) own_agents: bool,
 }
 
 /// Work as one agent of a fleet, as a process of its own
@@ -242,6 +250,12 @@ pub(crate) struct Agent {
     /// Take tasks of this goal only
     #[arg(long, alias = "goal-id", value_name = "GOAL")]
     pub(crate) goal: Option<String>,
+    /// The file that steers it, in place of the declared one
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub(crate) heartbeat: Option<PathBuf>,
+    /// Its role, in place of the declared one
+    #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]
+    pub(crate) role: Option<String>,
     #[command(flatten)]
     pub(crate) model: Model,
     /// For how long a claim holds without renewal [default: 30s]

@@ -14,7 +14,7 @@ use downbeat_runtime::report::all_tasks;
 use tokio::task::JoinSet;
 
 use crate::error::{CliError, Kind};
-use crate::models::{self, Chosen};
+use crate::models::{self, Asking, Chosen};
 
 /// A look that takes longer says nothing: a slow machine is no reason to refuse a run.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub(crate) async fn check(
     for goal in &project.goals {
         needed.extend(needed_for(project, goal, chosen, cache).await?);
     }
-    refuse(&look(needed, &project.root, chosen.prices).await)
+    refuse(&look(needed, &project.root, chosen.asking).await)
 }
 
 /// The names of the models that are asked before this goal rests.
@@ -92,8 +92,8 @@ async fn needed_for(
 }
 
 /// Looks at them. What is no way to a model (a script, no model at all) needs no look.
-async fn look(names: BTreeSet<String>, base: &Path, prices: &[String]) -> BTreeMap<String, Probe> {
-    let environment = models::environment(prices);
+async fn look(names: BTreeSet<String>, base: &Path, asking: Asking<'_>) -> BTreeMap<String, Probe> {
+    let environment = models::environment(asking);
     let mut looks = JoinSet::new();
     for name in names {
         let Ok(transport) = downbeat_llm::transport_in(way(&name), base, &environment) else { continue };

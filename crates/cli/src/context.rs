@@ -11,13 +11,14 @@ use downbeat_core::time::{Clock, Timestamp};
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::load;
 
-use crate::args::Global;
+use crate::args::{Cli, Global};
 use crate::config::cache::{self, Chosen};
 use crate::config::{Config, Origin, Sources};
 use crate::error::{CliError, Kind};
 use crate::output::Out;
 use crate::output::text;
 use crate::place::{Place, quoted, tidy};
+use crate::predecessor;
 use crate::store::{self, Lies};
 
 /// What a command works with.
@@ -94,6 +95,21 @@ impl Context {
             ));
         }
         Ok(Self { place, config, out, store, clock: Arc::new(SystemClock) })
+    }
+
+    /// The same for a whole command line, which may be the predecessor's.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn of(cli: &Cli, positional: Option<&Path>, mut flags: Flags) -> Result<Self, CliError> {
+        let Some(heritage) = &cli.heritage else { return Self::new(&cli.global, positional, flags) };
+        flags.extend(heritage.flags());
+        let mut context = Self::new(&cli.global, positional, flags)?;
+        predecessor::settle(&mut context.config);
+        heritage.notes.iter().for_each(|note| context.out.note(format!("note: {note}")));
+        heritage.warnings.iter().for_each(|warning| context.out.warning(warning));
+        Ok(context)
     }
 
     /// The present moment.

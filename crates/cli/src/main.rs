@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`args`]: what can be typed; [`exit`], [`error`]: what comes back.
 //! - [`place`], [`config`]: which project, and with which settings.
+//! - [`predecessor`]: the command line and the files of the program before this one.
 //! - [`store`], [`models`]: the concrete parts.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
@@ -20,6 +21,7 @@ mod logs;
 mod models;
 mod output;
 mod place;
+mod predecessor;
 mod signals;
 mod store;
 

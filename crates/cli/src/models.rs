@@ -16,13 +16,25 @@ use crate::error::{CliError, Kind};
 pub(crate) struct Chosen<'a> {
     /// The model of all that name no other.
     pub(crate) llm: Option<&'a str>,
-    /// What tokens cost. A project's file may say that: unlike a key or an address it sends nothing anywhere.
+    /// How they are asked.
+    pub(crate) asking: Asking<'a>,
+}
+
+/// How models are asked. A project's file may say that: unlike a key or an address it sends nothing anywhere
+/// that the project's own commands could not send.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asking<'a> {
+    /// What tokens cost.
     pub(crate) prices: &'a [String],
+    /// Which programs the command-line agents are.
+    pub(crate) tools: &'a [String],
 }
 
 /// The environment that models are opened with. This program guards what is started for them.
-pub(crate) fn environment(prices: &[String]) -> Environment {
-    let environment = Environment::of_process().with("DOWNBEAT_PRICES", prices.join(","));
+pub(crate) fn environment(asking: Asking<'_>) -> Environment {
+    let environment = Environment::of_process()
+        .with("DOWNBEAT_PRICES", asking.prices.join(","))
+        .with("DOWNBEAT_TOOLS", asking.tools.join("\n"));
     match std::env::current_exe() {
         Ok(guard) => environment.guarded_by(guard),
         Err(_) => environment,
@@ -30,10 +42,10 @@ pub(crate) fn environment(prices: &[String]) -> Environment {
 }
 
 /// The model called `name`; paths in names are relative to `base`.
-pub(crate) fn open(name: &str, base: &Path, prices: &[String]) -> Result<Arc<dyn Llm>, CliError> {
+pub(crate) fn open(name: &str, base: &Path, asking: Asking<'_>) -> Result<Arc<dyn Llm>, CliError> {
     // Nobody wants to read `./` before each name.
     let base = if base == Path::new(".") { Path::new("") } else { base };
-    downbeat_llm::open_in(name, base, &environment(prices)).map_err(|error| match error {
+    downbeat_llm::open_in(name, base, &environment(asking)).map_err(|error| match error {
         LlmError::Unusable { reason } => CliError::new(Kind::BadInput, reason),
         error => CliError::new(Kind::Failed, error.to_string()),
     })
@@ -48,7 +60,7 @@ pub(crate) fn of(project: &Project, chosen: Chosen<'_>) -> Result<Models, CliErr
     let mut by_agent = HashMap::new();
     for agent in &project.agents {
         if let Some(name) = &agent.spec.llm {
-            let model = open(name, &project.root, chosen.prices).map_err(|error| CliError {
+            let model = open(name, &project.root, chosen.asking).map_err(|error| CliError {
                 message: format!("agent `{}`: {}", agent.spec.name.value, error.message),
                 ..error
             })?;
@@ -56,7 +68,7 @@ pub(crate) fn of(project: &Project, chosen: Chosen<'_>) -> Result<Models, CliErr
         }
     }
     let default = match chosen.llm {
-        Some(name) => open(name, &project.root, chosen.prices)?,
+        Some(name) => open(name, &project.root, chosen.asking)?,
         None => match needs_model(project) {
             None => Arc::new(Offline),
             Some(reason) => {
@@ -80,7 +92,7 @@ pub(crate) fn of_agent(
     chosen: Chosen<'_>,
 ) -> Result<Arc<dyn Llm>, CliError> {
     match &agent.spec.llm {
-        Some(name) => open(name, &project.root, chosen.prices),
+        Some(name) => open(name, &project.root, chosen.asking),
         None => Ok(of(project, chosen)?.default),
     }
 }

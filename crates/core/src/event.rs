@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentName, GoalId, TaskId, Token};
@@ -12,9 +13,9 @@ use crate::time::Timestamp;
 ///
 /// A text and not an enum, because streams also carry what later layers say; the kinds that the
 /// kernel writes are constants.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct EventKind(Cow<'static, str>);
+pub struct EventKind(#[schemars(regex(pattern = "^[a-z0-9_.]{1,64}$"))] Cow<'static, str>);
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
@@ -138,7 +139,7 @@ impl fmt::Display for EventKind {
 }
 
 /// What is to be said; the cache adds the number and the time in the same step as what it tells of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventDraft {
     /// What kind of thing happened.
     pub kind: EventKind,
@@ -211,7 +212,7 @@ impl EventDraft {
 }
 
 /// Something that happened. One JSON object a line in `events --json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number in its stream, from 1, one more than the one before.
     pub seq: u64,

@@ -2,15 +2,16 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventKind;
-use crate::ids::GoalId;
+use crate::ids::{GoalId, TaskId};
 use crate::state::TaskStatus;
 use crate::time::Timestamp;
 
 /// Where a goal stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GoalStatus {
     /// Declared, not planned yet.
@@ -74,7 +75,7 @@ impl fmt::Display for GoalStatus {
 }
 
 /// How many tasks of a goal stand where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Waiting for a dependency.
     pub blocked: u64,
@@ -164,7 +165,7 @@ impl Counts {
 }
 
 /// What models cost. Sums are exact: money is counted in millionths of a US dollar.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Calls of a model.
     pub calls: u64,
@@ -202,8 +203,22 @@ impl Usage {
     }
 }
 
+/// What a goal is below: a task of another goal that owns it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Parent {
+    /// The goal of that task.
+    pub goal: GoalId,
+    /// The task: it is done when this goal is complete.
+    pub task: TaskId,
+    /// The goal above all others: agents that work for it take the tasks of this one, too.
+    pub root: GoalId,
+    /// The declared goal that this one was made from, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<GoalId>,
+}
+
 /// A goal as a cache knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Goal {
     /// Its id.
     pub id: GoalId,
@@ -214,6 +229,9 @@ pub struct Goal {
     /// Why it does not go on, when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What it is below, if it is: the task that owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Grows by one with each amendment, from 1.
     pub revision: u64,
     /// Of its DAG, hexadecimal: tells whether a declared plan is the stored one.
@@ -227,6 +245,14 @@ pub struct Goal {
     /// When it came to rest, if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+}
+
+impl Goal {
+    /// The goal above all others that it is below; itself when it is below none.
+    #[must_use]
+    pub fn root(&self) -> &GoalId {
+        self.parent.as_ref().map_or(&self.id, |parent| &parent.root)
+    }
 }
 
 #[cfg(test)]

@@ -65,15 +65,17 @@ pub fn check_id(text: &str) -> Result<(), IdError> {
 /// The same rule as [`check_id`], as a regular expression for JSON Schema.
 pub(crate) const ID_PATTERN: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
 
+/// What request ids and incarnations look like, for JSON Schema. That they have at most 128 *bytes* it cannot
+/// say: the cache does.
+const REQUEST_PATTERN: &str = "^[^\\x00-\\x1f\\x7f-\\x9f]{1,128}$";
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(
-            #[schemars(regex(pattern = ID_PATTERN))]
-            std::sync::Arc<str>
-        );
+        #[schemars(extend("pattern" = ID_PATTERN))]
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// Takes `text` as an id.
@@ -170,9 +172,9 @@ id! {
 ///
 /// A process draws it once; two processes under one name never share it, so a cache can tell a
 /// renewal from a twin.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Incarnation(pub String);
+pub struct Incarnation(#[schemars(regex(pattern = REQUEST_PATTERN))] pub String);
 
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,9 +185,9 @@ impl fmt::Display for Incarnation {
 /// Names one request, so that repeating it after a lost answer has one effect.
 ///
 /// The caller draws it from a space in which nobody draws the same twice (a UUID).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct RequestId(pub String);
+pub struct RequestId(#[schemars(regex(pattern = REQUEST_PATTERN))] pub String);
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,9 +204,11 @@ impl fmt::Display for RequestId {
 /// # Source
 ///
 /// Martin Kleppmann, "How to do distributed locking", section "Making the lock safe with fencing".
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
-pub struct Token(u64);
+pub struct Token(#[schemars(range(max = Token::MAX.0))] u64);
 
 impl Token {
     /// How many bits count claims within an epoch. The others leave room for epochs that follow a clock.

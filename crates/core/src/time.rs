@@ -1,9 +1,11 @@
 //! Moments and spans. Core reads no clock: whoever opens a cache passes one in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A moment in milliseconds since the Unix epoch, by the cache's clock.
@@ -66,11 +68,62 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         let moment: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
         u64::try_from(moment.as_millisecond())
             .map(Self::from_millis)
             .map_err(|_| serde::de::Error::custom("a moment before 1970"))
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// Spans as programs read them: in whole milliseconds. For `#[serde(with = ...)]` on a field whose name
+/// ends in `_ms`.
+pub mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes whole milliseconds; what is shorter counts as nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Reads milliseconds, and what stores of earlier versions wrote.
+    ///
+    /// # Errors
+    ///
+    /// It is neither.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Span {
+            Millis(u64),
+            Parts { secs: u64, nanos: u32 },
+        }
+        Ok(match Span::deserialize(deserializer)? {
+            Span::Millis(millis) => Duration::from_millis(millis),
+            Span::Parts { secs, nanos } => {
+                Duration::from_secs(secs).saturating_add(Duration::from_nanos(nanos.into()))
+            }
+        })
     }
 }
 

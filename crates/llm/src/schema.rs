@@ -25,7 +25,7 @@ pub(crate) fn of(validator: &Validator) -> Arc<Value> {
 const COMMANDS: [&str; 2] = ["run", "checks"];
 
 /// Members of a task that are the deployment's to decide, or that no model needs.
-const OURS: [&str; 3] = ["max_attempts", "timeout", "metadata"];
+const OURS: [&str; 6] = ["max_attempts", "timeout", "metadata", "kind", "goal", "plan"];
 
 /// The schema of a plan as a model is asked for it: less than a draft may have.
 pub(crate) fn proposal(permissions: Permissions) -> Arc<Value> {

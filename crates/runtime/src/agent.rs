@@ -244,6 +244,7 @@ impl Worker {
 
     fn claim(&self, task: Option<TaskId>) -> Claim {
         Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: self.name.clone(),
             incarnation: self.incarnation.clone(),
             request: entropy::request_id(),

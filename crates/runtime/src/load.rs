@@ -73,7 +73,7 @@ pub struct ProjectGoal {
     /// What it is called.
     pub title: String,
     /// What is wanted, as Markdown: the text in the file, or else the instructions of the agent that
-    /// plans (the first that works for the goal).
+    /// plans (the first that works for the goal and manages, or else the first that works for it).
     pub brief: String,
     /// The declared plan; a model makes one without it.
     pub dag: Option<Arc<Dag>>,
@@ -185,6 +185,23 @@ fn load_from(path: &Path, reading: &mut Reading) -> Result<Project, LoadError> {
     Ok(Project { path: path.to_path_buf(), root, agents, goals, warnings })
 }
 
+/// Reads an agent's own text, which stands in no file of instructions.
+///
+/// # Errors
+///
+/// Why it cannot be read.
+pub fn load_text(path: &Path) -> Result<String, LoadError> {
+    let name = path.display().to_string();
+    read_text(path, MAX_TEXT).map_err(|unread| LoadError {
+        reports: vec![match unread {
+            Unread::Because(reason) => {
+                Report { source: Source::new(name, ""), diagnostics: vec![Diagnostic::error(0..0, reason)] }
+            }
+            Unread::NoText(report) => report,
+        }],
+    })
+}
+
 struct Loader<'a> {
     root: &'a Path,
     reading: &'a mut Reading,
@@ -223,7 +240,9 @@ impl Loader<'_> {
                 .workspace
                 .as_ref()
                 .map_or_else(|| self.root.to_path_buf(), |workspace| self.root.join(&workspace.value));
-            let planner = agents.iter().find(|agent| works_for(&agent.spec, &spec.id.value));
+            let mut able = agents.iter().filter(|agent| works_for(&agent.spec, &spec.id.value));
+            let manager = able.clone().find(|agent| agent.spec.manages());
+            let planner = manager.or_else(|| able.next());
             let brief = if spec.brief.trim().is_empty() && dag.is_none() {
                 planner.map(|agent| agent.instructions.clone()).unwrap_or_default()
             } else {

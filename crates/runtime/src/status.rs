@@ -7,6 +7,7 @@ use downbeat_core::goal::{Counts, GoalStatus};
 use downbeat_core::ids::{AgentName, GoalId, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::live::Versions;
@@ -14,7 +15,7 @@ use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 use crate::spending::{self, Parked, larger};
 
 /// What is going on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Status {
     /// By id.
     pub goals: Vec<GoalLine>,
@@ -30,7 +31,7 @@ pub struct Status {
 }
 
 /// A goal at a glance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct GoalLine {
     /// Its id.
     pub id: GoalId,
@@ -51,7 +52,7 @@ pub struct GoalLine {
 }
 
 /// An agent at a glance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AgentLine {
     /// Its name.
     pub name: AgentName,
@@ -70,7 +71,7 @@ pub struct AgentLine {
 }
 
 /// Who orchestrates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OrchestratorLine {
     /// Whether one was heard within the threshold.
     pub present: bool,

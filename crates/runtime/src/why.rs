@@ -7,12 +7,13 @@ use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::{Capability, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::spending;
 
 /// Why a task stands where it does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Why {
     /// The task.
     pub task: TaskId,
@@ -23,7 +24,7 @@ pub struct Why {
 }
 
 /// One cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cause {
     /// Which kind.
     pub kind: CauseKind,
@@ -34,7 +35,7 @@ pub struct Cause {
 }
 
 /// The kinds of causes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CauseKind {
     /// A dependency is not done.

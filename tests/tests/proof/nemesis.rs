@@ -152,6 +152,7 @@ impl Nemesis {
             }
         }
         let plan = Plan {
+            parent: None,
             dag: draw(&goal, &drawing.join("; ")),
             title: goal.clone(),
             request: RequestId(format!("plan {goal}")),

@@ -133,6 +133,7 @@ impl Worker {
     async fn claim(&mut self) -> Option<Lease> {
         let seen = self.cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await.unwrap_or(0);
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: self.agent(),
             incarnation: Incarnation(self.name.clone()),
             request: self.request(),
@@ -265,6 +266,7 @@ impl Worker {
                         task: lease.task.clone(),
                         presented: lease.token,
                         current: lease.token,
+                        holder: None,
                     });
                 }
                 // A process may pause anywhere, and here is where it matters; the nemesis, which does not

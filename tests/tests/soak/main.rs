@@ -61,6 +61,7 @@ async fn work(cache: RedisCache, name: String, shared: Arc<Shared>) {
     while !shared.end.load(Ordering::Relaxed) {
         let seen = cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await.unwrap();
         let claim = Claim {
+            avoid: std::collections::BTreeSet::default(),
             agent: agent(&name),
             incarnation: life(&name),
             request: shared.request(),
@@ -127,6 +128,7 @@ async fn one_goal(cache: &RedisCache, shared: &Shared, round: usize) {
     let drawing: Vec<String> =
         (0..TASKS).map(|n| format!("t{n}{}", if n > 40 { ": t3" } else { "" })).collect();
     let plan = Plan {
+        parent: None,
         dag: draw("g", &drawing.join("; ")),
         title: "g".to_owned(),
         request: RequestId(format!("plan {round}")),

@@ -46,11 +46,29 @@ local function grant(id, floor, by)
   }
 end
 
+-- Whether a claim is not to be given a task.
+local function avoids(by, id)
+  return by.avoid ~= '' and string.find(',' .. by.avoid .. ',', ',' .. id .. ',', 1, true) ~= nil
+end
+
+-- Takes the best task that is not avoided out of its group: a claim that avoids some is rare, and may look
+-- at all groups.
+local function take_other(by, has)
+  local _, commas = string.gsub(by.avoid, ',', ',')
+  for _, id in ipairs(best(by.goal, has, commas + 2)) do
+    if not avoids(by, id) then
+      local task = call('HMGET', P .. 'task:' .. id, 'goal', 'root', 'needs')
+      call('ZREM', P .. 'index:ready:' .. (task[2] or task[1]) .. ':' .. task[3], id)
+      return id
+    end
+  end
+end
+
 -- The task that a claim names, if it may be had.
 local function named(by)
   local task = task_of(by.task)
-  if task and claimable(task) and (by.goal == '' or by.goal == task.goal)
-    and covers(set_of(by.capabilities), task.needs) then
+  if task and claimable(task) and (by.goal == '' or by.goal == scope_of(task))
+    and not avoids(by, by.task) and covers(set_of(by.capabilities), task.needs) then
     return task
   end
 end
@@ -69,7 +87,8 @@ local function granted_before(by, held)
   end
 end
 
--- `by`: agent, incarnation, request, ttl, goal, task, capabilities (by commas); "" for no goal, no task.
+-- `by`: agent, incarnation, request, ttl, goal, task, capabilities and avoid (by commas); "" for no goal, no
+-- task.
 local function claim(by)
   if is_replaced() then
     return { 'unopened' }
@@ -110,7 +129,12 @@ local function claim(by)
   else
     local has = by.capabilities == '' and EMPTY or set_of(by.capabilities)
     repeat
-      local id = by.goal == '' and take_any(has) or by.goal ~= '' and take_of(by.goal, has)
+      local id
+      if by.avoid ~= '' then
+        id = take_other(by, has)
+      else
+        id = by.goal == '' and take_any(has) or by.goal ~= '' and take_of(by.goal, has)
+      end
       -- What is ready or runs does not change what its goal is.
       local reply = id and grant(id, floor, by)
       if reply then

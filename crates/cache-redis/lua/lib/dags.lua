@@ -25,6 +25,7 @@ end
 local function new_task(goal_id, goal, ordinal, task)
   return {
     goal = goal_id,
+    root = goal.root,
     ordinal = ordinal,
     status = task.open == 0 and 'ready' or 'blocked',
     priority = task.priority,
@@ -70,6 +71,7 @@ local function add_all(goal_id, goal, list, from)
   local nodes, deps = bulk('HSET', dag .. ':nodes'), bulk('HSET', dag .. ':deps')
   local dependants, tasks = bulk('HSET', dag .. ':dependants'), bulk('ZADD', dag .. ':tasks')
   local ready, best_of = {}, {}
+  local scope = goal.root or goal_id
   local number = (#list - from + 1) / 8
   local ordinal = call('INCRBY', P .. 'index:ordinal', int(number)) - number
   local now, prefix = int(NOW), P .. 'task:'
@@ -83,7 +85,7 @@ local function add_all(goal_id, goal, list, from)
     local most = own ~= '' and math.max(tonumber(own), 1) or goal.max_attempts
     local waited = list[at + 3] ~= ''
     -- What every attempt reads and writes comes first: a small hash is searched from its beginning.
-    if own == '' and not waited then
+    if own == '' and not waited and not goal.root then
       call('HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
         'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
         'interruptions', '0', 'created_at', now)
@@ -91,6 +93,9 @@ local function add_all(goal_id, goal, list, from)
       local set = { 'HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
         'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
         'interruptions', '0', 'created_at', now }
+      if goal.root then
+        set[#set + 1], set[#set + 2] = 'root', goal.root
+      end
       if own ~= '' then
         set[#set + 1], set[#set + 2] = 'own_attempts', own
       end
@@ -107,7 +112,7 @@ local function add_all(goal_id, goal, list, from)
     if open == '0' then
       local score = ordinal - tonumber(list[at + 5]) * RANK
       if not ready[needs] then
-        ready[needs] = bulk('ZADD', P .. 'index:ready:' .. goal_id .. ':' .. needs)
+        ready[needs] = bulk('ZADD', P .. 'index:ready:' .. scope .. ':' .. needs)
         best_of[needs] = score
       end
       best_of[needs] = math.min(best_of[needs], score)
@@ -121,7 +126,7 @@ local function add_all(goal_id, goal, list, from)
   flush(tasks)
   for needs, gathered in pairs(ready) do
     flush(gathered)
-    top('ZADD', 'LT', int(best_of[needs]), goal_id .. ':' .. needs)
-    call('SADD', P .. 'index:needs:' .. goal_id, needs)
+    top('ZADD', 'LT', int(best_of[needs]), scope .. ':' .. needs)
+    call('SADD', P .. 'index:needs:' .. scope, needs)
   end
 end

@@ -183,9 +183,11 @@ local function evaluate(id)
   if changed then
     goal.ended_at = status ~= 'active' and NOW
     if goal.ended_at then
-      -- Nothing of it is ready.
+      -- Nothing of it is ready; of a goal below it something may be.
       for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
-        top('ZREM', id .. ':' .. needs)
+        if call('EXISTS', P .. 'index:ready:' .. id .. ':' .. needs) == 0 then
+          top('ZREM', id .. ':' .. needs)
+        end
       end
     end
     say(GOAL_EVENTS[status], {

@@ -17,7 +17,7 @@ local function may_write(task, token)
   if task.lease_expires and task.token == token then
     return true
   end
-  return false, { 'lost', int(token), int(task.token) }
+  return false, { 'lost', int(token), int(task.token), task.lease_expires and task.owner or '' }
 end
 
 local function unheld(task)

@@ -51,7 +51,7 @@ end
 -- it waits for more; nil when it is another move.
 local function count_down(goal, id, dependency)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'open', 'priority', 'ordinal', 'needs', 'not_before')
+  local task = call('HMGET', key, 'status', 'open', 'priority', 'ordinal', 'needs', 'not_before', 'root')
   local open = tonumber(task[2] or 0)
   if task[1] ~= 'blocked' or open < 1 or (task[6] and task[6] ~= '') then
     return nil
@@ -61,7 +61,7 @@ local function count_down(goal, id, dependency)
     return false
   end
   call('HSET', key, 'open', '0', 'status', 'ready')
-  enter(id, { goal = goal, needs = task[5], ordinal = tonumber(task[4]), priority = tonumber(task[3]) })
+  enter(id, { goal = goal, root = task[7], needs = task[5], ordinal = tonumber(task[4]), priority = tonumber(task[3]) })
   count(goal, 'blocked', -1)
   count(goal, 'ready', 1)
   work = work + 1

@@ -42,13 +42,18 @@ local function score_of(task)
   return int(task.ordinal - task.priority * RANK)
 end
 
--- A group of ready tasks: those of a goal that need the same. Each is in `index:ready` with a score that
+-- The goal under which a task is found when it is ready: the one above all others that its own is below.
+local function scope_of(task)
+  return task.root or task.goal
+end
+
+-- A group of ready tasks: those of a goal, and of all below it, that need the same. Each is in `index:ready` with a score that
 -- its best task does not fall below; that one is empty, or has become worse, is noticed when it is looked at.
 local function enter(id, task)
-  local group, score = task.goal .. ':' .. task.needs, score_of(task)
+  local group, score = scope_of(task) .. ':' .. task.needs, score_of(task)
   call('ZADD', P .. 'index:ready:' .. group, score, id)
   if top('ZADD', 'LT', score, group) == 1 then
-    call('SADD', P .. 'index:needs:' .. task.goal, task.needs)
+    call('SADD', P .. 'index:needs:' .. scope_of(task), task.needs)
   end
 end
 
@@ -58,7 +63,7 @@ local function index(id, old, new)
   end
   if old then
     if claimable(old) then
-      call('ZREM', P .. 'index:ready:' .. old.goal .. ':' .. old.needs, id)
+      call('ZREM', P .. 'index:ready:' .. scope_of(old) .. ':' .. old.needs, id)
     elseif old.status == 'ready' then
       call('ZREM', P .. 'index:waits', id)
     elseif old.status == 'running' and not (new and new.status == 'running') then

@@ -25,6 +25,7 @@ pub(crate) use repeated;
 
 pub(crate) fn plan(goal: &str, drawing: &str) -> Plan {
     Plan {
+        parent: None,
         dag: draw(goal, drawing),
         title: goal.to_owned(),
         request: RequestId(format!("plan {goal}")),
@@ -35,6 +36,7 @@ pub(crate) fn plan(goal: &str, drawing: &str) -> Plan {
 
 pub(crate) fn claim(request: &str) -> Claim {
     Claim {
+        avoid: std::collections::BTreeSet::default(),
         agent: AgentName::new("ann").unwrap(),
         incarnation: life("ann"),
         request: RequestId(request.to_owned()),

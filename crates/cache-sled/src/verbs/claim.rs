@@ -52,13 +52,15 @@ pub(crate) fn claim(step: &mut Step<'_>, claim: &Claim) -> Result<ClaimReply, Ca
 
 fn pick(step: &Step<'_>, claim: &Claim) -> Result<Option<(TaskId, TaskDoc)>, CacheError> {
     let Some(named) = &claim.task else {
-        let best = best(step, claim.goal.as_ref(), &claim.capabilities, 1)?.pop();
+        let best = best(step, claim.goal.as_ref(), &claim.capabilities, 1 + claim.avoid.len())?;
+        let best = best.into_iter().find(|task| !claim.avoid.contains(task));
         return best.map(|task| step.indexed_task(&task).map(|doc| (task, doc))).transpose();
     };
     let doc = step.named_task(named)?;
     let fits = claimable(&doc.state)
         && suffices(&claim.capabilities, &doc.needs)
-        && claim.goal.as_ref().is_none_or(|goal| *goal == doc.goal);
+        && claim.goal.as_ref().is_none_or(|goal| goal == doc.root())
+        && !claim.avoid.contains(named);
     Ok(fits.then(|| (named.clone(), doc)))
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn plan(step: &mut Step<'_>, plan: &Plan) -> Result<Goal, CacheError>
         title: plan.title.clone(),
         status: GoalStatus::Active,
         reason: None,
+        parent: plan.parent.clone(),
         revision: 1,
         digest: plan.dag.digest(),
         counts: Counts::default(),
@@ -84,6 +85,7 @@ pub(crate) fn add<'n>(
     let mut ordinal = step.txn.number(&Key::LastOrdinal)?;
     // Whoever held a task of the same id once stays fenced.
     let token = Token::from_u64(step.txn.number(&Key::LastToken)?);
+    let root = step.goal_mut(goal)?.goal.parent.as_ref().map(|parent| parent.root.clone());
     let mut page: Vec<(u64, TaskId)> = Vec::new();
     for (node, state) in tasks {
         ordinal = ordinal.saturating_add(1);
@@ -93,7 +95,7 @@ pub(crate) fn add<'n>(
         step.goal_mut(goal)?.goal.counts.add(state.status);
         let state = TaskState { token, ..state };
         let needs = node.capabilities.clone();
-        let doc = TaskDoc { goal: goal.clone(), ordinal, needs, ended: 0, state };
+        let doc = TaskDoc { goal: goal.clone(), root: root.clone(), ordinal, needs, ended: 0, state };
         step.put_task(&node.id, None, Some(&doc))?;
         step.txn.write(&Key::Node(node.id.clone()), &**node)?;
         page.push((ordinal, node.id.clone()));

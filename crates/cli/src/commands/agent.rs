@@ -14,6 +14,7 @@ use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind};
 use crate::output::text::{clean, cut};
+use crate::predecessor::{self, role_text};
 use crate::signals::{self, Terminate, Work};
 use crate::{exit, models, store};
 
@@ -31,10 +32,17 @@ pub(crate) fn flags(args: &args::Agent) -> Flags {
 /// Works as one agent until its goals rest.
 pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, CliError> {
     orchestrator::needs_shared(context, "an agent that is a process of its own")?;
-    let project = run::load(context)?;
+    let project = match role_text::project(args)? {
+        Some(mut project) => {
+            predecessor::place(&mut project, &context.config);
+            project
+        }
+        None => run::load(context)?,
+    };
     run::start_logs(context, &project, false);
     let name = AgentName::new(args.name.as_str())?;
-    let agent = declared(&project, args.declared.as_deref().unwrap_or(name.as_str()))?;
+    let mut agent = declared(&project, args.declared.as_deref().unwrap_or(name.as_str()))?;
+    role_text::adapt(&mut agent.spec, args);
     let goal = args.goal.as_deref().map(|goal| goal_of(&project, goal)).transpose()?;
     let llm = models::of_agent(&project, &agent, context.config.chosen())?;
     let stop = Stop::new();

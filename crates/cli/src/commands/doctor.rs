@@ -67,8 +67,8 @@ impl Check {
 pub(crate) async fn doctor(global: &Global, out: &Out) -> Result<u8, CliError> {
     let mut checks = vec![Check::good("version", env!("CARGO_PKG_VERSION")), shell(), clock()];
     let context = Context::new(global, None, Flags::new());
-    let prices = context.as_ref().map(|context| context.config.prices.as_slice()).unwrap_or_default();
-    checks.extend(providers::look(prices).await.into_iter().map(|(name, probe)| provider(name, &probe)));
+    let asking = context.as_ref().map(|context| context.config.asking()).unwrap_or_default();
+    checks.extend(providers::look(asking).await.into_iter().map(|(name, probe)| provider(name, &probe)));
     checks.push(match providers::confinement() {
         (true, detail) => Check::good("confinement", detail),
         (false, detail) => Check::note("confinement", detail),

@@ -31,10 +31,11 @@ use crate::exit;
 use crate::logs::{self, Logs};
 use crate::output::Out;
 use crate::output::text::clean_block;
+use crate::predecessor;
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match predecessor::read().unwrap_or_else(Cli::try_parse) {
         Ok(cli) => cli,
         Err(error) => {
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -78,6 +79,7 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         Command::Schema(args) => return schema::schema(args, out).map(|()| exit::COMPLETE),
         Command::Completions(args) => return completions::completions(args, out).map(|()| exit::COMPLETE),
         Command::Doctor(_) => return in_runtime(doctor::doctor(&cli.global, out)),
+        Command::Predecessor(command) => return predecessor::small(command, cli, out),
         _ => {}
     }
     let (positional, flags) = match &cli.command {
@@ -87,7 +89,7 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         Command::Plan(args) => (args.instructions.as_deref(), vec![("llm", args.model.llm.clone())]),
         _ => (None, Flags::new()),
     };
-    let context = Context::new(&cli.global, positional, flags)?;
+    let context = Context::of(cli, positional, flags)?;
     if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
         start_logs(&context);
     }
@@ -97,7 +99,7 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
     match &cli.command {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
-        Command::Orchestrator(_) => return Box::pin(orchestrator::orchestrator(context)).await,
+        Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
         Command::Plan(args) if args.diff => plan_diff::plan_diff(args, context).await?,
         Command::Plan(_) => plan::plan(context).await?,
@@ -119,11 +121,12 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Flush(args) => steer::flush(&args.agent, context).await?,
         Command::Reparse(args) => steer::reparse(args, context).await?,
         Command::Init(_) | Command::Doctor(_) | Command::Schema(_) | Command::Completions(_) => {}
+        Command::Predecessor(_) => {}
     }
     Ok(exit::COMPLETE)
 }
 
-fn in_runtime<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+pub(crate) fn in_runtime<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

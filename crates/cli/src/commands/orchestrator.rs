@@ -33,18 +33,30 @@ pub(crate) fn needs_shared(context: &Context, what: &str) -> Result<(), CliError
 }
 
 /// Plans, leads, and says what came of it.
-pub(crate) async fn orchestrator(context: &Context) -> Result<u8, CliError> {
-    needs_shared(context, "an orchestrator without agents of its own")?;
+pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -> Result<u8, CliError> {
+    if !args.own_agents {
+        needs_shared(context, "an orchestrator without agents of its own")?;
+    }
     let project = run::load(context)?;
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
-    signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?;
+    match args.own_agents {
+        true => {
+            let grace = Terminate::After(context.config.settings.drain_grace);
+            signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
+            run::own_directory(context)?;
+        }
+        false => signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?,
+    }
     let cache = store::open(&context.how("downbeat orchestrator")).await?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
-    let orchestrator =
-        Orchestrator::new(cache, models, clock, run::settings(context), project).without_agents();
+    let orchestrator = Orchestrator::new(cache, models, clock, run::settings(context), project);
+    let orchestrator = match args.own_agents {
+        true => orchestrator.as_service(),
+        false => orchestrator.without_agents(),
+    };
     let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;
     let code = run::code_of(&report);
     run::unless_closed(summary::print(context, &report, code, "orchestrator"))?;

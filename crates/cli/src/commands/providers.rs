@@ -20,8 +20,8 @@ const PROVIDERS: [(&str, &str); 7] = [
 ];
 
 /// Looks at all of them at a time; no model is asked, nothing is spent. In the order of the list.
-pub(crate) async fn look(prices: &[String]) -> Vec<(&'static str, Probe)> {
-    let environment = models::environment(prices);
+pub(crate) async fn look(asking: models::Asking<'_>) -> Vec<(&'static str, Probe)> {
+    let environment = models::environment(asking);
     let mut looks = JoinSet::new();
     for (place, (name, opened)) in PROVIDERS.into_iter().enumerate() {
         match downbeat_llm::transport_in(opened, Path::new(""), &environment) {

@@ -26,7 +26,7 @@ use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
 use crate::signals::{self, Terminate, Work};
 use crate::store::{self, Lies};
-use crate::{askable, exit, models};
+use crate::{askable, exit, models, predecessor};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
@@ -175,7 +175,8 @@ pub(crate) fn load(context: &Context) -> Result<Project, CliError> {
         let error = CliError::bad_input(format!("no such file: {}", path.display()));
         return Err(error.hint("`downbeat init` writes an example that runs without any model"));
     }
-    let project = load::load(path).map_err(|error| CliError::faults(error.reports))?;
+    let mut project = load::load(path).map_err(|error| CliError::faults(error.reports))?;
+    predecessor::place(&mut project, &context.config);
     if !context.out.is_json() && !context.out.is_quiet() {
         let warned: Vec<Report> = project.warnings.clone();
         context.out.reports(&warned);

@@ -299,16 +299,21 @@ impl<'a> Layers<'a> {
     }
 
     pub(super) fn list(&mut self, key: &'static str) -> Vec<String> {
+        self.divided(key, ',')
+    }
+
+    /// A list, whose entries `mark` divides where they are one text.
+    pub(super) fn divided(&mut self, key: &'static str, mark: char) -> Vec<String> {
         let found = self.nearest(key, &[], |raw| {
             let parts = match raw {
-                Raw::One(text) => text.split(',').map(str::to_owned).collect(),
+                Raw::One(text) => text.split(mark).map(str::to_owned).collect(),
                 Raw::Many(texts) => texts.clone(),
             };
             let parts = parts.into_iter().map(|part: String| part.trim().to_owned());
             Ok(parts.filter(|part| !part.is_empty()).collect::<Vec<_>>())
         });
         let (parts, origin) = found.unwrap_or((Vec::new(), Origin::Default));
-        self.show(key, parts.join(","), origin);
+        self.show(key, parts.join(&mark.to_string()), origin);
         parts
     }
 

@@ -107,6 +107,10 @@ pub(crate) struct Config {
     pub(crate) llm: Option<String>,
     /// What models' tokens cost, each as `NAME=IN/OUT[/CACHED]`.
     pub(crate) prices: Vec<String>,
+    /// Which programs the command-line agents are, each as `NAME=PROGRAM [ARGUMENT …]`.
+    pub(crate) tools: Vec<String>,
+    /// Where the tasks of goals work that name no workspace, if not in the project.
+    pub(crate) work_in: Option<PathBuf>,
     /// Which cache.
     pub(crate) cache: Chosen,
     /// Where the word about the cache came from.
@@ -157,6 +161,8 @@ impl Sources {
         let mut layers = Layers::new(self);
         let llm = layers.text("llm", &[], "by the plan");
         let prices = layers.list("prices");
+        let tools = layers.divided("tools", '\n');
+        let work_in = layers.text("work_in", &[], "the project").map(PathBuf::from);
         let (cache, cache_origin) = layers.cache();
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
         let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
@@ -246,6 +252,8 @@ impl Sources {
         Ok(Config {
             llm,
             prices,
+            tools,
+            work_in,
             cache,
             cache_origin,
             durability,
@@ -261,9 +269,14 @@ impl Sources {
 }
 
 impl Config {
+    /// How models are asked.
+    pub(crate) fn asking(&self) -> models::Asking<'_> {
+        models::Asking { prices: &self.prices, tools: &self.tools }
+    }
+
     /// What was chosen about models.
     pub(crate) fn chosen(&self) -> models::Chosen<'_> {
-        models::Chosen { llm: self.llm.as_deref(), prices: &self.prices }
+        models::Chosen { llm: self.llm.as_deref(), asking: self.asking() }
     }
 }
 

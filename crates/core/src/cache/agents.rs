@@ -5,12 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use crate::ids::{AgentName, Capability, GoalId, Incarnation, TaskId};
 use crate::state::EndedAttempt;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 
 /// The registry of agents. Each verb is one atomic step; see [`Cache`](super::Cache).
 #[async_trait]
@@ -76,7 +77,7 @@ pub const MAX_MEMORY: usize = 1024 * 1024;
 pub const MAX_AGENT_ERRORS: usize = 100;
 
 /// An attempt of an agent that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentError {
     /// The goal of the task.
     pub goal: GoalId,
@@ -88,7 +89,7 @@ pub struct AgentError {
 }
 
 /// An agent enters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Registration {
     /// Its name.
     pub name: AgentName,
@@ -107,6 +108,8 @@ pub struct Registration {
     /// How many tasks it works on at once.
     pub max_parallel: u32,
     /// Unheard for this long it counts as silent.
+    #[serde(rename = "ttl_ms", alias = "ttl", with = "millis")]
+    #[schemars(with = "u64")]
     pub ttl: Duration,
     /// See [`Move::Interrupt`](crate::state::Move::Interrupt), for the leases of an incarnation that
     /// this one replaces.
@@ -114,7 +117,7 @@ pub struct Registration {
 }
 
 /// What entering did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Registered {
     /// The silent incarnation that was replaced.
     pub replaced: Option<Incarnation>,
@@ -123,7 +126,7 @@ pub struct Registered {
 }
 
 /// An agent lives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Beat {
     /// Its name.
     pub name: AgentName,
@@ -136,7 +139,7 @@ pub struct Beat {
 }
 
 /// What an agent learns from its beat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BeatReply {
     /// It takes no tasks until it is resumed.
     pub paused: bool,
@@ -145,7 +148,7 @@ pub struct BeatReply {
 }
 
 /// An agent leaves, or is known to be gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Departure {
     /// Its name.
     pub name: AgentName,
@@ -158,7 +161,7 @@ pub struct Departure {
 }
 
 /// How an agent left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Leave {
     /// By itself: tasks that it still holds are released.
@@ -171,7 +174,7 @@ pub enum Leave {
 }
 
 /// What an agent does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Registered, its loop has not begun.
@@ -219,7 +222,7 @@ impl fmt::Display for Phase {
 }
 
 /// Whether an agent lives, as far as is known. Loss of contact is unknown, never a death.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Liveness {
     /// Heard within its ttl.
@@ -241,7 +244,7 @@ impl fmt::Display for Liveness {
 }
 
 /// An agent as a cache knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
     /// How it entered last.
     pub registration: Registration,

@@ -1,9 +1,15 @@
 //! What can go wrong at a cache, in terms of what the caller can do.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::goal::GoalStatus;
 use crate::ids::{AgentName, GoalId, Incarnation, TaskId, Token};
 use crate::state::{Refusal, TaskStatus};
 use crate::time::Timestamp;
+
+/// What a move is called. (Under its own name `&'static str` would be borrowed from what is deserialized.)
+type MoveName = &'static str;
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +23,11 @@ pub enum Disposition {
 }
 
 /// Why a cache did not do what it was asked. Nothing of the request took effect.
-#[derive(Debug, thiserror::Error)]
+///
+/// As JSON it is an object with the `code` of its variant and its fields, from which the very same error can be
+/// made again: the HTTP API and its client do.
+#[derive(Debug, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "code", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CacheError {
     /// No such goal.
@@ -89,7 +99,10 @@ pub enum CacheError {
         presented: Incarnation,
     },
     /// The caller's token is not the newest, or was spent or taken away. Stop working on the task.
-    #[error("lease lost task=`{task}` presented={presented} current={current}")]
+    #[error(
+        "lease lost task=`{task}` presented={presented} current={current} {}",
+        holder.as_ref().map_or_else(|| "nobody holds it now".to_owned(), |holder| format!("held_by=`{holder}`"))
+    )]
     LeaseLost {
         /// The task.
         task: TaskId,
@@ -97,6 +110,9 @@ pub enum CacheError {
         presented: Token,
         /// The newest token; the same one when it was spent or taken away.
         current: Token,
+        /// Who holds the task now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<AgentName>,
     },
     /// The table of moves has no such move.
     #[error("a {from} task cannot {mv} task=`{task}`")]
@@ -106,7 +122,9 @@ pub enum CacheError {
         /// Where it stands.
         from: TaskStatus,
         /// What was asked.
-        mv: &'static str,
+        #[serde(rename = "move", deserialize_with = "wire::name_of_move")]
+        #[schemars(with = "String")]
+        mv: MoveName,
     },
     /// A versioned thing has another version than the caller thought: read it again.
     #[error("version conflict key=`{key}` presented={presented} current={current}")]
@@ -131,6 +149,8 @@ pub enum CacheError {
         key: String,
         /// What reading it said.
         #[source]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "wire::source")]
+        #[schemars(with = "Option<String>")]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The store failed for good: nothing can be relied on until it is opened anew. What was asked may
@@ -148,6 +168,8 @@ pub enum CacheError {
         reason: String,
         /// The backend's own error.
         #[source]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "wire::source")]
+        #[schemars(with = "Option<String>")]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
 }
@@ -169,12 +191,96 @@ impl CacheError {
     /// [`Refusal::TooEarly`], which each verb answers in its own way.
     #[must_use]
     pub fn from_refusal(task: &TaskId, refusal: &Refusal) -> Option<Self> {
-        match *refusal {
-            Refusal::LeaseLost { presented, current } => {
-                Some(Self::LeaseLost { task: task.clone(), presented, current })
-            }
-            Refusal::Illegal { from, mv } => Some(Self::IllegalMove { task: task.clone(), from, mv }),
+        match refusal {
+            Refusal::LeaseLost { presented, current, holder } => Some(Self::LeaseLost {
+                task: task.clone(),
+                presented: *presented,
+                current: *current,
+                holder: holder.clone(),
+            }),
+            Refusal::Illegal { from, mv } => Some(Self::IllegalMove { task: task.clone(), from: *from, mv }),
             Refusal::Repeated | Refusal::TooEarly { .. } => None,
         }
+    }
+}
+
+/// How the fields that JSON has no form for are written and read.
+mod wire {
+    use serde::{Deserialize, Deserializer};
+
+    use crate::state::Move;
+
+    /// The name of a move, as this program has it.
+    pub(super) fn name_of_move<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        // A later version may have a move that this one has no word for.
+        Ok(Move::NAMES.into_iter().find(|known| *known == name).unwrap_or("do that"))
+    }
+
+    /// A backend's own error: as text, with all that it came from.
+    pub(super) mod source {
+        use std::error::Error;
+
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        type Source = Option<Box<dyn Error + Send + Sync>>;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            source: &Source,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            let Some(source) = source else { return serializer.serialize_none() };
+            let mut text = source.to_string();
+            let mut cause = source.source();
+            while let Some(error) = cause {
+                text.push_str(": ");
+                text.push_str(&error.to_string());
+                cause = error.source();
+            }
+            serializer.serialize_some(&text)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Source, D::Error> {
+            Ok(Option::<String>::deserialize(deserializer)?.map(Into::into))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::state::Move;
+
+    fn round(error: &CacheError) -> CacheError {
+        serde_json::from_value(serde_json::to_value(error).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_field_of_an_error_survives_json() {
+        let task = TaskId::new("a").unwrap();
+        let lost = CacheError::LeaseLost {
+            task: task.clone(),
+            presented: Token::from_u64(3),
+            current: Token::from_u64(4),
+            holder: Some(AgentName::new("two").unwrap()),
+        };
+        assert_eq!(
+            serde_json::to_value(&lost).unwrap(),
+            json!({ "code": "lease_lost", "task": "a", "presented": 3, "current": 4, "holder": "two" })
+        );
+        assert_eq!(lost.to_string(), "lease lost task=`a` presented=3 current=4 held_by=`two`");
+        assert_eq!(format!("{:?}", round(&lost)), format!("{lost:?}"));
+        for name in Move::NAMES {
+            let illegal = CacheError::IllegalMove { task: task.clone(), from: TaskStatus::Done, mv: name };
+            assert!(matches!(round(&illegal), CacheError::IllegalMove { mv, .. } if mv == name));
+        }
+        let inner = std::io::Error::other("the disk is full");
+        let failed = CacheError::Unavailable { reason: "no".to_owned(), source: Some(inner.into()) };
+        let CacheError::Unavailable { source: Some(source), .. } = round(&failed) else { panic!() };
+        assert_eq!(source.to_string(), "the disk is full");
     }
 }

@@ -21,9 +21,9 @@ pub use streams::{
     events_stream,
 };
 pub use tasks::{
-    Amend, Claim, ClaimReply, Claimed, Directive, Lease, MAX_ENDED_ATTEMPTS, Plan, ReadyQuery, Remove,
-    Removed, Renew, Renewed, Settle, Settled, Steer, Steered, Sweep, Swept, Task, TaskDetail, TaskQuery,
-    Tasks,
+    Amend, Claim, ClaimReply, Claimed, Directive, Lease, MAX_AVOID, MAX_ENDED_ATTEMPTS, Plan, ReadyQuery,
+    Remove, Removed, Renew, Renewed, Settle, Settled, Steer, Steered, Sweep, Swept, Task, TaskDetail,
+    TaskQuery, Tasks,
 };
 
 /// Shared state of one deployment.

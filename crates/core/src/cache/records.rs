@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use crate::ids::Token;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 
 /// Versioned documents and named leases. Each verb is one atomic step; see [`Cache`](super::Cache).
 #[async_trait]
@@ -57,7 +58,7 @@ pub const MAX_KEY: usize = 512;
 pub const MAX_VALUE: usize = 4 * 1024 * 1024;
 
 /// A document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Its key.
     pub key: String,
@@ -81,18 +82,20 @@ pub struct StoreIf {
 }
 
 /// Somebody wants a named lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Acquire {
     /// Its name: any text without control characters.
     pub name: String,
     /// Who wants it: unique among all who may.
     pub holder: String,
     /// For how long.
+    #[serde(rename = "ttl_ms", with = "millis")]
+    #[schemars(with = "u64")]
     pub ttl: Duration,
 }
 
 /// A named lease.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hold {
     /// Its name.
     pub name: String,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CacheError;
@@ -94,7 +95,7 @@ impl StreamLimits {
 /// Entries of a stream, and where it begins by now.
 ///
 /// It can be used as the list of its entries.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     /// The entries, oldest first.
     pub entries: Vec<Event>,
@@ -140,7 +141,7 @@ impl<'a> IntoIterator for &'a Page {
 }
 
 /// Entries to add.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Append {
     /// To which stream.
     pub stream: StreamName,

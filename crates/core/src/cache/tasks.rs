@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CacheError;
 use crate::dag::{Dag, Node};
-use crate::goal::{Goal, GoalStatus, Usage};
+use crate::goal::{Goal, GoalStatus, Parent, Usage};
 use crate::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId, Token};
 use crate::state::{EndedAttempt, Failure, Outcome, Redo, TaskState, TaskStatus};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 
 /// The verbs on DAGs, tasks and leases. Each is one atomic step; see [`Cache`](super::Cache).
 #[async_trait]
@@ -136,6 +137,8 @@ pub struct Plan {
     pub dag: Arc<Dag>,
     /// What the goal is called.
     pub title: String,
+    /// What it is below, if it is. It is stored as it is given: the planner knows.
+    pub parent: Option<Parent>,
     /// Names the request.
     pub request: RequestId,
     /// For nodes that say nothing about it.
@@ -165,7 +168,7 @@ pub struct Amend {
 }
 
 /// A task: what is to be done and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Task {
     /// The goal it belongs to.
     pub goal: GoalId,
@@ -178,7 +181,7 @@ pub struct Task {
 }
 
 /// A task with its history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskDetail {
     /// The task.
     #[serde(flatten)]
@@ -206,7 +209,7 @@ pub struct TaskQuery {
 /// Which ready tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyQuery {
-    /// Only of this goal.
+    /// Only of this goal and of all that are below it. It is one that is below none.
     pub goal: Option<GoalId>,
     /// What the asker is capable of.
     pub capabilities: BTreeSet<Capability>,
@@ -215,7 +218,7 @@ pub struct ReadyQuery {
 }
 
 /// An agent asks for a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Claim {
     /// Who asks.
     pub agent: AgentName,
@@ -223,18 +226,29 @@ pub struct Claim {
     pub incarnation: Incarnation,
     /// Names the request.
     pub request: RequestId,
-    /// Only of this goal.
+    /// Only of this goal and of all that are below it. It is one that is below none: under any other
+    /// nothing is found.
     pub goal: Option<GoalId>,
     /// What the agent is capable of.
+    #[serde(default)]
     pub capabilities: BTreeSet<Capability>,
     /// This task and no other; the best one without it.
     pub task: Option<TaskId>,
+    /// None of these, at most [`MAX_AVOID`]: another agent shall have them first. A task that `task` names
+    /// is not given either.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub avoid: BTreeSet<TaskId>,
     /// For how long nobody else may claim it, from when the cache grants it.
+    #[serde(rename = "ttl_ms", with = "millis")]
+    #[schemars(with = "u64")]
     pub ttl: Duration,
 }
 
+/// The most tasks that a claim may avoid.
+pub const MAX_AVOID: usize = 16;
+
 /// What a claim was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimReply {
     /// The task is the agent's.
@@ -260,7 +274,7 @@ impl ClaimReply {
 }
 
 /// A granted claim: the lease and what to work on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Claimed {
     /// The right to write.
     pub lease: Lease,
@@ -273,7 +287,7 @@ pub struct Claimed {
 /// The right to write to a task, until somebody else claims it.
 ///
 /// Nothing but its holder changes a running task; every write carries the token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lease {
     /// The goal it belongs to.
     pub goal: GoalId,
@@ -294,27 +308,29 @@ pub struct Lease {
 }
 
 /// A holder needs more time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renew {
     /// The task.
     pub task: TaskId,
     /// The caller's token.
     pub token: Token,
     /// How much longer, from now.
+    #[serde(rename = "ttl_ms", with = "millis")]
+    #[schemars(with = "u64")]
     pub ttl: Duration,
     /// How far the holder is, when there is news.
     pub progress: Option<String>,
 }
 
 /// A lease was extended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renewed {
     /// The new deadline.
     pub expires_at: Timestamp,
 }
 
 /// A holder ends its attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settle {
     /// The task.
     pub task: TaskId,
@@ -325,13 +341,14 @@ pub struct Settle {
     /// How it ended.
     pub outcome: Outcome,
     /// What models cost in this attempt.
+    #[serde(default)]
     pub spent: Usage,
     /// The agent's next claim, in the same step.
     pub next: Option<Claim>,
 }
 
 /// What a settle did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settled {
     /// Where the task stands now.
     pub status: TaskStatus,
@@ -348,7 +365,7 @@ pub struct Settled {
 }
 
 /// What a person wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Directive {
     /// The agent takes no more tasks. A level: it holds over restarts, and may be given before the
@@ -397,7 +414,7 @@ pub enum Directive {
 }
 
 /// A directive, and who gives it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steer {
     /// What is wanted.
     pub directive: Directive,
@@ -408,7 +425,7 @@ pub struct Steer {
 }
 
 /// What a directive did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steered {
     /// Whether it had its effect.
     pub applied: bool,
@@ -417,7 +434,7 @@ pub struct Steered {
 }
 
 /// A finished goal is to be forgotten.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Remove {
     /// The goal.
     pub goal: GoalId,
@@ -426,21 +443,21 @@ pub struct Remove {
 }
 
 /// What forgetting a goal did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Removed {
     /// How many tasks it had; 0 when there was no such goal.
     pub tasks: u64,
 }
 
 /// How much upkeep to do in one pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sweep {
     /// At most this many of each kind.
     pub limit: usize,
 }
 
 /// What a sweep found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Swept {
     /// Tasks whose lease had expired.
     pub expired: Vec<TaskId>,

@@ -1,7 +1,7 @@
 //! `claim` leases the best task that an agent may take, to one agent.
 
 use super::kit::{Kit, TTL, agent, capabilities, goal, refused, release, retry, secs, task};
-use crate::cache::{CacheError, Claim, ClaimReply, Departure, Directive, Leave, ReadyQuery};
+use crate::cache::{CacheError, Claim, ClaimReply, Departure, Directive, Leave, MAX_AVOID, ReadyQuery};
 use crate::ids::{Incarnation, RequestId, Token};
 use crate::state::TaskStatus;
 
@@ -244,8 +244,10 @@ pub async fn claim_out_of_bounds_is_refused(kit: Kit) {
 
     let no_time = Claim { ttl: secs(0), ..kit.claim_of("one") };
     let too_long = Claim { ttl: secs(8 * 86_400), ..kit.claim_of("one") };
+    let avoids = (0..=MAX_AVOID).map(|n| task(&format!("t{n}"))).collect();
+    let avoids_too_many = Claim { avoid: avoids, ..kit.claim_of("one") };
     let unnamed = Claim { request: RequestId(String::new()), ..kit.claim_of("one") };
-    for claim in [no_time, too_long, unnamed] {
+    for claim in [no_time, too_long, unnamed, avoids_too_many] {
         refused!(kit.cache.claim(&claim).await, CacheError::Invalid { .. });
     }
     assert_eq!(kit.status("a").await, TaskStatus::Ready);

@@ -71,8 +71,27 @@ pub async fn lost_lease_names_both_tokens(kit: Kit) {
 
     let error = kit.settle(&late, done()).await.unwrap_err();
 
-    let CacheError::LeaseLost { task: lost, presented, current } = error else { panic!("{error}") };
+    let CacheError::LeaseLost { task: lost, presented, current, .. } = error else { panic!("{error}") };
     assert_eq!((lost, presented, current), (task("a"), late.token, newest.token));
+}
+
+pub async fn lost_lease_names_who_holds_the_task_now(kit: Kit) {
+    let holder = |error: CacheError| match error {
+        CacheError::LeaseLost { holder, .. } => holder.map(|holder| holder.to_string()),
+        error => panic!("{error}"),
+    };
+    kit.plan("g", "a").await;
+    let late = kit.lease("one").await;
+    kit.advance(TTL);
+    let newest = kit.lease("two").await;
+
+    for _ in 0..2 {
+        assert_eq!(holder(kit.settle(&late, done()).await.unwrap_err()).as_deref(), Some("two"));
+        let renewal = kit.cache.renew(&Kit::renew_of(&late, None)).await;
+        assert_eq!(holder(renewal.unwrap_err()).as_deref(), Some("two"));
+    }
+    kit.settle(&newest, done()).await.unwrap();
+    assert_eq!(holder(kit.settle(&late, done()).await.unwrap_err()), None);
 }
 
 pub async fn token_is_spent_by_settling(kit: Kit) {

@@ -159,6 +159,7 @@ impl Kit {
         Plan {
             dag: draw(goal, drawing),
             title: format!("the goal {goal}"),
+            parent: None,
             request: self.request(),
             max_attempts: 3,
             spent: Usage::default(),
@@ -209,6 +210,7 @@ impl Kit {
             goal: None,
             capabilities: BTreeSet::new(),
             task: None,
+            avoid: BTreeSet::new(),
             ttl: TTL,
         }
     }

@@ -42,7 +42,7 @@ macro_rules! families {
     };
 }
 
-families! { plan claim expiry fencing settle amend redo remove steer sweep agents streams records races reopen model }
+families! { plan claim nested expiry fencing settle amend redo remove steer sweep agents streams records races reopen model }
 
 /// One promise: its name, and the check that proves it.
 #[derive(Clone, Copy)]

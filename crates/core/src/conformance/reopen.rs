@@ -1,11 +1,11 @@
 //! What was acknowledged outlives a crash, and no token is ever handed out twice.
 
-use super::kit::{Kit, TTL, agent, done, goal, refused, release, retry, secs};
+use super::kit::{Kit, TTL, agent, done, goal, refused, release, retry, secs, task};
 use crate::cache::{
-    Acquire, Append, CacheError, Directive, EVENTS, MAX_APPEND, Read, STREAM_SLACK, Settle, Steer, StoreIf,
+    Acquire, Append, CacheError, Claim, Directive, EVENTS, MAX_APPEND, Plan, Read, STREAM_SLACK, Settle, Steer, StoreIf,
     StreamLimits,
 };
-use crate::goal::Usage;
+use crate::goal::{Parent, Usage};
 use crate::state::TaskStatus;
 
 macro_rules! reopen {
@@ -25,6 +25,25 @@ pub async fn plan_is_there_again(mut kit: Kit) {
     assert_eq!(kit.goal("g").await, before);
     assert_eq!(kit.cache.dag(&goal("g")).await.unwrap().unwrap().to_parts(), dag);
     assert_eq!(kit.lease("one").await.task.as_str(), "a");
+}
+
+pub async fn goal_below_another_is_there_again(mut kit: Kit) {
+    kit.plan("top", "own").await;
+    let parent = Parent { goal: goal("top"), task: task("own"), root: goal("top"), declared: None };
+    let plan = Plan { parent: Some(parent.clone()), ..kit.plan_of("top.own", "a !9; b: a") };
+    kit.cache.plan(&plan).await.unwrap();
+
+    reopen!(kit);
+
+    assert_eq!(kit.goal("top.own").await.parent, Some(parent));
+    let claim = Claim { goal: Some(goal("top")), ..kit.claim_of("one") };
+    let lease = kit.grant(&claim).await.unwrap().lease;
+    assert_eq!(lease.task.as_str(), "a");
+    kit.cache.settle(&kit.settle_of(&lease, done())).await.unwrap();
+    let claim = Claim { goal: Some(goal("top")), ..kit.claim_of("one") };
+    let both = [kit.grant(&claim).await.unwrap().lease.task, task("own")];
+    assert!(both.contains(&task("b")) || both.contains(&task("own")));
+    assert_eq!(kit.state("b").await.open, 0);
 }
 
 pub async fn done_stays_done(mut kit: Kit) {

@@ -55,6 +55,18 @@ macro_rules! conformance_promises {
                 claim_out_of_bounds_is_refused
                 ready_list_is_best_first_and_claims_nothing
             }
+            nested {
+                goal_says_what_it_is_below
+                claim_under_a_goal_finds_the_tasks_below_it
+                goal_below_another_is_none_to_claim_under
+                ready_list_under_a_goal_has_the_tasks_below_it
+                tasks_below_a_goal_at_rest_can_be_claimed
+                removed_goal_leaves_the_tasks_below_it_claimable
+                avoided_task_is_left_to_others
+                named_task_that_is_avoided_is_not_granted
+                claim_of_a_settle_avoids_too
+                avoided_task_that_is_all_there_is_changes_nothing
+            }
             expiry {
                 expired_lease_is_claimable_by_another
                 lease_lasts_to_its_last_millisecond
@@ -79,6 +91,7 @@ macro_rules! conformance_promises {
                 late_renewal_changes_nothing
                 token_that_was_never_handed_out_is_refused
                 lost_lease_names_both_tokens
+                lost_lease_names_who_holds_the_task_now
                 token_is_spent_by_settling
                 task_that_nobody_claimed_cannot_be_written
                 task_that_does_not_exist_cannot_be_written
@@ -288,6 +301,7 @@ macro_rules! conformance_promises {
             }
             reopen {
                 plan_is_there_again
+                goal_below_another_is_there_again
                 done_stays_done
                 repeated_settle_is_still_recognised
                 tokens_grow_across_a_crash

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json;
+use super::kind::{NodeKind, ORCHESTRATOR_CAPABILITY};
 use super::limits::{
     MAX_ARTIFACT_PATH, MAX_ARTIFACTS, MAX_ATTEMPTS, MAX_CAPABILITIES, MAX_CHECKS, MAX_COMMAND,
     MAX_DESCRIPTION, MAX_EDGES, MAX_METADATA_KEYS, MAX_PRIORITY, MAX_TASKS, MAX_TITLE,
@@ -87,6 +88,18 @@ pub struct DraftNode {
     /// How long one attempt may take; without it the deployment's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
+    /// What the task is: work for an agent, or a goal of its own.
+    #[serde(default, skip_serializing_if = "NodeKind::is_task")]
+    pub kind: NodeKind,
+    /// Of kind `goal`: the declared goal that the task owns. Without it and without `plan`, a model plans
+    /// one from the task's title and description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = crate::ids::ID_PATTERN))]
+    pub goal: Option<String>,
+    /// Of kind `goal`: a DAG file with the plan of the goal, relative to the file of instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_ARTIFACT_PATH))]
+    pub plan: Option<String>,
     /// Anything else that the planner wants to keep with the task.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "json::metadata")]
     #[schemars(extend("maxProperties" = MAX_METADATA_KEYS))]
@@ -106,7 +119,7 @@ pub struct DraftEdge {
 }
 
 /// One task of a checked DAG. It never changes, except through an amendment of the whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
     /// Unique in the cache.
     pub id: TaskId,
@@ -121,7 +134,8 @@ pub struct Node {
     /// Files that must exist when the task is done, relative to the workspace, `/` between parts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected_artifacts: Vec<String>,
-    /// What an agent must be capable of: sorted, none twice.
+    /// What an agent must be capable of: sorted, none twice. Of kind `goal`,
+    /// [`ORCHESTRATOR_CAPABILITY`] alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<Capability>,
     /// A shell command that does the task without a model.
@@ -136,6 +150,15 @@ pub struct Node {
     /// How long one attempt may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<HumanDuration>,
+    /// What the task is.
+    #[serde(default, skip_serializing_if = "NodeKind::is_task")]
+    pub kind: NodeKind,
+    /// Of kind `goal`: the declared goal that it owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<GoalId>,
+    /// Of kind `goal`: the DAG file of its plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// Anything else that the planner wanted to keep.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, serde_json::Value>,
@@ -143,7 +166,7 @@ pub struct Node {
 
 /// The parts of a DAG as it is stored: what [`Dag::to_parts`](super::Dag::to_parts) gives and
 /// [`Dag::from_parts`](super::Dag::from_parts) takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DagParts {
     /// The goal that the DAG is for.
     pub goal_id: GoalId,
@@ -161,11 +184,19 @@ impl From<Node> for DraftNode {
             description: node.description,
             priority: node.priority,
             expected_artifacts: node.expected_artifacts,
-            capabilities: node.capabilities.into_iter().map(String::from).collect(),
+            capabilities: node
+                .capabilities
+                .into_iter()
+                .filter(|capability| capability.as_str() != ORCHESTRATOR_CAPABILITY)
+                .map(String::from)
+                .collect(),
             run: node.run,
             checks: node.checks,
             max_attempts: node.max_attempts,
             timeout: node.timeout,
+            kind: node.kind,
+            goal: node.goal.map(String::from),
+            plan: node.plan,
             metadata: node.metadata,
         }
     }

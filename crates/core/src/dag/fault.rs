@@ -126,6 +126,22 @@ pub enum FaultKind {
         /// Why.
         reason: PathFault,
     },
+    /// Something that only a task of the other kind has.
+    #[error("a task of kind `{kind}` has no {what}{}", Because(help))]
+    WrongKind {
+        /// The kind that the task is of.
+        kind: &'static str,
+        /// What it cannot have.
+        what: &'static str,
+        /// What to write instead; empty for nothing.
+        help: &'static str,
+    },
+    /// A capability that belongs to Downbeat itself.
+    #[error("capability `{capability}` is reserved")]
+    ReservedCapability {
+        /// As written.
+        capability: &'static str,
+    },
     /// Nothing is written where something is needed.
     #[error("{what} must not be empty")]
     Blank {
@@ -172,6 +188,14 @@ struct Hint<'a>(Option<&'a str>);
 impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |id| write!(f, "; is it `{}`?", shorten(id)))
+    }
+}
+
+struct Because<'a>(&'a str);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "; {}", self.0) }
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Aspect {
     Description,
     /// The shell command that does it.
     Command,
+    /// The goal that it owns, or whether it owns one.
+    Goal,
     /// What must exit with 0 for it to be done.
     Checks,
     /// The files that must exist when it is done.
@@ -50,6 +52,7 @@ impl Aspect {
             Self::Title => "title",
             Self::Description => "description",
             Self::Command => "command",
+            Self::Goal => "goal",
             Self::Checks => "checks",
             Self::Artifacts => "artifacts",
             Self::Capabilities => "capabilities",
@@ -67,7 +70,7 @@ impl Aspect {
     #[must_use]
     pub const fn is_scope(self, by_command: bool) -> bool {
         match self {
-            Self::Command | Self::Checks | Self::Artifacts | Self::Capabilities => true,
+            Self::Command | Self::Goal | Self::Checks | Self::Artifacts | Self::Capabilities => true,
             Self::Title | Self::Description => !by_command,
             Self::Priority | Self::Attempts | Self::Timeout | Self::Metadata => false,
         }
@@ -348,12 +351,16 @@ fn differences(before: &Node, after: &Node) -> Vec<Aspect> {
         checks,
         max_attempts,
         timeout,
+        kind,
+        goal,
+        plan,
         metadata,
     } = before;
     let pairs = [
         (Aspect::Title, *title != after.title),
         (Aspect::Description, *description != after.description),
         (Aspect::Command, *run != after.run),
+        (Aspect::Goal, *kind != after.kind || *goal != after.goal || *plan != after.plan),
         (Aspect::Checks, *checks != after.checks),
         (Aspect::Artifacts, *expected_artifacts != after.expected_artifacts),
         (Aspect::Capabilities, *capabilities != after.capabilities),

@@ -168,6 +168,9 @@ fn lenient_node(value: &Value, at: String, faults: &mut Faults) -> DraftNode {
         checks: this.optional("checks"),
         max_attempts: this.optional("max_attempts"),
         timeout: this.optional("timeout"),
+        kind: this.optional("kind"),
+        goal: this.optional("goal"),
+        plan: this.optional("plan"),
         metadata: this.optional("metadata"),
     }
 }

@@ -8,6 +8,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use super::artifact::normalise_path;
 use super::cycle::cycles;
 use super::fault::{DagError, FaultKind, Faults, cut};
+use super::kind::{NodeKind, ORCHESTRATOR_CAPABILITY};
 use super::limits::{
     MAX_ARTIFACT_PATH, MAX_ARTIFACTS, MAX_ATTEMPTS, MAX_CAPABILITIES, MAX_CHECKS, MAX_COMMAND,
     MAX_DESCRIPTION, MAX_EDGES, MAX_METADATA_BYTES, MAX_METADATA_KEYS, MAX_PRIORITY, MAX_TASKS, MAX_TITLE,
@@ -120,6 +121,9 @@ fn check_node(index: usize, node: &DraftNode, faults: &mut Faults) {
         if let Err(reason) = check_id(capability) {
             let capability = shown(capability);
             fault(&format!("capabilities/{nth}"), Some(FaultKind::InvalidCapability { capability, reason }));
+        } else if capability == ORCHESTRATOR_CAPABILITY {
+            let capability = ORCHESTRATOR_CAPABILITY;
+            fault(&format!("capabilities/{nth}"), Some(FaultKind::ReservedCapability { capability }));
         }
     }
     for kind in node.run.iter().flat_map(|command| check_command(command)) {
@@ -131,7 +135,45 @@ fn check_node(index: usize, node: &DraftNode, faults: &mut Faults) {
             fault(&format!("checks/{nth}"), Some(kind));
         }
     }
+    for (field, kind) in check_kind(node) {
+        fault(field, Some(kind));
+    }
     fault("metadata", check_metadata(&node.metadata));
+}
+
+/// What a task has that only one of the other kind can have.
+fn check_kind(node: &DraftNode) -> Vec<(&'static str, FaultKind)> {
+    let mut found = Vec::new();
+    let mut wrong = |field, is: bool, kind, what, help| {
+        if is {
+            found.push((field, FaultKind::WrongKind { kind, what, help }));
+        }
+    };
+    if node.kind.is_task() {
+        let help = "write `kind: goal` for a task that owns one";
+        wrong("goal", node.goal.is_some(), "task", "goal", help);
+        wrong("plan", node.plan.is_some(), "task", "plan", help);
+        return found;
+    }
+    let inside = "write it at the tasks of the goal that it owns";
+    wrong("run", node.run.is_some(), "goal", "command", inside);
+    wrong("checks", !node.checks.is_empty(), "goal", "checks", inside);
+    wrong("capabilities", !node.capabilities.is_empty(), "goal", "capabilities", inside);
+    wrong("timeout", node.timeout.is_some(), "goal", "time limit", inside);
+    let both = node.goal.is_some() && node.plan.is_some();
+    wrong("plan", both, "goal", "plan beside a declared goal", "the declared goal has its own");
+    if let Some(id) = &node.goal
+        && let Err(reason) = check_id(id)
+    {
+        found.push(("goal", FaultKind::InvalidId { id: shown(id), reason }));
+    }
+    if let Some(path) = &node.plan {
+        found.extend(long("the path", path, MAX_ARTIFACT_PATH).map(|kind| ("plan", kind)));
+        if let Err(reason) = normalise_path(path) {
+            found.push(("plan", FaultKind::ArtifactPath { path: cut(path, MAX_ID_LEN), reason }));
+        }
+    }
+    found
 }
 
 fn check_command(command: &str) -> impl Iterator<Item = FaultKind> {
@@ -290,6 +332,9 @@ fn build_node(draft: DraftNode) -> Result<Node, IdError> {
         .filter(|path| seen.insert(path.clone()))
         .collect();
     let mut capabilities = draft.capabilities.iter().map(Capability::new).collect::<Result<Vec<_>, _>>()?;
+    if draft.kind == NodeKind::Goal {
+        capabilities = vec![Capability::new(ORCHESTRATOR_CAPABILITY)?];
+    }
     capabilities.sort_unstable();
     capabilities.dedup();
     Ok(Node {
@@ -303,6 +348,9 @@ fn build_node(draft: DraftNode) -> Result<Node, IdError> {
         checks: draft.checks,
         max_attempts: draft.max_attempts,
         timeout: draft.timeout,
+        kind: draft.kind,
+        goal: draft.goal.map(GoalId::new).transpose()?,
+        plan: draft.plan.as_deref().and_then(|path| normalise_path(path).ok()),
         metadata: draft.metadata,
     })
 }

@@ -89,6 +89,13 @@ pub(super) fn read(found: &mut Found, faults: &mut Faults<'_>) {
     }
 }
 
+/// Whether a section or a `yaml` block declares agents.
+pub(super) fn declares_agents(text: &str) -> bool {
+    let blocks = blocks::read(text);
+    let outline = outline(text, &blocks);
+    outline.entries.iter().any(|entry| entry.section == Section::Agents) || !outline.yaml.is_empty()
+}
+
 fn outline<'b>(text: &str, blocks: &'b [Block]) -> Outline<'b> {
     let mut outline = Outline::default();
     let mut section = Section::Other;

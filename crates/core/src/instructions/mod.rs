@@ -17,6 +17,7 @@ mod markdown;
 mod marks;
 mod node;
 mod parse;
+mod planner;
 mod slug;
 mod task;
 pub mod types;
@@ -26,5 +27,5 @@ mod yaml;
 mod tests;
 
 pub use brief::plan_of_brief;
-pub use parse::{MAX_BYTES, parse};
+pub use parse::{MAX_BYTES, declares_agents, parse};
 pub use types::{AgentSpec, GoalSpec, Instructions, LogLevel, PlanSource, Spanned};

@@ -78,3 +78,28 @@ pub fn parse(source: &Source) -> Result<(Instructions, Vec<Diagnostic>), Report>
     }
     faults.finish().map(|warnings| (Instructions::default(), warnings))
 }
+
+/// Whether a text declares agents, well or badly: a file of instructions, and not an agent's own text.
+#[must_use]
+pub fn declares_agents(text: &str) -> bool {
+    yaml::looks_like(text) || markdown::declares_agents(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::declares_agents;
+
+    #[test]
+    fn a_role_s_text_declares_no_agent() {
+        for text in [
+            "instruction_schema_version: 2\nagents:\n",
+            "# P\n\n## Agents\n\n### a\n",
+            "```yaml\nagents:\n```\n",
+        ] {
+            assert!(declares_agents(text), "{text}");
+        }
+        for text in ["", "# Owner\n\nAgents: five.\n", "## The agents\n\n### Ada\n", "agents: they work\n"] {
+            assert!(!declares_agents(text), "{text}");
+        }
+    }
+}

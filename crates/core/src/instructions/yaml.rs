@@ -8,7 +8,7 @@ use super::field::{Content, Field, Form, Keyed, Value, normal, recognise, slice,
 use super::node::{self, Node, Placed};
 use super::{agent, goal};
 use crate::diagnostic::Diagnostic;
-use crate::ids::GoalId;
+use crate::ids::{Capability, GoalId};
 
 /// The goal of an agent that names none, in a file that declares none.
 const DEFAULT_GOAL: &str = "goal-default";
@@ -162,8 +162,14 @@ impl Reader<'_> {
         };
         for entry in entries {
             if let Some((place, fields)) = self.fields(entry, "an agent", faults)
-                && let Some(agent) = agent::read(None, &place, fields, Form::Yaml, faults)
+                && let Some(mut agent) = agent::read(None, &place, fields, Form::Yaml, faults)
             {
+                // In this form a role has always said which tasks an agent may be given.
+                if agent.capabilities.is_empty()
+                    && let Some(role) = agent.role.as_deref().and_then(|role| Capability::new(role).ok())
+                {
+                    agent.capabilities.push(role);
+                }
                 found.agents.push(agent);
             } else {
                 found.broken_agent = true;

@@ -19,7 +19,7 @@ const MAX_FAULTS: usize = 50;
 /// # Errors
 ///
 /// What [`dag::validate`] finds; more than [`MAX_PROPOSED_TASKS`] tasks; a task that asks for
-/// capabilities which no agent of the request has together.
+/// capabilities which no agent of the request has together; a task of kind `goal`.
 pub fn sound_plan(mut draft: Draft, request: &Decompose) -> Result<Dag, Vec<String>> {
     if draft.nodes.len() > MAX_PROPOSED_TASKS {
         return Err(vec![format!(
@@ -29,6 +29,11 @@ pub fn sound_plan(mut draft: Draft, request: &Decompose) -> Result<Dag, Vec<Stri
     }
     request.goal.as_str().clone_into(&mut draft.goal_id);
     let mut faults = incapable(&draft, request);
+    // A plan within a plan of a model has no bound of what it costs.
+    let owners = draft.nodes.iter().enumerate().filter(|(_, node)| !node.kind.is_task());
+    faults.extend(
+        owners.map(|(at, _)| format!("/nodes/{at}/kind: only a person's plan has tasks of kind `goal`")),
+    );
     match dag::validate(draft) {
         Ok(dag) if faults.is_empty() => return Ok(dag),
         Ok(_) => {}

@@ -91,12 +91,12 @@ impl Store {
         let (Some(entry), Some(node)) = (self.tasks.get_mut(task), dag.node(task)) else {
             return;
         };
-        self.index.take(&entry.task);
+        self.index.take(&entry.task, &entry.root);
         // A priority that a person gave stays, unless the plan itself gives another.
         if node.priority != entry.task.node.priority && !entry.task.state.status.is_finished() {
             entry.task.state.priority = node.priority;
         }
         entry.task.node = Arc::clone(node);
-        self.index.put(&entry.task);
+        self.index.put(&entry.task, &entry.root);
     }
 }

@@ -62,13 +62,16 @@ impl Store {
 
     fn pick(&self, claim: &Claim) -> Option<TaskId> {
         let Some(named) = &claim.task else {
-            return self.index.best(claim.goal.as_ref(), &claim.capabilities, 1).pop();
+            let best = self.index.best(claim.goal.as_ref(), &claim.capabilities, 1 + claim.avoid.len());
+            return best.into_iter().find(|task| !claim.avoid.contains(task));
         };
-        let task = &self.tasks.get(named)?.task;
+        let entry = self.tasks.get(named)?;
+        let task = &entry.task;
         let claimable = task.state.status == TaskStatus::Ready
             && task.state.not_before.is_none()
             && task.node.capabilities.iter().all(|capability| claim.capabilities.contains(capability))
-            && claim.goal.as_ref().is_none_or(|goal| *goal == task.goal);
+            && claim.goal.as_ref().is_none_or(|goal| *goal == entry.root)
+            && !claim.avoid.contains(named);
         claimable.then(|| named.clone())
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Index {
     held: HashMap<AgentName, BTreeSet<TaskId>>,
 }
 
-/// Claimable tasks that need the same capabilities: all, and each goal's.
+/// Claimable tasks that need the same capabilities: all, and each goal's with those of the goals below it.
 #[derive(Default)]
 struct Ranking {
     all: BTreeSet<Rank>,
@@ -45,8 +45,8 @@ fn rank(task: &Task) -> Rank {
 }
 
 impl Index {
-    /// Enters a task where its state belongs.
-    pub(super) fn put(&mut self, task: &Task) {
+    /// Enters a task where its state belongs, below the goal `root`.
+    pub(super) fn put(&mut self, task: &Task, root: &GoalId) {
         let id = &task.node.id;
         match (task.state.status, task.state.not_before, &task.state.holder) {
             (TaskStatus::Ready, Some(until), _) => {
@@ -55,7 +55,7 @@ impl Index {
             (TaskStatus::Ready, None, _) => {
                 let ranking = self.ready.entry(task.node.capabilities.clone()).or_default();
                 ranking.all.insert(rank(task));
-                ranking.by_goal.entry(task.goal.clone()).or_default().insert(rank(task));
+                ranking.by_goal.entry(root.clone()).or_default().insert(rank(task));
             }
             (TaskStatus::Running, _, Some(holder)) => {
                 self.leases.insert((holder.expires_at, id.clone()));
@@ -65,14 +65,14 @@ impl Index {
         }
     }
 
-    /// Takes a task out, by the same state that it was entered with.
-    pub(super) fn take(&mut self, task: &Task) {
+    /// Takes a task out, by the same state and root that it was entered with.
+    pub(super) fn take(&mut self, task: &Task, root: &GoalId) {
         let id = &task.node.id;
         match (task.state.status, task.state.not_before, &task.state.holder) {
             (TaskStatus::Ready, Some(until), _) => {
                 self.due.remove(&(until, id.clone()));
             }
-            (TaskStatus::Ready, None, _) => self.take_ready(task),
+            (TaskStatus::Ready, None, _) => self.take_ready(task, root),
             (TaskStatus::Running, _, Some(holder)) => {
                 self.leases.remove(&(holder.expires_at, id.clone()));
                 if let Some(tasks) = self.held.get_mut(&holder.agent) {
@@ -86,15 +86,15 @@ impl Index {
         }
     }
 
-    fn take_ready(&mut self, task: &Task) {
+    fn take_ready(&mut self, task: &Task, root: &GoalId) {
         let Some(ranking) = self.ready.get_mut(&task.node.capabilities) else {
             return;
         };
         ranking.all.remove(&rank(task));
-        if let Some(goal) = ranking.by_goal.get_mut(&task.goal) {
+        if let Some(goal) = ranking.by_goal.get_mut(root) {
             goal.remove(&rank(task));
             if goal.is_empty() {
-                ranking.by_goal.remove(&task.goal);
+                ranking.by_goal.remove(root);
             }
         }
         if ranking.all.is_empty() {

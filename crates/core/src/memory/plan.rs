@@ -29,6 +29,7 @@ impl Store {
             title: plan.title.clone(),
             status: GoalStatus::Active,
             reason: None,
+            parent: plan.parent.clone(),
             revision: 1,
             digest: plan.dag.digest(),
             counts: Counts::default(),

@@ -51,6 +51,8 @@ pub(super) struct GoalEntry {
 #[derive(Clone)]
 pub(super) struct TaskEntry {
     pub(super) task: Task,
+    /// The goal above all others that its own is below: under that one it is found when it is ready.
+    pub(super) root: GoalId,
     pub(super) ended: VecDeque<EndedAttempt>,
 }
 
@@ -129,11 +131,12 @@ impl Store {
             entry.order.insert(task.ordinal, node.id.clone());
             entry.goal.counts.add(task.state.status);
         }
-        self.index.put(&task);
+        let root = self.goals.get(goal).map_or(goal, |entry| entry.goal.root()).clone();
+        self.index.put(&task, &root);
         if task.state.status == TaskStatus::Ready {
             self.log.work_appeared();
         }
-        self.tasks.insert(node.id.clone(), TaskEntry { task, ended: VecDeque::new() });
+        self.tasks.insert(node.id.clone(), TaskEntry { task, root, ended: VecDeque::new() });
     }
 
     /// Forgets a task.
@@ -141,7 +144,7 @@ impl Store {
         let Some(entry) = self.tasks.remove(id) else {
             return;
         };
-        self.index.take(&entry.task);
+        self.index.take(&entry.task, &entry.root);
         self.forgotten = self.forgotten.max(entry.task.state.token);
         if let Some(goal) = self.goals.get_mut(&entry.task.goal) {
             goal.order.remove(&entry.task.ordinal);
@@ -161,9 +164,9 @@ impl Store {
         let moved = apply(&entry.task.state, mv, now)?;
         let event = moved.event_of(&entry.task.goal, id);
 
-        self.index.take(&entry.task);
+        self.index.take(&entry.task, &entry.root);
         let before = std::mem::replace(&mut entry.task.state, moved.state);
-        self.index.put(&entry.task);
+        self.index.put(&entry.task, &entry.root);
         if let Some(attempt) = moved.ended {
             let error = rules::agent_error(&entry.task.goal, id, &attempt);
             if let (Some(error), Some(agent)) = (error, self.agents.get_mut(&attempt.agent)) {

@@ -28,8 +28,8 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::cache::{
-    Amend, Append, CacheError, Claim, Directive, MAX_APPEND, MAX_ENTRY, MAX_KEY, MAX_MEMORY, MAX_VALUE,
-    Registration, StoreIf,
+    Amend, Append, CacheError, Claim, Directive, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY, MAX_MEMORY,
+    MAX_VALUE, Registration, StoreIf,
 };
 use crate::dag::DagDiff;
 use crate::event::{EventDraft, EventKind};
@@ -84,6 +84,9 @@ fn check_request(text: &str) -> Result<(), CacheError> {
 /// [`CacheError::Invalid`].
 pub fn check_claim(claim: &Claim) -> Result<(), CacheError> {
     check_ttl(claim.ttl)?;
+    if claim.avoid.len() > MAX_AVOID {
+        return Err(invalid(format!("a claim avoids at most {MAX_AVOID} tasks")));
+    }
     check_request(&claim.request.0)?;
     check_request(&claim.incarnation.0)
 }
@@ -225,7 +228,15 @@ pub fn planned(goal: &Goal) -> EventDraft {
     EventDraft::new(EventKind::GOAL_PLANNED)
         .goal(&goal.id)
         .reason(format!("{} tasks, {} ready", goal.counts.total(), goal.counts.ready))
-        .data(json!({ "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest }))
+        .data(match &goal.parent {
+            None => {
+                json!({ "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest })
+            }
+            Some(parent) => json!({
+                "tasks": goal.counts.total(), "ready": goal.counts.ready, "digest": goal.digest,
+                "parent": { "goal": parent.goal, "task": parent.task },
+            }),
+        })
 }
 
 /// A goal's DAG was changed.

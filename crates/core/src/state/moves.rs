@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::task::{Artifact, Failure, Holder, TaskState, TaskStatus};
 use crate::event::{EventDraft, EventKind};
 use crate::ids::{AgentName, GoalId, RequestId, TaskId, Token};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 
 /// How an attempt ended, as its holder says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Finished well.
@@ -18,6 +19,7 @@ pub enum Outcome {
         /// What was done, in a few sentences.
         summary: String,
         /// What it produced.
+        #[serde(default)]
         artifacts: Vec<Artifact>,
     },
     /// Failed; another attempt may do better.
@@ -25,6 +27,8 @@ pub enum Outcome {
         /// Why.
         failure: Failure,
         /// How long nobody may claim it. Backoff is the caller's; the cache only keeps the deadline.
+        #[serde(rename = "after_ms", with = "millis")]
+        #[schemars(with = "u64")]
         after: Duration,
     },
     /// Failed, and no attempt can do better.
@@ -40,7 +44,7 @@ pub enum Outcome {
 }
 
 /// Why an amendment has a task done again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Redo {
     /// Something else is to be done: a holder works on what is wanted no more and loses its lease; a
@@ -123,6 +127,25 @@ pub enum Move {
 }
 
 impl Move {
+    /// What the moves are called, each once.
+    pub const NAMES: [&'static str; 15] = [
+        "dependency done",
+        "rewire",
+        "claim",
+        "renew",
+        "settle done",
+        "settle retry",
+        "settle failed",
+        "release",
+        "expire",
+        "due",
+        "interrupt",
+        "drop",
+        "elevate",
+        "retry",
+        "cancel",
+    ];
+
     /// What it is called in errors and in the table of moves.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -159,6 +182,8 @@ pub enum Refusal {
         presented: Token,
         /// The newest.
         current: Token,
+        /// Who holds the task now.
+        holder: Option<AgentName>,
     },
     /// The very same settle was carried out before: nothing is left to do, and that is fine.
     #[error("already settled by the same request")]
@@ -215,7 +240,7 @@ impl Moved {
 }
 
 /// An attempt that ended other than well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndedAttempt {
     /// Its number, from 1.
     pub attempt: u32,

@@ -292,7 +292,11 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
 fn may_write(state: &TaskState, token: Token) -> Result<&Holder, Refusal> {
     match &state.holder {
         Some(holder) if token == state.token => Ok(holder),
-        _ => Err(Refusal::LeaseLost { presented: token, current: state.token }),
+        _ => Err(Refusal::LeaseLost {
+            presented: token,
+            current: state.token,
+            holder: state.holder.as_ref().map(|holder| holder.agent.clone()),
+        }),
     }
 }
 

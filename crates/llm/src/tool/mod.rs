@@ -6,6 +6,7 @@
 
 mod environment;
 pub(crate) mod fault;
+mod named;
 mod redact;
 mod session;
 
@@ -47,6 +48,8 @@ pub(crate) struct Tool {
     pub(crate) model: Option<String>,
     pub(crate) manual: &'static Manual,
     program: String,
+    /// Behind all other arguments.
+    arguments: Vec<String>,
     env: Vec<(OsString, OsString)>,
     guard: Option<PathBuf>,
     pub(crate) redactor: Redactor,
@@ -67,7 +70,12 @@ impl Tool {
             let reason = format!("`{}` names no model", clip(opening.name, 80));
             return Err(LlmError::Unusable { reason });
         }
-        Ok(Self::with(opening, manual, model))
+        let mut tool = Self::with(opening, manual, model);
+        if let Some((program, arguments)) = named::command(opening.environment, manual.program)? {
+            tool.program = program;
+            tool.arguments = arguments;
+        }
+        Ok(tool)
     }
 
     pub(crate) fn with(opening: &Opening<'_>, manual: &'static Manual, model: Option<String>) -> Self {
@@ -79,6 +87,7 @@ impl Tool {
             model,
             manual,
             program: manual.program.to_owned(),
+            arguments: Vec::new(),
             env,
             guard,
             redactor,
@@ -113,6 +122,11 @@ impl Tool {
                 self.name, self.program, self.manual.install
             ),
         })
+    }
+
+    /// What the user wants behind all other arguments of a question.
+    pub(crate) fn arguments(&self) -> &[String] {
+        &self.arguments
     }
 
     /// A call of it; `program` from [`find`](Self::find).

@@ -72,7 +72,7 @@ pub(crate) async fn converse(
     args: &[String],
     heard: &mut dyn Heard,
 ) -> Result<Finished, LlmError> {
-    let mut program = tool.program(&tool.find()?, &place.directory).args(args);
+    let mut program = tool.program(&tool.find()?, &place.directory).args(args).args(tool.arguments());
     program.input = Input::Bytes(prompt(ask).into_bytes());
     program.timeout = ask.timeout;
     if let Some(work) = &ask.work {

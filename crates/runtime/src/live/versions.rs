@@ -7,6 +7,7 @@ use downbeat_core::cache::{Cache, CacheError, MAX_VALUE, StoreIf};
 use downbeat_core::diagnostic::{Report, Severity};
 use downbeat_core::text::clip;
 use downbeat_core::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Files;
@@ -25,7 +26,7 @@ const VERSIONS: &str = "instructions:versions";
 const TEXTS: &str = "instructions:texts";
 
 /// What was, and what is, in force.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Versions {
     /// Oldest first; the last is in force.
     pub versions: VecDeque<Version>,
@@ -41,7 +42,7 @@ pub struct Versions {
 }
 
 /// The instructions as they were once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
     /// From 1.
     pub number: u64,
@@ -54,7 +55,7 @@ pub struct Version {
 }
 
 /// A version that never came into force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
     /// The SHA-256 of all files, hexadecimal.
     pub digest: String,
@@ -65,7 +66,7 @@ pub struct Refused {
 }
 
 /// What is wrong with a file, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The file.
     pub file: String,

@@ -77,6 +77,8 @@ pub struct Orchestrator {
     id: String,
     /// All work is done by agents of other processes.
     pub(crate) only_leads: bool,
+    /// It may stay when all goals rest, or when nothing can move.
+    is_service: bool,
 }
 
 impl Orchestrator {
@@ -102,6 +104,7 @@ impl Orchestrator {
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
+            is_service: false,
         }
     }
 
@@ -116,6 +119,14 @@ impl Orchestrator {
     #[must_use]
     pub fn without_agents(mut self) -> Self {
         self.only_leads = true;
+        self.is_service = true;
+        self
+    }
+
+    /// With its own agents, but as a service: with `keep_running` it ends only when it is asked to.
+    #[must_use]
+    pub fn as_service(mut self) -> Self {
+        self.is_service = true;
         self
     }
 

@@ -138,6 +138,7 @@ impl Orchestrator {
 
     async fn plan_new(&self, goal: &ProjectGoal, dag: Arc<Dag>, spent: Usage) -> Result<(), RunError> {
         let mut plan = Plan {
+            parent: None,
             dag,
             title: goal.title.clone(),
             request: entropy::request_id(),

@@ -59,14 +59,14 @@ impl Orchestrator {
             if !swept.silent.is_empty() {
                 self.bury_the_dead().await?;
             }
-            if self.only_leads || !self.settings.keep_running {
+            if self.is_service || !self.settings.keep_running {
                 let lines = if rested { Vec::new() } else { self.stranded(goals).await? };
                 if lines != said {
                     for line in &lines {
                         warn!(target: "orchestrator", "{line}");
                     }
                 }
-                if !lines.is_empty() && !self.only_leads {
+                if !lines.is_empty() && !self.only_leads && !self.stays() {
                     return Ok(Some(lines));
                 }
                 said = lines;
@@ -146,7 +146,7 @@ impl Orchestrator {
 
     /// Whether it stays when all goals rest: they may be retried, amended, or joined by others.
     fn stays(&self) -> bool {
-        self.only_leads && self.settings.keep_running
+        self.is_service && self.settings.keep_running
     }
 
     /// Says that all goals rest: to people, and to agents of other processes, which wait for it.

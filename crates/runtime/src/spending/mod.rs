@@ -17,6 +17,7 @@ use downbeat_core::goal::Usage;
 use downbeat_core::llm::{CallError, LlmError};
 use downbeat_core::text::clip;
 use downbeat_core::time::{Clock, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tracing::warn;
@@ -53,7 +54,7 @@ impl Ceiling {
 }
 
 /// Why a model, or any, is not asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// The model; every one without it.
     pub model: Option<String>,

@@ -11,10 +11,10 @@ use super::bounds::{
 };
 use super::twists::{
     AcceptsTwins, AmendKeepsAll, AmendResets, BeatsForAnybody, CountsDependencies, ForgetsClaims,
-    ForgetsSettles, HidesExpiries, HoldTokensReset, IgnoresCapabilities, IgnoresPause, IgnoresPriority,
-    IgnoresVersions, IgnoresWaits, LosesCosts, NeverExpires, PlansHalf, RedoForgetsDependants,
-    RedoKeepsCounting, RedoSparesHolders, RedoTrustsOldInputs, ReleaseCharges, RenewsAnyToken,
-    RepeatsAppends, SettlesAnyToken, Sound, TokenReused,
+    ForgetsParents, ForgetsSettles, HidesExpiries, HoldTokensReset, IgnoresAvoided, IgnoresCapabilities,
+    IgnoresPause, IgnoresPriority, IgnoresVersions, IgnoresWaits, LosesCosts, NeverExpires, PlansHalf,
+    RedoForgetsDependants, RedoKeepsCounting, RedoSparesHolders, RedoTrustsOldInputs, ReleaseCharges,
+    RenewsAnyToken, RepeatsAppends, SettlesAnyToken, Sound, TokenReused,
 };
 use super::{Broken, Twist};
 use crate::cache::Cache;
@@ -84,6 +84,8 @@ rejections! {
     HidesErrors by agents::failed_attempts_are_errors_of_their_agent;
     KeepsAllErrors by agents::newest_hundred_errors_are_kept;
     KeepsAllAgents by agents::agents_gone_for_longest_are_forgotten;
+    IgnoresAvoided by nested::avoided_task_is_left_to_others;
+    ForgetsParents by nested::claim_under_a_goal_finds_the_tasks_below_it;
     LosesCosts by model::random_fleets_are_answered_as_by_the_reference;
 }
 

@@ -51,6 +51,10 @@ macro_rules! faults {
 }
 
 faults! {
+    /// A task that a claim avoids is granted all the same.
+    IgnoresAvoided {}
+    /// Nobody knows what a goal is below.
+    ForgetsParents {}
     /// Has none: the kit must not reject the harness.
     Sound {}
     /// A claim after an expiry is given the token that the late holder still has.
@@ -388,6 +392,28 @@ impl Twist for IgnoresCapabilities {
             }
         }
         self.sound.claim(&Claim { capabilities, ..claim.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for IgnoresAvoided {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<ClaimReply, CacheError> {
+        self.sound.claim(&Claim { avoid: BTreeSet::new(), ..claim.clone() }).await
+    }
+}
+
+#[async_trait]
+impl Twist for ForgetsParents {
+    fn sound(&self) -> &MemoryCache {
+        &self.sound
+    }
+
+    async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError> {
+        self.sound.plan(&Plan { parent: None, ..plan.clone() }).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a random run knows and what it asks for next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::cache::{
 use crate::conformance::kit::{agent, capabilities, goal, secs, task};
 use crate::dag::{self, Dag, Draft, DraftEdge, DraftNode};
 use crate::event::{EventDraft, EventKind};
-use crate::goal::Usage;
+use crate::goal::{Parent, Usage};
 use crate::ids::{AgentName, GoalId, Incarnation, RequestId, StreamName, TaskId, Token};
 use crate::state::{Artifact, Failure, Outcome, Redo, TaskStatus};
 
@@ -196,9 +196,11 @@ impl World {
 
     fn plan(&mut self) -> Call {
         let goal = self.goal();
+        let parent = Parent { goal: self.goal(), task: self.task(), root: self.goal(), declared: None };
         Call::Plan(Plan {
             dag: self.dag(&goal),
             title: format!("goal {goal}"),
+            parent: self.chance(25).then_some(parent),
             request: self.request(),
             max_attempts: self.random.u32(1..4),
             spent: self.usage(),
@@ -240,6 +242,7 @@ impl World {
             goal: self.chance(20).then(|| self.goal()),
             capabilities: self.skills(),
             task: self.chance(12).then(|| self.task()),
+            avoid: if self.chance(15) { (0..3).map(|_| self.task()).collect() } else { BTreeSet::new() },
             ttl: self.ttl(),
         }
     }
