@@ -121,7 +121,7 @@ fn show(context: &Context, goal: &ProjectGoal, beside: &Beside) -> Result<(), Cl
     let how = if foreseen.is_free() {
         "it comes into force by itself, in a run that goes on and in the next one".to_owned()
     } else {
-        format!("`{}` puts it into force", context.command(&format!("reparse {}", goal.id)))
+        format!("`{}` puts it into force", context.command(&format!("reparse --goal {}", goal.id)))
     };
     out.line(paint(FAINT, how))
 }

@@ -226,7 +226,7 @@ impl Orchestrator {
         let news = versions::update(self.cache.as_ref(), update).await?.is_some();
         let Some(why) = waits.filter(|_| news) else { return Ok(()) };
         let reason =
-            format!("{why}; `downbeat plan --diff` shows it, `downbeat reparse {}` does it", goal.id);
+            format!("{why}; `downbeat plan --diff` shows it, `downbeat reparse --goal {}` does it", goal.id);
         warn!(target: "orchestrator", "Goal {} is declared otherwise than it is planned: {reason}", goal.id);
         let event = EventDraft::new(EventKind::INSTRUCTIONS_WAITING).goal(&goal.id).reason(reason);
         tell(self.cache.as_ref(), event).await
