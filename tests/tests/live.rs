@@ -250,3 +250,26 @@ fn a_crash_between_the_change_of_a_plan_and_its_record_costs_nothing_and_loses_n
     assert_eq!(scene.events("task.redo").len(), 1);
     assert_eq!(scene.events("goal.amended").len(), 1);
 }
+
+#[test]
+fn a_service_that_starts_on_a_broken_file_carries_on_with_the_version_that_was_in_force() {
+    let long = task("Long {#long}", UNTIL_GO);
+    let good = instructions(&(says("a", "", "a") + &long), 1);
+    let mut scene = Scene::new(&good);
+    let run = scene.run(&["run", "--keep-running"]);
+    assert_eq!(scene.pipe.line(), "started");
+    scene.told.wait_for("instructions.changed");
+    run.kill();
+    scene.save("## Agents\n\n### first\n- Nonsense: here\n");
+
+    scene.run(&["run"]).wait().code(2).says(&["Nonsense"]);
+    let run = scene.run(&["run", "--keep-running"]);
+    scene.told.wait_for("alert.instructions");
+    scene.hears("task.claimed", "long");
+    scene.go();
+    scene.told.wait_for("goal.complete");
+    run.signal(nix::sys::signal::Signal::SIGINT);
+    let _ = run.wait();
+    assert_eq!(scene.journal(), ["a", "long"]);
+    assert_eq!(scene.json(&["status"])["instructions"]["versions"].as_array().unwrap().len(), 1);
+}

@@ -6,6 +6,7 @@ mod completions;
 mod doctor;
 mod events;
 mod graph;
+mod in_force;
 mod init;
 mod orchestrator;
 mod plan;
