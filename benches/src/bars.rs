@@ -118,6 +118,24 @@ const RULES: &[Rule] = &[
         },
         bar: Bar::AtLeast(20_000.0),
     },
+    Rule {
+        what: "through the socket more than in process, p50 µs",
+        of: |line| Some(line.p50_us? - line.reference_p50_us?),
+        lines: |line| line.case.ends_with("through the socket") && line.agents == 1,
+        bar: Bar::AtMost(300.0),
+    },
+    Rule {
+        what: "64 clients on the socket, of 64 callers in process",
+        of: |line| line.ratio,
+        lines: |line| line.case.starts_with("drain through the socket"),
+        bar: Bar::AtLeast(0.5),
+    },
+    Rule {
+        what: "`status` beside a run, p50 µs",
+        of: |line| line.p50_us,
+        lines: |line| line.case.starts_with("`status`"),
+        bar: Bar::AtMost(30_000.0),
+    },
 ];
 
 /// Prints each figure that is promised beside what is promised of it.

@@ -1,11 +1,13 @@
 //! What is measured.
 
+mod api;
 mod chain;
 mod contend;
 mod drain;
 mod layered;
 mod machine;
 mod program;
+mod steer;
 mod wake;
 
 use std::path::PathBuf;
@@ -39,6 +41,10 @@ pub(crate) enum Case {
     Contend,
     /// The `downbeat` command beside this one: its start, and what it costs while it waits.
     Program,
+    /// The API: claims and settles through the socket beside those in process, and `status` beside a run.
+    Api,
+    /// From a line in a heartbeat file, and from the start of a command, to the order's event.
+    Steer,
 }
 
 /// What a run works with.
@@ -59,8 +65,17 @@ pub(crate) struct Bench {
 }
 
 impl Case {
-    pub(crate) const ALL: &'static [Self] =
-        &[Self::Machine, Self::Drain, Self::Chain, Self::Layered, Self::Wake, Self::Contend, Self::Program];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Machine,
+        Self::Drain,
+        Self::Chain,
+        Self::Layered,
+        Self::Wake,
+        Self::Contend,
+        Self::Program,
+        Self::Api,
+        Self::Steer,
+    ];
 
     /// Whether what it measures is there.
     pub(crate) fn can_run(self) -> bool {
@@ -76,6 +91,8 @@ impl Case {
             Self::Wake => wake::run(bench).await,
             Self::Contend => contend::run(bench).await,
             Self::Program => program::run(bench),
+            Self::Api => api::run(bench).await,
+            Self::Steer => steer::run(bench).await,
         }
     }
 }

@@ -33,14 +33,14 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-fn project(directory: &Path, tasks: &str) -> Result<PathBuf> {
+pub(super) fn project(directory: &Path, tasks: &str) -> Result<PathBuf> {
     let place = tempfile::tempdir_in(directory)?.keep();
     let agents = "## Agents\n\n### one\n\n### two\n\n### three\n\n### four\n";
     std::fs::write(place.join("INSTRUCTIONS.md"), format!("{agents}\n## Goals\n\n### goal\n\n{tasks}"))?;
     Ok(place)
 }
 
-fn command(program: &Path, place: &Path) -> Command {
+pub(super) fn command(program: &Path, place: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("--project").arg(place).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command

@@ -444,13 +444,18 @@ impl Agents for RedisCache {
 
     async fn deregister(&self, departure: &Departure) -> Result<Vec<TaskId>, CacheError> {
         let name = &departure.name;
-        let told = rules::terminated(name, &departure.reason).reason.unwrap_or_default();
+        let told = downbeat_core::text::clip(&departure.reason, 500);
         let limit = match departure.how {
             Leave::Stopped => String::new(),
-            Leave::Dead { interruption_limit } => interruption_limit.to_string(),
+            Leave::Dead { interruption_limit } | Leave::Quarantined { interruption_limit } => {
+                interruption_limit.to_string()
+            }
         };
+        let phase = rules::phase_after(departure.how).as_str();
+        let exit = serde_json::json!(departure.exit).to_string();
         let moved = rules::departed_reason(name, &departure.reason);
-        let arguments = [name.as_str(), &departure.incarnation.0, &departure.reason, &told, &moved, &limit];
+        let arguments =
+            [name.as_str(), &departure.incarnation.0, &departure.reason, &told, &moved, &limit, phase, &exit];
         self.run(&scripts::DEREGISTER, &arguments).await?.ids()
     }
 

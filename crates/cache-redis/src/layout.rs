@@ -215,6 +215,8 @@ pub(crate) fn agent(value: Value, now: Timestamp) -> Result<Agent, CacheError> {
             max_parallel: fields.parsed("max_parallel")?,
             ttl,
             interruption_limit: fields.parsed("interruption_limit")?,
+            // One that entered before they were counted.
+            generation: fields.maybe_parsed("generation")?.unwrap_or(1),
         },
         registered_at: fields.moment("started")?,
         last_beat_at,

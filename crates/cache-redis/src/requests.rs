@@ -107,6 +107,7 @@ pub(crate) fn registration(registration: &Registration) -> String {
         "max_parallel": registration.max_parallel.to_string(),
         "ttl": millis(registration.ttl).to_string(),
         "interruption_limit": registration.interruption_limit.to_string(),
+        "generation": registration.generation.to_string(),
     }))
 }
 

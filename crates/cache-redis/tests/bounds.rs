@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use downbeat_cache_redis::{Options, RedisCache};
 use downbeat_core::cache::{
-    Agents, Append, CacheError, Claim, Departure, Directive, EVENTS, Leave, Plan, Read, Remove, STREAM_SLACK,
-    Settle, Steer, StreamLimits, Streams, Sweep, TaskQuery, Tasks,
+    Agents, Append, CacheError, Claim, Departure, Directive, EVENTS, ExitStatus, Leave, Plan, Read, Remove,
+    STREAM_SLACK, Settle, Steer, StreamLimits, Streams, Sweep, TaskQuery, Tasks,
 };
 use downbeat_core::conformance::kit::{Kit, agent, capabilities, done, draw, goal, life, task};
 use downbeat_core::event::{EventDraft, EventKind};
@@ -126,6 +126,7 @@ async fn keys_and_memory_return_to_where_they_were() {
             incarnation: life("ann"),
             how: Leave::Stopped,
             reason: "done".to_owned(),
+            exit: ExitStatus::Ok,
         };
         cache.deregister(&departure).await.unwrap();
         let full = (number(&mut connection, &["DBSIZE"]).await, used_memory(&mut connection).await);

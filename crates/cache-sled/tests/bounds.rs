@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use downbeat_cache_sled::{Durability, Options, SledCache};
 use downbeat_core::cache::{
-    Agents, Append, Claim, Departure, Directive, Leave, Plan, Read, Remove, Settle, Steer, StreamLimits,
-    Streams, Tasks, events_stream,
+    Agents, Append, Claim, Departure, Directive, ExitStatus, Leave, Plan, Read, Remove, Settle, Steer,
+    StreamLimits, Streams, Tasks, events_stream,
 };
 use downbeat_core::conformance::kit::{Kit, agent, capabilities, done, draw, goal, life};
 use downbeat_core::event::{EventDraft, EventKind};
@@ -102,6 +102,7 @@ async fn keys_return_to_where_they_were() {
             incarnation: life("ann"),
             how: Leave::Stopped,
             reason: "done".to_owned(),
+            exit: ExitStatus::Ok,
         };
         cache.deregister(&departure).await.unwrap();
         let remove = Remove { goal: goal("g"), ended_at: None };

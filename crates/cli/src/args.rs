@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Run(Run),
     Orchestrator(Orchestrator),
     Agent(Agent),
+    Serve(crate::commands::serve::Serve),
     Plan(Plan),
     Status(Status),
     /// Look at a task, or do something about it
@@ -105,6 +106,18 @@ pub(crate) enum Command {
     Why(Why),
     Events(Events),
     Graph(Graph),
+    /// Have an agent, or all of a group, run from now on
+    #[command(after_help = examples("  downbeat start clerk\n  downbeat start group:night"))]
+    Start(FleetArg),
+    /// Have an agent, or all of a group, end when its work is done, and stay so; `start` ends that
+    #[command(after_help = examples("  downbeat stop clerk\n  downbeat stop group:night"))]
+    Stop(FleetArg),
+    /// End an agent, or all of a group, when its work is done and start it anew; also out of a quarantine
+    #[command(after_help = examples("  downbeat restart clerk\n  downbeat restart group:night"))]
+    Restart(FleetArg),
+    /// Look at groups of agents, or limit one
+    #[command(subcommand)]
+    Group(GroupCommand),
     Pause(AgentArg),
     /// Let a paused agent take tasks again
     #[command(after_help = examples("  downbeat resume shell_agent"))]
@@ -117,6 +130,12 @@ pub(crate) enum Command {
     #[command(after_help = examples("  downbeat flush shell_agent"))]
     Flush(AgentArg),
     Reparse(Reparse),
+    /// Try a failed or cancelled task again: the same as `task retry`
+    #[command(after_help = examples("  downbeat retry report && downbeat run"))]
+    Retry(TaskArg),
+    /// Call a task off: the same as `task cancel`
+    #[command(after_help = examples("  downbeat cancel report"))]
+    Cancel(TaskArg),
     Init(Init),
     Doctor(Doctor),
     Schema(Schema),
@@ -136,6 +155,7 @@ pub(crate) enum Command {
   downbeat run demo/INSTRUCTIONS.md        another one
   downbeat run --max-attempts 5 --timeout 10m
   downbeat run --fresh                     from the beginning
+  downbeat run --spawn process             each agent a process of its own
   downbeat run --json > report.json        the report, for programs"
 ))]
 pub(crate) struct Run {
@@ -148,9 +168,11 @@ pub(crate) struct Run {
     /// holds it; files that tasks wrote stay
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// The most agents that may run at once [default: 100]
+    #[command(flatten)]
+    pub(crate) spawning: Spawning,
+    /// The most agents that live at once; the others wait for a slot [default: no limit]
     #[arg(long, value_name = "N")]
-    pub(crate) max_agents: Option<String>,
+    pub(crate) max_workers: Option<String>,
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
@@ -180,6 +202,8 @@ pub(crate) struct Run {
     /// Stay when nothing can move, instead of ending with the reason
     #[arg(long)]
     pub(crate) keep_running: bool,
+    #[command(flatten)]
+    pub(crate) listen: crate::api::Listen,
 }
 
 /// The file of instructions, named in either of two ways.
@@ -200,20 +224,25 @@ impl Instructions {
     }
 }
 
-/// Plan the goals and keep a fleet of agents going, without agents of its own
+/// Plan the goals and keep a fleet of agents going, which come from anywhere
 ///
-/// For a state that many processes share. Any number may run: one leads, the others stand by, and within
-/// `leader_ttl` of its death another one leads. It ends when all goals rest, unless told to keep running.
+/// On the embedded store it is the process that the others ask. On a state that many machines share any number
+/// may run: one leads, the others stand by, and within `leader_ttl` of its death another one leads. It ends when
+/// all goals rest, unless told to keep running.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
-    "  downbeat orchestrator --cache redis://redis.example
-  downbeat orchestrator demo --cache redis://redis.example --keep-running"
+    "  downbeat orchestrator                    on the embedded store, for agents of this machine
+  downbeat orchestrator --cache redis://redis.example
+  downbeat orchestrator demo --cache redis://redis.example --keep-running
+  downbeat orchestrator --spawn process    with the declared agents as processes of their own"
 ))]
 pub(crate) struct Orchestrator {
     #[command(flatten)]
     pub(crate) instructions: Instructions,
     #[command(flatten)]
     pub(crate) model: Model,
+    #[command(flatten)]
+    pub(crate) spawning: Spawning,
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
@@ -223,6 +252,8 @@ pub(crate) struct Orchestrator {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+    #[command(flatten)]
+    pub(crate) listen: crate::api::Listen,
     /// With the declared agents in this process, as the predecessor had them.
     #[arg(skip)]
     pub(crate) own_agents: bool,
@@ -230,8 +261,8 @@ pub(crate) struct Orchestrator {
 
 /// Work as one agent of a fleet, as a process of its own
 ///
-/// For a state that many processes share. It claims tasks, works on them in the goal's workspace on this
-/// machine, and ends when all its goals rest, unless told to keep running. SIGTERM lets its work go on for
+/// Beside an orchestrator or a run of the same project, or on a state that many machines share. It claims tasks,
+/// works on them in the goal's workspace on this machine, and ends when all its goals rest, unless told to keep running. SIGTERM lets its work go on for
 /// `drain_grace` and then gives it back. A second living process under one name is refused.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
@@ -250,12 +281,14 @@ pub(crate) struct Agent {
     /// Take tasks of this goal only
     #[arg(long, alias = "goal-id", value_name = "GOAL")]
     pub(crate) goal: Option<String>,
-    /// The file that steers it, in place of the declared one
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// The file that steers it [default: as declared]
+    #[arg(long, value_name = "FILE")]
     pub(crate) heartbeat: Option<PathBuf>,
     /// Its role, in place of the declared one
     #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]
     pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) child: Child,
     #[command(flatten)]
     pub(crate) model: Model,
     /// For how long a claim holds without renewal [default: 30s]
@@ -270,6 +303,60 @@ pub(crate) struct Agent {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+}
+
+/// As what agents are brought to life, and how many.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Spawning {
+    /// As what agents are brought to life: tasks of this process, or processes of their own [default:
+    /// in-process; an orchestrator has no agents of its own without it]
+    #[arg(long, value_name = "AS", value_parser = ["in-process", "process"])]
+    pub(crate) spawn: Option<String>,
+    /// What becomes of agents that are processes when this one is killed: they end with it, or go on and
+    /// are adopted by the next one [default: end]
+    #[arg(long, value_name = "WHAT", value_parser = ["end", "keep"])]
+    pub(crate) orphans: Option<String>,
+    /// The most agents that may run at once [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_agents: Option<String>,
+    /// How many agents may be started in a second [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) spawn_limit: Option<String>,
+}
+
+impl Spawning {
+    /// The settings that these options set.
+    pub(crate) fn flags(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            ("spawn", self.spawn.clone()),
+            ("orphans", self.orphans.clone()),
+            ("max_agents", self.max_agents.clone()),
+            ("spawn_limit", self.spawn_limit.clone()),
+        ]
+    }
+}
+
+/// What an orchestrator tells an agent that it starts as a process of its own.
+#[derive(Debug, Args)]
+pub(crate) struct Child {
+    /// The how-manieth life of its name
+    #[arg(long, value_name = "N", hide = true, default_value_t = 1)]
+    pub(crate) generation: u64,
+    /// It is a child: its standard input is the lock of its seat in this directory
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) seat: Option<PathBuf>,
+    /// It ends with this process
+    #[arg(long, value_name = "PID", hide = true, requires = "seat")]
+    pub(crate) parent: Option<u32>,
+    /// Keep this file, to which its outputs go, at most as long as `max_output`
+    #[arg(long, value_name = "FILE", hide = true, requires = "seat")]
+    pub(crate) log_file: Option<PathBuf>,
+}
+
+impl Default for Child {
+    fn default() -> Self {
+        Self { generation: 1, seat: None, parent: None, log_file: None }
+    }
 }
 
 /// Which model.
@@ -341,6 +428,48 @@ pub(crate) struct TaskList {
     #[arg(long, value_name = "STATUS",
         value_parser = ["blocked", "ready", "running", "done", "failed", "cancelled"])]
     pub(crate) status: Option<String>,
+}
+
+/// What to do with a group of agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupCommand {
+    /// List groups with their agents, and what was ordered about them
+    #[command(after_help = examples("  downbeat group list\n  downbeat group list --json"))]
+    List,
+    /// Have at most so many agents of a group live at once
+    #[command(after_help = examples("  downbeat group limit night 2\n  downbeat group limit night none"))]
+    Limit {
+        /// The group
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// How many, or `none`
+        #[arg(value_name = "N", value_parser = limit)]
+        agents: Limit,
+    },
+}
+
+/// How many agents of a group may live at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(pub(crate) Option<u32>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "none" => Ok(Limit(None)),
+        number => number
+            .parse::<u32>()
+            .ok()
+            .filter(|number| *number <= 10_000)
+            .map(|number| Limit(Some(number)))
+            .ok_or_else(|| "write a whole number up to 10000, or `none`".to_owned()),
+    }
+}
+
+/// An agent or a group.
+#[derive(Debug, Args)]
+pub(crate) struct FleetArg {
+    /// The agent, or `group:<name>`
+    #[arg(value_name = "AGENT|group:NAME")]
+    pub(crate) whom: String,
 }
 
 /// What to do with a goal.

@@ -1,7 +1,9 @@
 //! What every command begins with: where it is, how it is set, and where it writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
 use downbeat_core::cache::Cache;
@@ -10,7 +12,9 @@ use downbeat_core::suggest::nearest;
 use downbeat_core::time::{Clock, Timestamp};
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::load;
+use downbeat_server::About;
 
+use crate::api;
 use crate::args::{Cli, Global};
 use crate::config::cache::{self, Chosen};
 use crate::config::{Config, Origin, Sources};
@@ -34,6 +38,10 @@ pub(crate) struct Context {
     pub(crate) store: Lies,
     /// The host's clock.
     pub(crate) clock: Arc<dyn Clock>,
+    /// What was said on the command line: keys of settings, and their texts.
+    pub(crate) said: BTreeMap<&'static str, String>,
+    /// The state is used through the process that holds it.
+    joined: AtomicBool,
 }
 
 /// What a command sets by its own options: key and text.
@@ -81,6 +89,8 @@ impl Context {
         ];
         sources.flags.extend(own.into_iter().chain(flags).filter_map(|(key, text)| Some((key, text?))));
         let config = sources.config()?;
+        let mut said = sources.flags.clone();
+        said.extend(path(&global.config).map(|file| ("config", file)));
         let out = Out::new(global.json, global.quiet, colour(Some(&config.color)));
         for warning in &config.warnings {
             out.warning(warning);
@@ -94,7 +104,8 @@ impl Context {
                  $DOWNBEAT_CACHE, downbeat.toml and --redis-password-file keep it to yourself"
             ));
         }
-        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock) })
+        let joined = AtomicBool::new(false);
+        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock), said, joined })
     }
 
     /// The same for a whole command line, which may be the predecessor's.
@@ -134,11 +145,27 @@ impl Context {
     }
 
     /// Whether other processes may be at work on the state at the same time.
-    pub(crate) const fn is_shared(&self) -> bool {
-        matches!(self.store, Lies::Shared(_))
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.store, Lies::Shared(_)) || self.has_joined()
     }
 
-    /// The store of earlier runs.
+    /// Whether the state is used through the process that holds it.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// The embedded store through the process that holds it, if one does and can be asked.
+    ///
+    /// # Errors
+    ///
+    /// Somebody answers who cannot be worked with.
+    pub(crate) async fn join(&self) -> Result<Option<(Arc<dyn Cache>, About)>, CliError> {
+        let joined = api::join(self).await?;
+        self.joined.store(joined.is_some(), Ordering::Relaxed);
+        Ok(joined)
+    }
+
+    /// The store of earlier runs, or of one that runs now.
     ///
     /// # Errors
     ///
@@ -150,7 +177,26 @@ impl Context {
             let error = CliError::new(Kind::NoStore, format!("no store at {}", path.display()));
             return Err(error.hint(format!("run `{}` first", self.command("run"))));
         }
-        store::open(&self.how("downbeat")).await
+        if matches!(self.store, Lies::Shared(_)) {
+            return store::open(&self.how("downbeat")).await;
+        }
+        let mut tries = 1;
+        loop {
+            let foreign = match self.join().await {
+                Ok(Some((cache, _))) => return Ok(cache),
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            match store::open_now(&self.how("downbeat")).await {
+                // Whoever holds it may be about to end, or to listen.
+                Err(error) if error.kind == Kind::Busy && tries < store::TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(store::BETWEEN).await;
+                }
+                Err(error) if error.kind == Kind::Busy => return Err(foreign.unwrap_or(error)),
+                opened => return opened,
+            }
+        }
     }
 
     /// How to open the store; `holder` is what this process is.
@@ -217,7 +263,7 @@ impl Context {
         Err(self.unknown("agent", text, &known, "status"))
     }
 
-    fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
+    pub(crate) fn unknown(&self, kind: &str, text: &str, known: &[String], list: &str) -> CliError {
         let shown = text::cut(&text::clean(text), 80);
         let error = CliError::new(Kind::NotFound, format!("no {kind} is called `{shown}`"));
         match nearest(text, known.iter().map(String::as_str)) {

@@ -15,9 +15,9 @@ use crate::error::{CliError, Kind, chain};
 use crate::output::text::{bytes, counted};
 
 /// How often a store that somebody holds is tried again: other commands hold it for a moment only.
-const TRIES: u32 = 6;
+pub(crate) const TRIES: u32 = 6;
 /// Between two tries.
-const BETWEEN: Duration = Duration::from_millis(100);
+pub(crate) const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Where the state lies.
 #[derive(Debug, Clone)]
@@ -50,8 +50,20 @@ pub(crate) struct How<'a> {
 /// Another process holds it, it cannot be reached, or it cannot be read.
 pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
     match how.lies {
-        Lies::Here(path) => Ok(Arc::new(open_sled(how, path).await?)),
+        Lies::Here(path) => Ok(Arc::new(open_sled(how, path, TRIES).await?)),
         Lies::Shared(redis) => Ok(Arc::new(open_redis(how, redis).await?)),
+    }
+}
+
+/// As [`open`], without waiting for whoever holds a store.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) async fn open_now(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
+    match how.lies {
+        Lies::Here(path) => Ok(Arc::new(open_sled(how, path, 1).await?)),
+        Lies::Shared(_) => open(how).await,
     }
 }
 
@@ -140,7 +152,7 @@ pub(crate) struct Health {
 pub(crate) async fn examine(how: &How<'_>) -> Result<Health, CliError> {
     match how.lies {
         Lies::Here(path) => {
-            let cache = open_sled(how, path).await?;
+            let cache = open_sled(how, path, TRIES).await?;
             let faults = cache.audit().await?;
             let goals = Tasks::goals(&cache).await?.len();
             let openings = Some(cache.epoch());
@@ -170,7 +182,7 @@ pub(crate) async fn examine(how: &How<'_>) -> Result<Health, CliError> {
     }
 }
 
-async fn open_sled(how: &How<'_>, path: &Path) -> Result<SledCache, CliError> {
+async fn open_sled(how: &How<'_>, path: &Path, most: u32) -> Result<SledCache, CliError> {
     let mut tries = 1;
     loop {
         let options = Options {
@@ -187,7 +199,7 @@ async fn open_sled(how: &How<'_>, path: &Path) -> Result<SledCache, CliError> {
         let opened = tokio::task::spawn_blocking(move || SledCache::open(options)).await;
         match opened.map_err(|error| CliError::internal("the store could not be opened", &error))? {
             Ok(cache) => return Ok(cache),
-            Err(OpenError::Busy { .. }) if tries < TRIES => {
+            Err(OpenError::Busy { .. }) if tries < most => {
                 tries += 1;
                 tokio::time::sleep(BETWEEN).await;
             }

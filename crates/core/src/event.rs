@@ -89,6 +89,8 @@ kinds! {
     AGENT_SILENT = "agent.silent";
     /// An agent ended.
     AGENT_TERMINATED = "agent.terminated";
+    /// An attempt of an agent took longer than it may.
+    AGENT_TIMEOUT = "agent.timeout";
     /// Something went wrong in an agent, outside a task.
     AGENT_ERROR = "agent.error";
     /// An agent crashed too often and is not started again.
@@ -105,6 +107,8 @@ kinds! {
     DIRECTIVE_APPLIED = "directive.applied";
     /// Somebody steered, and it could not be.
     DIRECTIVE_REFUSED = "directive.refused";
+    /// A file that steers agents says something that nobody can follow.
+    ALERT_HEARTBEAT = "alert.heartbeat";
     /// A model was called.
     LLM_CALL = "llm.call";
     /// Calls of a model wait until it may be called again.

@@ -1,6 +1,6 @@
 //! The loop of one agent: choose, claim, attempt; and wake when a task becomes ready.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,15 +22,12 @@ use tracing::{debug, error, warn};
 use crate::attempt::{self, End};
 use crate::clock::CacheClock;
 use crate::entropy;
+use crate::library::Code;
+use crate::memory::Memory;
 use crate::settings::{Selection, Settings};
 use crate::spending::Ledger;
+use crate::steering::notice::Notices;
 use crate::stop::Stop;
-
-/// How many lines an agent remembers.
-const MEMORY_LINES: usize = 50;
-
-/// The longest line of memory, in bytes.
-const MEMORY_LINE: usize = 2 * 1024;
 
 /// How many ready tasks a model chooses from.
 const CHOICES: usize = 20;
@@ -54,12 +51,16 @@ pub struct Worker {
     pub capabilities: BTreeSet<Capability>,
     /// How many tasks it works on at once.
     pub max_parallel: u32,
+    /// How long an attempt may take, for a task that says nothing about it; the run's setting without it.
+    pub timeout: Option<Duration>,
     /// Its own instructions.
     pub instructions: String,
     /// The shared state.
     pub cache: Arc<dyn Cache>,
     /// Its model.
     pub llm: Arc<dyn Llm>,
+    /// The code that does its tasks in place of the model, if it is code.
+    pub(crate) code: Option<Code>,
     /// What models cost, and which are left alone.
     pub ledger: Arc<Ledger>,
     /// Puts the results of commands into words, which needs no model.
@@ -73,7 +74,9 @@ pub struct Worker {
     /// What it does now, for its beats.
     pub doing: Mutex<(Phase, Option<TaskId>)>,
     /// What it remembers.
-    pub lines: Mutex<VecDeque<String>>,
+    pub remembered: Mutex<Memory>,
+    /// What it is told while it works.
+    pub(crate) notices: Notices,
     /// Cancelled when the name is somebody else's now.
     pub replaced: CancellationToken,
 }
@@ -88,10 +91,12 @@ pub(crate) struct Held {
 impl Worker {
     /// Works until `stop`, in as many slots as the agent works on tasks at once.
     pub async fn run(self: Arc<Self>, stop: Stop) {
-        let beats = tokio::spawn(Arc::clone(&self).beat_on());
+        // Ended with it, also when a slot panics: one that crashed does not live on by its beats.
+        let mut beside = tokio::task::JoinSet::new();
+        beside.spawn(Arc::clone(&self).beat_on());
+        beside.spawn(Arc::clone(&self).hear_flushes());
         let slots = (0..self.max_parallel.max(1)).map(|_| Arc::clone(&self).slot(stop.clone()));
         futures::future::join_all(slots).await;
-        beats.abort();
     }
 
     async fn slot(self: Arc<Self>, stop: Stop) {
@@ -228,7 +233,7 @@ impl Worker {
             goal,
             agent: self.name.clone(),
             ready: nodes,
-            memory: self.memory(),
+            memory: self.memory().await,
             conduct: Conduct::default(),
         };
         let chosen = match self.llm.select(&request).await {
@@ -299,37 +304,6 @@ impl Worker {
             tokio::time::sleep(self.settings.agent_ttl / 3).await;
             self.beat().await;
         }
-    }
-
-    /// What the agent remembers, oldest first.
-    pub(crate) fn memory(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
-    /// Adds a line to the agent's memory and keeps it.
-    pub(crate) async fn remember(&self, line: &str) {
-        let snapshot = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push_back(downbeat_core::text::clip(line, MEMORY_LINE));
-            let excess = lines.len().saturating_sub(MEMORY_LINES);
-            lines.drain(..excess);
-            serde_json::to_string(&*lines).unwrap_or_default()
-        };
-        if let Err(error) = self.cache.remember(&self.name, &self.incarnation, &snapshot).await {
-            debug!(target: "runtime", agent = %self.name, "remembering: {error}");
-        }
-    }
-
-    /// Brings back what an earlier life of the agent remembered.
-    pub async fn recall(&self) -> Result<(), CacheError> {
-        if let Some(snapshot) = self.cache.recall(&self.name).await?
-            && let Ok(mut lines) = serde_json::from_str::<VecDeque<String>>(&snapshot)
-        {
-            let excess = lines.len().saturating_sub(MEMORY_LINES);
-            lines.drain(..excess);
-            *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
-        }
-        Ok(())
     }
 
     /// The directory that a goal's tasks work in.

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use downbeat_core::cache::{Cache, CacheError, Departure, Leave, Liveness, Phase, Registration};
+use downbeat_core::cache::{
+    Append, Cache, CacheError, Departure, ExitStatus, Leave, Liveness, Phase, Registration, events_stream,
+};
 use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::ids::{AgentName, GoalId, TaskId};
 use downbeat_core::llm::Llm;
@@ -14,12 +16,13 @@ use tracing::{error, info, warn};
 
 use crate::agent::Worker;
 use crate::clock::CacheClock;
+use crate::library::Code;
 use crate::load::ProjectAgent;
 use crate::orchestrator::RunError;
 use crate::settings::Settings;
 use crate::spending::Ledger;
+use crate::steering::notice::Notices;
 use crate::stop::Stop;
-use crate::supervise::Exit;
 use crate::{entropy, process};
 
 /// The name of this machine.
@@ -31,6 +34,7 @@ pub(crate) fn host() -> String {
 pub(crate) struct Recruit<'a> {
     pub(crate) cache: &'a Arc<dyn Cache>,
     pub(crate) llm: &'a Arc<dyn Llm>,
+    pub(crate) code: Option<&'a Code>,
     pub(crate) ledger: &'a Arc<Ledger>,
     pub(crate) scribe: &'a Arc<dyn Llm>,
     pub(crate) clock: &'a Arc<CacheClock>,
@@ -49,6 +53,7 @@ impl Recruit<'_> {
         name: &AgentName,
         agent: &ProjectAgent,
         goal: Option<GoalId>,
+        generation: u64,
     ) -> Result<Arc<Worker>, RunError> {
         let spec = &agent.spec;
         let worker = Worker {
@@ -57,16 +62,19 @@ impl Recruit<'_> {
             goal,
             capabilities: spec.capabilities.iter().cloned().collect::<BTreeSet<_>>(),
             max_parallel: spec.max_parallel.unwrap_or(1),
+            timeout: spec.timeout.map(|timeout| timeout.get()),
             instructions: agent.instructions.clone(),
             cache: Arc::clone(self.cache),
             llm: Arc::clone(self.llm),
+            code: self.code.cloned(),
             ledger: Arc::clone(self.ledger),
             scribe: Arc::clone(self.scribe),
             clock: Arc::clone(self.clock),
             settings: Arc::clone(self.settings),
             workspaces: Arc::clone(self.workspaces),
             doing: Mutex::new((Phase::Created, None)),
-            lines: Mutex::default(),
+            remembered: Mutex::default(),
+            notices: Notices::listen(Arc::clone(self.cache)).await?,
             replaced: CancellationToken::new(),
         };
         let registration = Registration {
@@ -80,6 +88,7 @@ impl Recruit<'_> {
             max_parallel: worker.max_parallel,
             ttl: self.settings.agent_ttl,
             interruption_limit: self.settings.interruption_limit,
+            generation,
         };
         let refused = |source| RunError::Agent { agent: name.clone(), source };
         match self.cache.register(&registration).await {
@@ -99,8 +108,15 @@ impl Recruit<'_> {
         }
         worker.recall().await.map_err(refused)?;
         info!(target: "orchestrator", "Started agent {name}");
-        let started = EventDraft::new(EventKind::AGENT_STARTED).agent(name);
-        crate::orchestrator::tell(self.cache.as_ref(), started).await?;
+        let event =
+            |kind| EventDraft::new(kind).agent(name).data(serde_json::json!({ "generation": generation }));
+        let mut entries = vec![event(EventKind::AGENT_STARTED)];
+        if self.code.is_none() {
+            // Code is asked first whether it is.
+            entries.push(event(EventKind::AGENT_READY));
+        }
+        let append = Append { stream: events_stream(), entries, request: entropy::request_id() };
+        self.cache.append(&append).await?;
         Ok(Arc::new(worker))
     }
 }
@@ -141,7 +157,11 @@ pub(crate) async fn bury_the_dead(
             continue;
         }
         let registration = agent.registration;
-        if !all && !process::has_ended(entropy::process_of(&registration.incarnation)) {
+        let process = entropy::process_of(&registration.incarnation);
+        // With the store to themselves the dead are all who are not known to live: programs in other languages
+        // do not say which process they are, and are waited for until their time is up.
+        let ended = process::has_ended(process) || (all && !process.is_empty() && !process::lives(process));
+        if !ended {
             continue;
         }
         let departure = Departure {
@@ -152,6 +172,7 @@ pub(crate) async fn bury_the_dead(
             name: registration.name,
             incarnation: registration.incarnation,
             how: Leave::Dead { interruption_limit },
+            exit: ExitStatus::Error { code: None },
         };
         let freed = cache.deregister(&departure).await?;
         if !freed.is_empty() {
@@ -163,48 +184,22 @@ pub(crate) async fn bury_the_dead(
 }
 
 /// Runs an agent. When it crashes, what it held is freed at once, and the log says so.
-pub(crate) async fn watch_over(worker: Arc<Worker>, stop: Stop) -> Exit {
-    let Err(crash) = tokio::spawn(Arc::clone(&worker).run(stop)).await else {
-        if worker.replaced.is_cancelled() {
-            let reason = "its name is another process's now, or was deregistered".to_owned();
-            return Exit::Failed { reason, code: None };
-        }
-        return Exit::Finished;
-    };
+pub(crate) async fn watch_over(worker: Arc<Worker>, stop: Stop) {
+    let Err(crash) = tokio::spawn(Arc::clone(&worker).run(stop)).await else { return };
     error!(target: "orchestrator", "Agent {} crashed: {crash}", worker.name);
     let departure = Departure {
         name: worker.name.clone(),
         incarnation: worker.incarnation.clone(),
         how: Leave::Dead { interruption_limit: worker.settings.interruption_limit },
         reason: format!("it crashed: {crash}"),
+        exit: ExitStatus::Error { code: None },
     };
     dismiss(&worker, &departure).await;
-    Exit::Failed { reason: departure.reason, code: None }
 }
 
 /// Takes an agent that has ended from the registry.
 pub(crate) async fn dismiss(worker: &Worker, departure: &Departure) {
     if let Err(error) = worker.cache.deregister(departure).await {
         warn!(target: "orchestrator", "Agent {} could not be deregistered: {error}", worker.name);
-    }
-}
-
-/// Takes the life of a name that has ended from the registry, if it did not do so itself.
-pub(crate) async fn dismiss_left(cache: &dyn Cache, name: &AgentName, reason: &str) {
-    let dismissed = async {
-        let Some(agent) = cache.agent(name).await?.filter(|agent| agent.liveness != Liveness::Dead) else {
-            return Ok(());
-        };
-        let departure = Departure {
-            name: name.clone(),
-            incarnation: agent.registration.incarnation,
-            how: Leave::Stopped,
-            reason: reason.to_owned(),
-        };
-        cache.deregister(&departure).await.map(|_| ())
-    };
-    if let Err(error) = dismissed.await {
-        let error: CacheError = error;
-        warn!(target: "orchestrator", "Agent {name} could not be deregistered: {error}");
     }
 }

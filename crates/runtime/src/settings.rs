@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
+use downbeat_core::instructions::Restart;
 use downbeat_core::llm::Permissions;
 
 use crate::spending::Ceiling;
+use crate::supervise::Policy;
 
 /// The limits and periods of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,14 @@ pub struct Settings {
     pub backoff: Backoff,
     /// The most agents that may run at once.
     pub max_agents: usize,
+    /// The most agents of one orchestrator that live at once; the others wait for a slot. No limit without it.
+    pub max_workers: Option<usize>,
+    /// For how long an agent may work while others wait for its slot.
+    pub turn: Duration,
+    /// Whether agents whose life has ended are started again, for those that say nothing about it.
+    pub restart: Policy,
+    /// Between two looks at everything, for news that got lost.
+    pub check_interval: Duration,
     /// After this many ends of its agent's process, a further one costs a task an attempt.
     pub interruption_limit: u32,
     /// Who chooses among ready tasks.
@@ -43,8 +53,7 @@ pub struct Settings {
     /// with all that they started when this process ends. See [`guard`](crate::guard). Without it a
     /// command may outlive a killed orchestrator.
     pub guard: Option<PathBuf>,
-    /// The cache is this process's alone, so that an agent found in it belongs to a process that has
-    /// ended.
+    /// The cache is opened by this process alone: others use it through this one, or not at all.
     pub exclusive: bool,
     /// Stay when nothing can move, instead of ending with the reason.
     pub keep_running: bool,
@@ -54,6 +63,10 @@ pub struct Settings {
     pub store_patience: Duration,
     /// How long an agent's process that is asked to end lets its work go on before it gives it back.
     pub drain_grace: Duration,
+    /// How many agents may be started in a second; at least 1.
+    pub spawn_limit: u32,
+    /// A copy of an agent that has had nothing to do for so long is not needed any more.
+    pub idle_for: Duration,
 }
 
 /// Who chooses among ready tasks.
@@ -75,6 +88,15 @@ impl Default for Settings {
             max_attempts: 3,
             backoff: Backoff::default(),
             max_agents: 100,
+            max_workers: None,
+            turn: Duration::from_secs(60),
+            restart: Policy {
+                restart: Restart::OnFailure,
+                max_restarts: 5,
+                window: Duration::from_secs(10 * 60),
+                backoff: Backoff { base: Duration::from_millis(500), ceiling: Duration::from_secs(60) },
+            },
+            check_interval: Duration::from_secs(1),
             interruption_limit: 25,
             selection: Selection::Priority,
             permissions: Permissions::default(),
@@ -89,6 +111,8 @@ impl Default for Settings {
             leader_ttl: Duration::from_secs(10),
             store_patience: Duration::from_secs(300),
             drain_grace: Duration::from_secs(5),
+            spawn_limit: 100,
+            idle_for: Duration::from_secs(10),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Cache, CacheError, Departure, Leave, Topic};
+use downbeat_core::cache::{Cache, CacheError, Departure, ExitStatus, Leave, Topic};
 use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::Llm;
@@ -13,6 +13,7 @@ use downbeat_core::time::Clock;
 use tracing::info;
 
 use crate::clock::CacheClock;
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::load::{Project, ProjectAgent};
 use crate::orchestrator::RunError;
 use crate::orchestrator::leader::announcements;
@@ -34,6 +35,8 @@ pub struct Solo {
     pub agent: ProjectAgent,
     /// The goal it works for, in place of the declared one.
     pub goal: Option<GoalId>,
+    /// The file that steers it, in place of the declared one.
+    pub heartbeat: Option<PathBuf>,
     /// The project that declares it.
     pub project: Project,
     /// The shared state.
@@ -46,6 +49,8 @@ pub struct Solo {
     pub clock: Arc<dyn Clock>,
     /// The limits and periods.
     pub settings: Settings,
+    /// The how-manieth life of its name, from 1.
+    pub generation: u64,
 }
 
 /// Why an agent's process ended.
@@ -83,19 +88,25 @@ impl Solo {
         let recruit = Recruit {
             cache: &self.cache,
             llm: &llm,
+            code: None,
             ledger: &ledger,
             scribe: &self.scribe,
             clock: &clock,
             settings: &settings,
             workspaces: &workspaces,
         };
-        let worker = recruit.enlist(&self.name, &self.agent, goal.clone()).await?;
+        let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), self.generation).await?;
+        let declared = &self.agent.spec.name.value;
+        let files = SteeringFile::of_agent(&self.project, &self.name, declared, self.heartbeat.as_deref());
+        let mut heartbeats = Heartbeats::new(&self.cache, files);
+        heartbeats.look().await;
         let goals: Vec<GoalId> = match goal {
             Some(goal) => vec![goal],
             None => self.project.goals.iter().map(|goal| goal.id.clone()).collect(),
         };
         let mut work = tokio::spawn(recruit::watch_over(Arc::clone(&worker), stop.clone()));
         let left = tokio::select! {
+            never = heartbeats.run() => match never {},
             rest = self.until_rest(&goals) => rest.map(|complete| Left::Rest { complete }).map_err(RunError::from),
             // Work ends because it was asked to, too, and then neither is first.
             _ = &mut work => match stop.is_draining() && !worker.replaced.is_cancelled() {
@@ -122,6 +133,10 @@ impl Solo {
             incarnation: worker.incarnation.clone(),
             how: Leave::Stopped,
             reason: reason.clone(),
+            exit: match &left {
+                Ok(_) => ExitStatus::Ok,
+                Err(_) => ExitStatus::Error { code: None },
+            },
         };
         recruit::dismiss(&worker, &departure).await;
         info!(target: "runtime", agent = %self.name, "Left: {reason}");

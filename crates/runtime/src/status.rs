@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, Liveness, Phase, TaskQuery};
 use downbeat_core::goal::{Counts, GoalStatus};
-use downbeat_core::ids::{AgentName, GoalId, TaskId};
+use downbeat_core::ids::{AgentName, GoalId, GroupName, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::live::Versions;
 use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 use crate::spending::{self, Parked, larger};
+use crate::supervise::board::{Board, Line};
 
 /// What is going on.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -66,8 +67,20 @@ pub struct AgentLine {
     pub task: Option<TaskId>,
     /// Until when it holds that.
     pub lease_expires_at: Option<Timestamp>,
-    /// When it was last heard.
-    pub last_beat_at: Timestamp,
+    /// When it was last heard; never, when it has not registered yet.
+    pub last_beat_at: Option<Timestamp>,
+    /// Where its life stands, by its supervisor: `waiting`, `queued`, `starting`, `running`, `backing-off`,
+    /// `stopping`, `resting`, `quarantined`, `finished`, `failed`, `stopped`, `blocked`. Nothing for one that
+    /// has no supervisor.
+    pub stage: Option<String>,
+    /// Why, when there is more to say than the word.
+    pub stage_reason: Option<String>,
+    /// How many lives it had.
+    pub generation: u64,
+    /// How often it was started again by itself in its supervisor's run.
+    pub restarts: u64,
+    /// Its groups.
+    pub groups: Vec<GroupName>,
 }
 
 /// Who orchestrates.
@@ -124,23 +137,51 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
             cost_usd: goal.usage.cost_usd(),
         })
         .collect();
-    let agents = cache
+    let mut board = Board::load(cache).await?;
+    let mut agents: Vec<AgentLine> = cache
         .agents()
         .await?
         .into_iter()
         .map(|agent| {
             let lease = leases.get(&agent.registration.name);
+            let line = board.agents.remove(&agent.registration.name);
+            let stage_reason = line.as_ref().and_then(Line::said);
+            let (stage, restarts, groups) = match line {
+                Some(line) => (Some(line.stage), line.restarts, line.groups),
+                None => (None, 0, Vec::new()),
+            };
             AgentLine {
+                stage,
+                stage_reason,
+                generation: agent.registration.generation,
+                restarts,
+                groups,
                 phase: agent.phase,
                 liveness: agent.liveness,
                 paused: agent.paused,
                 task: lease.map(|(task, _)| task.clone()),
                 lease_expires_at: lease.map(|(_, until)| *until),
-                last_beat_at: agent.last_beat_at,
+                last_beat_at: Some(agent.last_beat_at),
                 name: agent.registration.name,
             }
         })
         .collect();
+    // Those that are declared and were not started yet.
+    agents.extend(board.agents.into_iter().map(|(name, line)| AgentLine {
+        name,
+        phase: Phase::Created,
+        liveness: Liveness::Dead,
+        paused: false,
+        task: None,
+        lease_expires_at: None,
+        last_beat_at: None,
+        stage_reason: line.said(),
+        stage: Some(line.stage),
+        generation: line.generation,
+        restarts: line.restarts,
+        groups: line.groups,
+    }));
+    agents.sort_by(|one, other| one.name.cmp(&other.name));
     let parked = spending::parked(cache, now).await?;
     Ok(Status {
         goals,

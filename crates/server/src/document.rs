@@ -19,8 +19,14 @@ const ALWAYS: [&str; 6] =
     ["invalid_parameter", "unauthorized", "cross_origin", "foreign_host", "failed", "unavailable"];
 
 /// What any operation may answer to which something is sent.
-const WITH_BODY: [&str; 5] =
-    ["malformed_json", "schema_violation", "body_too_large", "unsupported_media_type", "request_timeout"];
+const WITH_BODY: [&str; 6] = [
+    "malformed_json",
+    "schema_violation",
+    "invalid_body",
+    "body_too_large",
+    "unsupported_media_type",
+    "request_timeout",
+];
 
 /// Schemas of types, as one side of the wire sees them.
 #[derive(Debug)]

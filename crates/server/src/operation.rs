@@ -122,6 +122,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 
 /// The path of an operation with its parameters filled in.
 pub(crate) fn fill<P: Serialize>(template: &str, parameters: &P) -> String {
+    if !template.contains('{') {
+        return template.to_owned();
+    }
     let values = serde_json::to_value(parameters).unwrap_or_default();
     let mut path = String::with_capacity(template.len() + 32);
     let mut rest = template;

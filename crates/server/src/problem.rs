@@ -112,7 +112,7 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         "body_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "unsupported_media_type" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "foreign_host" => StatusCode::MISDIRECTED_REQUEST,
-        "invalid" | "unsound_dag" => StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid" | "invalid_body" | "unsound_dag" => StatusCode::UNPROCESSABLE_ENTITY,
         "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -1,7 +1,7 @@
 //! The registry: who enters, lives and leaves.
 
 use downbeat_core::cache::{
-    Agent, AgentError, Beat, BeatReply, CacheError, Departure, Leave, Phase, Registered, Registration,
+    Agent, AgentError, Beat, BeatReply, CacheError, Departure, Phase, Registered, Registration,
 };
 use downbeat_core::ids::{AgentName, Incarnation, TaskId};
 use downbeat_core::rules;
@@ -99,18 +99,15 @@ pub(crate) fn deregister(step: &mut Step<'_>, departure: &Departure) -> Result<V
     let Some(mut agent) = agent.filter(|_| allowed.is_ok()) else {
         return Ok(Vec::new());
     };
-    let reason = rules::departed_reason(name, &departure.reason);
-    let mv = match departure.how {
-        Leave::Stopped => Move::Drop { reason },
-        Leave::Dead { interruption_limit: limit } => Move::Interrupt { reason, limit },
-    };
-    let freed = free(step, name, &departure.incarnation, &mv)?;
+    let freed = free(step, name, &departure.incarnation, &rules::freeing(departure))?;
     // Freeing may have entered errors of the agent.
     agent.errors = step.agent(name)?.map_or(agent.errors, |agent| agent.errors);
-    agent.phase = Phase::Stopped;
+    agent.phase = rules::phase_after(departure.how);
     agent.end_reason = Some(departure.reason.clone());
     step.put_agent(&agent)?;
-    step.say(rules::terminated(name, &departure.reason))?;
+    for event in rules::ended(departure, agent.registration.generation) {
+        step.say(event)?;
+    }
     Ok(freed)
 }
 

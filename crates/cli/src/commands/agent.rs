@@ -1,22 +1,29 @@
 //! `downbeat agent`: one agent of a fleet, as a process of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use downbeat_core::cache::Cache;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::suggest::nearest;
 use downbeat_runtime::load::{Project, ProjectAgent};
 use downbeat_runtime::solo::Left;
 use downbeat_runtime::{Solo, Stop};
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::{orchestrator, run};
+use super::run;
 use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind};
 use crate::output::text::{clean, cut};
 use crate::predecessor::{self, role_text};
 use crate::signals::{self, Terminate, Work};
-use crate::{exit, models, store};
+use crate::store::Lies;
+use crate::{api, exit, models, store};
+
+/// How long an agent that is started first waits for who holds the store.
+const ORCHESTRATOR: Duration = Duration::from_secs(10);
 
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Agent) -> Flags {
@@ -31,7 +38,6 @@ pub(crate) fn flags(args: &args::Agent) -> Flags {
 
 /// Works as one agent until its goals rest.
 pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, CliError> {
-    orchestrator::needs_shared(context, "an agent that is a process of its own")?;
     let project = match role_text::project(args)? {
         Some(mut project) => {
             predecessor::place(&mut project, &context.config);
@@ -49,7 +55,7 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
     let grace = Terminate::After(context.config.settings.drain_grace);
     signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
     run::own_directory(context)?;
-    let cache = store::open(&context.how("downbeat agent")).await?;
+    let cache = shared(context).await?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let solo = Solo {
         llm,
@@ -57,10 +63,12 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
         name,
         agent,
         goal,
+        heartbeat: args.heartbeat.clone(),
         project,
         cache,
         clock: Arc::clone(&context.clock),
         settings: run::settings(context),
+        generation: args.child.generation,
     };
     let left = Box::pin(run::while_reachable(context, &outage, &stop, solo.run(&stop))).await?;
     let code = match left {
@@ -78,6 +86,26 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
         )?;
     }
     Ok(code)
+}
+
+/// The state that this agent shares with others: on a server, or through the process that holds the store.
+async fn shared(context: &Context) -> Result<Arc<dyn Cache>, CliError> {
+    if let Lies::Shared(_) = context.store {
+        return store::open(&context.how("downbeat agent")).await;
+    }
+    let until = Instant::now() + ORCHESTRATOR;
+    loop {
+        if let Some((cache, _)) = context.join().await? {
+            return Ok(cache);
+        }
+        if Instant::now() >= until {
+            let message = format!("nobody answers at {}", api::place(context).display());
+            return Err(CliError::new(Kind::Unreachable, message)
+                .hint(format!("start `{}` first, or `run`", context.command("orchestrator")))
+                .hint("`--cache redis://HOST:PORT` or $DOWNBEAT_CACHE is for agents on several machines"));
+        }
+        tokio::time::sleep(store::BETWEEN).await;
+    }
 }
 
 fn declared(project: &Project, name: &str) -> Result<ProjectAgent, CliError> {

@@ -169,6 +169,21 @@ async fn store_checks(context: &Context) -> Vec<Check> {
         Lies::Here(path) => (path.display().to_string(), Some(bytes(size_of(path)))),
         Lies::Shared(redis) => (redacted(&redis.url), None),
     };
+    match context.join().await {
+        Ok(Some((cache, about))) => {
+            let (role, pid) = (about.role, about.pid);
+            let said = match cache.goals().await {
+                Ok(goals) => counted(goals.len(), "goal"),
+                Err(error) => return vec![Check::failed(name, &error.into())],
+            };
+            return vec![Check::good(
+                name,
+                format!("{place}: {said}, held by `{role}` (process {pid}), which answers"),
+            )];
+        }
+        Ok(None) => {}
+        Err(error) => return vec![Check::failed(name, &error)],
+    }
     let health = match store::examine(&context.how("downbeat doctor")).await {
         Ok(health) => health,
         Err(error) if error.kind == Kind::Busy => {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Cache, Disposition};
+use downbeat_core::cache::{Cache, Disposition, Page};
 use downbeat_core::event::Event;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -69,13 +69,13 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
     }
     print(context, kept.drain(..), &mut widths)?;
     match interrupt {
-        Some(interrupt) => match &context.store {
-            Lies::Here(path) => {
-                drop(cache);
-                follow_openings(args, context, path, interrupt, seen, widths).await
+        Some(mut interrupt) => {
+            let mut follower = Follower { args, context, interrupt: &mut interrupt, seen, widths };
+            match &context.store {
+                Lies::Here(path) => follower.beside(path, cache).await,
+                Lies::Shared(_) => follower.news(&cache, true).await.map(|_| ()),
             }
-            Lies::Shared(_) => follow_news(args, context, &cache, interrupt, seen, widths).await,
-        },
+        }
         None => Ok(()),
     }
 }
@@ -84,82 +84,108 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Shows what happens from now on, until Ctrl-C.
-///
-/// One process holds the store at a time, and a follower that held it would keep everybody else from
-/// adding events. So it looks at how often the store was opened, which needs no hold, and opens it only
-/// after somebody else did and let it go.
-async fn follow_openings(
-    args: &args::Events,
-    context: &Context,
-    path: &Path,
-    mut interrupt: Signal,
-    mut seen: u64,
-    mut widths: (usize, usize),
-) -> Result<(), CliError> {
-    let mut known = store::openings(path);
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            _ = interrupt.recv() => return Ok(()),
-        };
-        if store::openings(path) == known {
-            continue;
-        }
-        let cache = match context.open().await {
-            Ok(cache) => cache,
-            Err(error) if error.kind == Kind::Busy => continue,
-            Err(error) => return Err(error),
-        };
-        known = store::openings(path);
-        loop {
-            let events = page(cache.as_ref(), seen).await?;
-            let last = is_last(&events);
-            seen = events.last().map_or(seen, |event| event.seq);
-            print(context, events.into_iter().filter(|event| is_wanted(args, event)), &mut widths)?;
-            if last {
-                break;
-            }
-        }
-    }
+struct Follower<'a> {
+    args: &'a args::Events,
+    context: &'a Context,
+    interrupt: &'a mut Signal,
+    seen: u64,
+    widths: (usize, usize),
 }
 
-/// Shows what happens from now on, until Ctrl-C: the server says when there is something.
-///
-/// A server that ends is waited for.
-async fn follow_news(
-    args: &args::Events,
-    context: &Context,
-    cache: &Arc<dyn Cache>,
-    mut interrupt: Signal,
-    mut seen: u64,
-    mut widths: (usize, usize),
-) -> Result<(), CliError> {
-    let mut silent = false;
-    loop {
-        let heard = async {
-            news(cache, seen).await?;
-            page(cache.as_ref(), seen).await
-        };
-        let heard = tokio::select! {
-            heard = heard => heard,
-            _ = interrupt.recv() => return Ok(()),
-        };
-        match heard {
-            Ok(events) => {
-                silent = false;
-                seen = events.last().map_or(seen, |event| event.seq);
-                print(context, events.into_iter().filter(|event| is_wanted(args, event)), &mut widths)?;
-            }
-            Err(error) if error.disposition() == Disposition::Retry => {
-                if !std::mem::replace(&mut silent, true) {
-                    context.out.warning(format!("{error}; waiting for it"));
+/// Why following ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// By Ctrl-C.
+    Interrupted,
+    /// Whoever has the events is away.
+    Away,
+}
+
+impl Follower<'_> {
+    fn show(&mut self, events: Page) -> Result<(), CliError> {
+        self.seen = events.last().map_or(self.seen, |event| event.seq);
+        let args = self.args;
+        print(self.context, events.into_iter().filter(|event| is_wanted(args, event)), &mut self.widths)
+    }
+
+    /// Follows an embedded store: through the process that holds it, while one does.
+    ///
+    /// One process holds the store at a time, and a follower that held it would keep everybody else from
+    /// adding events. So while nobody answers for it, it looks at how often the store was opened, which needs no
+    /// hold, and opens it only after somebody else did.
+    async fn beside(&mut self, path: &Path, cache: Arc<dyn Cache>) -> Result<(), CliError> {
+        let mut known = store::openings(path);
+        let mut asked = self.context.has_joined().then_some(cache);
+        loop {
+            if let Some(cache) = asked.take() {
+                if self.news(&cache, false).await? == Ended::Interrupted {
+                    return Ok(());
                 }
-                tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
-                    _ = interrupt.recv() => return Ok(()),
+                // Its last words are in the store.
+                known = 0;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = self.interrupt.recv() => return Ok(()),
+            };
+            if store::openings(path) == known {
+                continue;
+            }
+            let cache = match self.context.open().await {
+                Ok(cache) => cache,
+                Err(error) if error.kind == Kind::Busy => continue,
+                Err(error) => return Err(error),
+            };
+            known = store::openings(path);
+            loop {
+                let events = match page(cache.as_ref(), self.seen).await {
+                    Ok(events) => events,
+                    // It ended just now.
+                    Err(error) if error.disposition() == Disposition::Retry => break,
+                    Err(error) => return Err(error.into()),
+                };
+                let last = is_last(&events);
+                self.show(events)?;
+                if last {
+                    break;
                 }
             }
-            Err(error) => return Err(error.into()),
+            asked = self.context.has_joined().then_some(cache);
+        }
+    }
+
+    /// Shows news as somebody else tells it. Who is away is waited for, if that is wanted.
+    async fn news(&mut self, cache: &Arc<dyn Cache>, patient: bool) -> Result<Ended, CliError> {
+        let mut silent = false;
+        loop {
+            let seen = self.seen;
+            let heard = async {
+                news(cache, seen).await?;
+                page(cache.as_ref(), seen).await
+            };
+            let heard = tokio::select! {
+                heard = heard => heard,
+                _ = self.interrupt.recv() => return Ok(Ended::Interrupted),
+            };
+            match heard {
+                Ok(events) => {
+                    silent = false;
+                    self.show(events)?;
+                }
+                Err(error) if error.disposition() == Disposition::Retry => {
+                    if !patient {
+                        return Ok(Ended::Away);
+                    }
+                    if !std::mem::replace(&mut silent, true) {
+                        self.context.out.warning(format!("{error}; waiting for it"));
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(LOOK) => {}
+                        _ = self.interrupt.recv() => return Ok(Ended::Interrupted),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

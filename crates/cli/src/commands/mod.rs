@@ -5,6 +5,7 @@ pub(crate) mod archive;
 mod completions;
 mod doctor;
 mod events;
+mod fleet;
 mod graph;
 mod in_force;
 mod init;
@@ -14,18 +15,21 @@ mod plan_diff;
 mod providers;
 mod run;
 mod schema;
+pub(crate) mod serve;
 mod status;
 mod steer;
 mod summary;
 mod task;
 mod why;
 
+pub(crate) use run::logs_directory;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{Cli, Command, GoalCommand, TaskCommand};
+use crate::args::{Cli, Command, GoalCommand, GroupCommand, TaskCommand};
 use crate::context::{Context, Flags, colour};
 use crate::error::{CliError, Kind};
 use crate::exit;
@@ -33,6 +37,7 @@ use crate::logs::{self, Logs};
 use crate::output::Out;
 use crate::output::text::clean_block;
 use crate::predecessor;
+use crate::spawned;
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
@@ -74,6 +79,11 @@ fn usage(error: &clap::Error) -> CliError {
 }
 
 fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
+    // Before there is a second thread.
+    let seated = match &cli.command {
+        Command::Agent(args) => spawned::begin(args)?,
+        _ => None,
+    };
     // What needs no project.
     match &cli.command {
         Command::Init(args) => return init::init(args, out).map(|()| exit::COMPLETE),
@@ -91,16 +101,24 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         _ => (None, Flags::new()),
     };
     let context = Context::of(cli, positional, flags)?;
-    if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
+    if !matches!(
+        cli.command,
+        Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_) | Command::Serve(_)
+    ) {
         start_logs(&context);
     }
-    in_runtime(with_context(cli, &context))
+    if let Command::Agent(args) = &cli.command {
+        spawned::bound_log(args, &context, &context.out);
+    }
+    let code = in_runtime(with_context(cli, &context))?;
+    spawned::ended(seated, code)
 }
 
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
     match &cli.command {
         Command::Run(args) => return Box::pin(run::run(args, context)).await,
         Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
+        Command::Serve(args) => serve::serve(args, context).await?,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
         Command::Plan(args) if args.diff => plan_diff::plan_diff(args, context).await?,
         Command::Plan(_) => plan::plan(context).await?,
@@ -115,11 +133,26 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Why(args) => why::why(&args.task, context).await?,
         Command::Events(args) => events::events(args, context).await?,
         Command::Graph(args) => graph::graph(args, context).await?,
+        Command::Start(args) => fleet::start(&args.whom, context).await?,
+        Command::Stop(args) => fleet::stop(&args.whom, context).await?,
+        Command::Restart(args) => fleet::restart(&args.whom, context).await?,
+        Command::Group(GroupCommand::List) => fleet::list(context).await?,
+        Command::Group(GroupCommand::Limit { group, agents }) => {
+            fleet::limit(group, agents.0, context).await?;
+        }
+        Command::Pause(args) if args.agent.starts_with(fleet::GROUP) => {
+            fleet::pause(&args.agent, context).await?;
+        }
+        Command::Resume(args) if args.agent.starts_with(fleet::GROUP) => {
+            fleet::resume(&args.agent, context).await?;
+        }
         Command::Pause(args) => steer::pause(&args.agent, context).await?,
         Command::Resume(args) => steer::resume(&args.agent, context).await?,
         Command::Drop(args) => steer::drop_task(&args.task, context).await?,
         Command::Elevate(args) => steer::elevate(&args.task, args.priority, context).await?,
         Command::Flush(args) => steer::flush(&args.agent, context).await?,
+        Command::Retry(args) => steer::retry(&args.task, context).await?,
+        Command::Cancel(args) => steer::cancel(&args.task, context).await?,
         Command::Reparse(args) => steer::reparse(args, context).await?,
         Command::Init(_) | Command::Doctor(_) | Command::Schema(_) | Command::Completions(_) => {}
         Command::Predecessor(_) => {}

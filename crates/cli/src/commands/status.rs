@@ -2,7 +2,7 @@
 
 use downbeat_core::cache::Liveness;
 use downbeat_core::goal::Counts;
-use downbeat_runtime::status::{self, Status};
+use downbeat_runtime::status::{self, AgentLine, Status};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -63,9 +63,20 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
     if !status.agents.is_empty() {
         context.out.line("")?;
         context.out.text(&agents(&status, context).render(0, context.out.width()))?;
+        for agent in &status.agents {
+            if let Some(reason) = agent.stage_reason.as_ref().filter(|_| tells(agent)) {
+                context.out.line(format!("{} {}: {}", paint(CARE, "•"), agent.name, clean(reason)))?;
+            }
+        }
     }
     context.out.line("")?;
     context.out.line(paint(FAINT, orchestrator(&status, context)))
+}
+
+/// Whether why an agent stands where it does is worth a line.
+fn tells(agent: &AgentLine) -> bool {
+    let stage = agent.stage.as_deref().unwrap_or_default();
+    matches!(stage, "waiting" | "queued" | "quarantined" | "failed" | "blocked")
 }
 
 fn goals(status: &Status) -> Table {
@@ -115,6 +126,12 @@ fn agents(status: &Status, context: &Context) -> Table {
     let mut table = Table::new(&["AGENT", "PHASE", "LIVES", "TASK", "LEASE", "HEARD"]).shrink(&[3, 0]);
     for agent in &status.agents {
         let phase = if agent.paused { format!("{} (paused)", agent.phase) } else { agent.phase.to_string() };
+        // Of one that does not live, what its supervisor says is more than its last phase.
+        let phase = match agent.stage.as_deref() {
+            None | Some("running" | "starting" | "stopping") => phase,
+            Some(stage) if agent.paused => format!("{stage} (paused)"),
+            Some(stage) => stage.to_owned(),
+        };
         let lease = agent.lease_expires_at.map(|until| match until.since(now) {
             left if left.is_zero() => "expired".to_owned(),
             left => format!("{} left", time::span(left)),
@@ -125,7 +142,12 @@ fn agents(status: &Status, context: &Context) -> Table {
             Cell::new(style::of_liveness(agent.liveness), agent.liveness.to_string()),
             Cell::plain(agent.task.as_ref().map_or("", |task| task.as_str())),
             Cell::plain(lease.unwrap_or_default()),
-            Cell::new(FAINT, format!("{} ago", time::span(now.since(agent.last_beat_at)))),
+            Cell::new(
+                FAINT,
+                agent
+                    .last_beat_at
+                    .map_or_else(String::new, |beat| format!("{} ago", time::span(now.since(beat)))),
+            ),
         ]);
     }
     table

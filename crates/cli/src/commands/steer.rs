@@ -78,7 +78,11 @@ pub(crate) async fn reparse(args: &Reparse, context: &Context) -> Result<(), Cli
     steer(cache.as_ref(), FleetOrder::Reparse { of }, context).await
 }
 
-async fn steer(cache: &dyn Cache, order: impl Into<Order>, context: &Context) -> Result<(), CliError> {
+pub(super) async fn steer(
+    cache: &dyn Cache,
+    order: impl Into<Order>,
+    context: &Context,
+) -> Result<(), CliError> {
     let given = Given { order: order.into(), by: giver(), request: entropy::request_id() };
     let steered = give(cache, &given).await?;
     let detail = clean(&steered.detail);

@@ -15,9 +15,12 @@ use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
 use downbeat_core::cache::StreamLimits;
+use downbeat_core::instructions::Restart;
 use downbeat_core::llm::Permissions;
 use downbeat_runtime::settings::{Selection, Settings};
+use downbeat_runtime::spawn::Orphans;
 use downbeat_runtime::spending::Ceiling;
+use downbeat_runtime::supervise::Policy;
 
 use crate::error::CliError;
 use crate::models;
@@ -80,6 +83,15 @@ pub(crate) enum Durability {
     Process,
 }
 
+/// As what agents are brought to life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spawn {
+    /// As tasks of this process.
+    InProcess,
+    /// As processes of their own.
+    Process,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -117,6 +129,10 @@ pub(crate) struct Config {
     pub(crate) cache_origin: Origin,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
+    /// As what agents are brought to life, if that was chosen.
+    pub(crate) spawn: Option<Spawn>,
+    /// What becomes of agents that are processes when their orchestrator dies.
+    pub(crate) orphans: Orphans,
     /// How many entries streams keep.
     pub(crate) limits: StreamLimits,
     /// The least level that is logged, if one was chosen.
@@ -165,6 +181,8 @@ impl Sources {
         let work_in = layers.text("work_in", &[], "the project").map(PathBuf::from);
         let (cache, cache_origin) = layers.cache();
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
+        let max_workers = layers.at_most("max_workers", |text| parse::count(text, &(1..=10_000)));
+        let max_workers = max_workers.and_then(|workers| usize::try_from(workers).ok());
         let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
         let second = Duration::from_secs(1);
         let tenth = Duration::from_millis(100);
@@ -185,6 +203,17 @@ impl Sources {
         }
         let interruption_limit =
             layers.count("interruption_limit", &[], 0..=1_000_000, defaults.interruption_limit);
+        let restart = Policy {
+            restart: layers.choice(
+                "restart",
+                Restart::OnFailure,
+                &[("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)],
+            ),
+            max_restarts: layers.count("max_restarts", &[], 0..=1_000_000, defaults.restart.max_restarts),
+            window: layers.span("restart_window", &[], second..=day, defaults.restart.window),
+            ..defaults.restart
+        };
+        let check_interval = layers.span("check_interval", &[], tenth..=day, defaults.check_interval);
         let selection = layers.choice(
             "selection",
             Selection::Priority,
@@ -207,6 +236,11 @@ impl Sources {
         let store_patience =
             layers.span("store_patience", &[], Duration::from_secs(0)..=day * 7, defaults.store_patience);
         let drain_grace = layers.span("drain_grace", &[], Duration::ZERO..=day, defaults.drain_grace);
+        let spawn = layers.chosen("spawn", &[("in-process", Spawn::InProcess), ("process", Spawn::Process)]);
+        let orphans =
+            layers.choice("orphans", Orphans::End, &[("end", Orphans::End), ("keep", Orphans::Keep)]);
+        let idle_for = layers.span("idle_for", &[], tenth..=day, defaults.idle_for);
+        let spawn_limit = layers.count("spawn_limit", &[], 1..=10_000, defaults.spawn_limit);
         let durability = layers.choice(
             "durability",
             Durability::Power,
@@ -236,6 +270,9 @@ impl Sources {
             max_attempts,
             backoff: Backoff { base, ceiling },
             max_agents,
+            max_workers,
+            restart,
+            check_interval,
             interruption_limit,
             selection,
             permissions,
@@ -247,6 +284,8 @@ impl Sources {
             leader_ttl,
             store_patience,
             drain_grace,
+            spawn_limit,
+            idle_for,
             ..defaults
         };
         Ok(Config {
@@ -257,6 +296,8 @@ impl Sources {
             cache,
             cache_origin,
             durability,
+            spawn,
+            orphans,
             limits,
             log_level,
             log_format,

@@ -27,17 +27,8 @@ pub(crate) fn project(args: &args::Agent) -> Result<Option<Project>, CliError> {
     let (name, goal) = (AgentName::new(args.name.as_str())?, GoalId::new(goal.as_str())?);
     let root = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut agent = AgentSpec {
-        name: Spanned::new(name, 0..0),
         goal: Some(Spanned::new(goal.clone(), 0..0)),
-        role: None,
-        capabilities: Vec::new(),
-        instructions: None,
-        heartbeat: None,
-        log_level: None,
-        cadence: None,
-        depends_on: Vec::new(),
-        max_parallel: None,
-        llm: None,
+        ..AgentSpec::named(Spanned::new(name, 0..0))
     };
     adapt(&mut agent, args);
     let goal = ProjectGoal {

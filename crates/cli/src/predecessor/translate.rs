@@ -117,6 +117,8 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 leader_ttl: None,
                 keep_running: true,
                 own_agents: true,
+                spawning: args::Spawning::default(),
+                listen: crate::api::Listen::default(),
             }))
         }
         Role::Agent => {
@@ -130,6 +132,7 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 declared: None,
                 goal: Some(goal),
                 heartbeat: run.heartbeat,
+                child: args::Child::default(),
                 model,
                 lease_ttl: None,
                 timeout: None,

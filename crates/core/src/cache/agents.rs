@@ -114,6 +114,13 @@ pub struct Registration {
     /// See [`Move::Interrupt`](crate::state::Move::Interrupt), for the leases of an incarnation that
     /// this one replaces.
     pub interruption_limit: u32,
+    /// The how-manieth life of the name this is, from 1, as its supervisor counts them; 1 without one.
+    #[serde(default = "first")]
+    pub generation: u64,
+}
+
+const fn first() -> u64 {
+    1
 }
 
 /// What entering did.
@@ -158,6 +165,29 @@ pub struct Departure {
     pub how: Leave,
     /// Why.
     pub reason: String,
+    /// With what.
+    #[serde(default)]
+    pub exit: ExitStatus,
+}
+
+/// With what an agent's life ended, as its last event says it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "exit", rename_all = "snake_case")]
+pub enum ExitStatus {
+    /// Nothing went wrong.
+    #[default]
+    Ok,
+    /// An error ended it.
+    Error {
+        /// The exit code of its process, if it had one of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+    },
+    /// A signal ended its process.
+    Signal {
+        /// Its number.
+        signal: i32,
+    },
 }
 
 /// How an agent left.
@@ -168,6 +198,11 @@ pub enum Leave {
     Stopped,
     /// Its process is known to be gone: tasks that it held were interrupted.
     Dead {
+        /// See [`Move::Interrupt`](crate::state::Move::Interrupt).
+        interruption_limit: u32,
+    },
+    /// The same, and it crashed too often to be started again without a person's word.
+    Quarantined {
         /// See [`Move::Interrupt`](crate::state::Move::Interrupt).
         interruption_limit: u32,
     },

@@ -11,8 +11,8 @@ mod streams;
 mod tasks;
 
 pub use agents::{
-    Agent, AgentError, Agents, Beat, BeatReply, Departure, Leave, Liveness, MAX_AGENT_ERRORS, MAX_MEMORY,
-    Phase, Registered, Registration,
+    Agent, AgentError, Agents, Beat, BeatReply, Departure, ExitStatus, Leave, Liveness, MAX_AGENT_ERRORS,
+    MAX_MEMORY, Phase, Registered, Registration,
 };
 pub use error::{CacheError, Disposition};
 pub use records::{Acquire, Hold, MAX_KEY, MAX_VALUE, Record, Records, StoreIf};

@@ -4,12 +4,14 @@ use super::kit::{
     Kit, TTL, agent, capabilities, done, failed, goal, life, refused, release, retry, secs, task,
 };
 use crate::cache::{
-    AgentError, Beat, CacheError, Departure, Directive, Leave, Liveness, MAX_AGENT_ERRORS, MAX_MEMORY, Phase,
+    AgentError, Beat, CacheError, Departure, Directive, ExitStatus, Leave, Liveness, MAX_AGENT_ERRORS, MAX_MEMORY, Phase,
     Registration,
 };
 use crate::rules::KEPT_AGENTS;
 use crate::ids::Incarnation;
+use crate::event::EventKind;
 use crate::state::TaskStatus;
+use serde_json::json;
 
 /// An agent leaves by itself.
 pub fn departure(name: &str) -> Departure {
@@ -18,6 +20,7 @@ pub fn departure(name: &str) -> Departure {
         incarnation: life(name),
         how: Leave::Stopped,
         reason: "enough for today".to_owned(),
+        exit: ExitStatus::Ok,
     }
 }
 
@@ -38,6 +41,7 @@ pub async fn registration_reads_back(kit: Kit) {
         goal: Some(goal("g")),
         role: Some("writer".to_owned()),
         capabilities: capabilities(&["shell"]),
+        generation: 7,
         ..Kit::registration("one")
     };
 
@@ -186,7 +190,7 @@ pub async fn phase_and_task_are_those_of_the_last_beat(kit: Kit) {
 
     let known = kit.cache.agent(&agent("one")).await.unwrap().unwrap();
     assert_eq!((known.phase, known.task), (Phase::Executing, Some(task("a"))));
-    assert_eq!(kit.told_since(mark).await, ["agent.phase a", "agent.phase a"]);
+    assert_eq!(kit.told_since(mark).await, ["agent.phase a", "agent.phase a", "agent.phase a"]);
 }
 
 pub async fn departing_agent_gives_its_tasks_back(kit: Kit) {
@@ -205,6 +209,55 @@ pub async fn departing_agent_gives_its_tasks_back(kit: Kit) {
     let known = kit.cache.agent(&agent("one")).await.unwrap().unwrap();
     assert_eq!((known.liveness, known.phase), (Liveness::Dead, Phase::Stopped));
     assert_eq!(known.end_reason.as_deref(), Some("enough for today"));
+}
+
+pub async fn an_end_says_with_what_and_of_which_life(kit: Kit) {
+    let exits = [ExitStatus::Ok, ExitStatus::Error { code: Some(3) }, ExitStatus::Signal { signal: 9 }];
+    let mark = kit.mark().await;
+    for (life, exit) in (1_u64..).zip(exits) {
+        let incarnation = Incarnation(format!("life-{life}"));
+        let registration =
+            Registration { incarnation: incarnation.clone(), generation: life, ..Kit::registration("one") };
+        kit.cache.register(&registration).await.unwrap();
+        let departure = Departure { incarnation, exit, ..departure("one") };
+        kit.cache.deregister(&departure).await.unwrap();
+    }
+
+    let events = kit.events().await.split_off(mark);
+
+    let ends: Vec<_> =
+        events.iter().filter(|event| event.what.kind == EventKind::AGENT_TERMINATED).collect();
+    let said: Vec<_> = ends.iter().map(|event| event.what.data.clone()).collect();
+    assert_eq!(said, [
+        json!({"exit": "ok", "generation": 1}),
+        json!({"exit": "error", "code": 3, "generation": 2}),
+        json!({"exit": "signal", "signal": 9, "generation": 3}),
+    ]);
+    assert_eq!(kit.cache.agent(&agent("one")).await.unwrap().unwrap().registration.generation, 3);
+}
+
+pub async fn quarantined_agent_is_dead_and_what_it_held_is_free(kit: Kit) {
+    kit.plan("g", "a *9").await;
+    kit.register("one").await;
+    kit.lease_of("one", "a").await;
+    let mark = kit.mark().await;
+
+    let how = Leave::Quarantined { interruption_limit: 0 };
+    let exit = ExitStatus::Error { code: None };
+    let freed = kit.cache.deregister(&Departure { how, exit, ..departure("one") }).await.unwrap();
+
+    assert_eq!(freed, [task("a")]);
+    let told = kit.told_since(mark).await;
+    assert_eq!(told.iter().filter(|kind| *kind == "agent.quarantined one").count(), 1, "{told:?}");
+    assert_eq!(told.last().map(String::as_str), Some("agent.quarantined one"));
+    let known = kit.cache.agent(&agent("one")).await.unwrap().unwrap();
+    assert_eq!((known.liveness, known.phase), (Liveness::Dead, Phase::Quarantined));
+    assert_eq!(known.end_reason.as_deref(), Some("enough for today"));
+    assert_eq!(kit.lease("two").await.attempt, 2, "beyond the limit an interruption costs an attempt");
+
+    let again = Registration { incarnation: Incarnation("again".to_owned()), ..Kit::registration("one") };
+    kit.cache.register(&again).await.unwrap();
+    assert_eq!(liveness(&kit, "one").await, Liveness::Alive, "a person may have it started again");
 }
 
 pub async fn second_departure_changes_nothing(kit: Kit) {

@@ -219,6 +219,7 @@ pub async fn agent_that_ended_is_refused(kit: Kit) {
         incarnation: super::kit::life("one"),
         how: Leave::Stopped,
         reason: "enough".to_owned(),
+        exit: crate::cache::ExitStatus::Ok,
     };
     kit.cache.deregister(&departure).await.unwrap();
 

@@ -329,6 +329,7 @@ impl Kit {
             capabilities: BTreeSet::new(),
             max_parallel: 1,
             ttl: TTL,
+            generation: 1,
             interruption_limit: 3,
         }
     }

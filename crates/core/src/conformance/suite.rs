@@ -230,6 +230,8 @@ macro_rules! conformance_promises {
                 beat_tells_whether_the_agent_is_paused
                 phase_and_task_are_those_of_the_last_beat
                 departing_agent_gives_its_tasks_back
+                an_end_says_with_what_and_of_which_life
+                quarantined_agent_is_dead_and_what_it_held_is_free
                 second_departure_changes_nothing
                 death_costs_an_attempt_only_beyond_the_limit
                 name_is_free_after_a_departure

@@ -4,11 +4,15 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use super::faults::Faults;
-use super::field::{Field, Form, Value, recognise};
-use super::types::{AgentSpec, LogLevel, Spanned};
-use crate::ids::{AgentName, Capability, IdError};
+use super::field::{Field, Form, Value, recognise, slice};
+use super::types::{AgentSpec, Dependency, LogLevel, Milestone, Spanned};
+use crate::ids::{AgentName, Capability, GroupName, IdError};
 use crate::span::HumanDuration;
 
+/// The most restarts that one may allow.
+const MAX_RESTARTS: u32 = 1_000_000;
+/// The most copies of an agent.
+const MAX_COPIES: u32 = 1_000;
 /// The most tasks that one agent may work on at once.
 const MAX_PARALLEL: u32 = 1_000;
 /// The most characters of a role, a model's name or a path.
@@ -28,6 +32,13 @@ pub(super) enum Key {
     DependsOn,
     MaxParallel,
     Llm,
+    Groups,
+    Restart,
+    MaxRestarts,
+    RestartWindow,
+    Timeout,
+    Min,
+    Max,
 }
 
 /// The keys in their normal spelling; the second spellings come last, so that help names the first.
@@ -42,6 +53,13 @@ pub(super) const KEYS: &[(&str, Key)] = &[
     ("depends on", Key::DependsOn),
     ("max parallel", Key::MaxParallel),
     ("llm", Key::Llm),
+    ("groups", Key::Groups),
+    ("restart", Key::Restart),
+    ("max restarts", Key::MaxRestarts),
+    ("restart window", Key::RestartWindow),
+    ("timeout", Key::Timeout),
+    ("min", Key::Min),
+    ("max", Key::Max),
     ("goal id", Key::Goal),
     ("cadence seconds", Key::Cadence),
 ];
@@ -71,20 +89,8 @@ pub(super) fn read(
         },
     };
     let name = name.and_then(|name| id(&name, "agent", faults));
-    let mut agent = AgentSpec {
-        // A stand-in while the keys are read: an agent without a valid name is not returned.
-        name: Spanned::new(AgentName::new("_").ok()?, 0..0),
-        goal: None,
-        role: None,
-        capabilities: Vec::new(),
-        instructions: None,
-        heartbeat: None,
-        log_level: None,
-        cadence: None,
-        depends_on: Vec::new(),
-        max_parallel: None,
-        llm: None,
-    };
+    // A stand-in while the keys are read: an agent without a valid name is not returned.
+    let mut agent = AgentSpec::named(Spanned::new(AgentName::new("_").ok()?, 0..0));
     for (key, field) in fields {
         take(&mut agent, key, &field, faults);
     }
@@ -123,8 +129,40 @@ fn take(agent: &mut AgentSpec, key: Key, field: &Field, faults: &mut Faults<'_>)
         }
         Key::DependsOn => {
             for value in field.list(faults) {
-                agent.depends_on.extend(id(&value, "agent", faults));
+                agent.depends_on.extend(dependency(&value, faults));
             }
+        }
+        Key::Groups => {
+            for value in field.list(faults) {
+                if let Some(group) = id::<GroupName>(&value, "group", faults)
+                    && !agent.groups.iter().any(|known| known.value == group.value)
+                {
+                    agent.groups.push(group);
+                }
+            }
+        }
+        Key::Restart => {
+            agent.restart = field.scalar(faults).and_then(|value| {
+                let names = ["never", "on-failure", "always"];
+                word(&value, "a restart policy", names, "write never, on-failure or always", faults)
+            });
+        }
+        Key::MaxRestarts => {
+            agent.max_restarts = field
+                .scalar(faults)
+                .and_then(|value| number(&value, &field.key.text, 0, MAX_RESTARTS, faults));
+        }
+        Key::RestartWindow => {
+            agent.restart_window = field.scalar(faults).and_then(|value| duration(&value, faults));
+        }
+        Key::Timeout => {
+            agent.timeout = field.scalar(faults).and_then(|value| duration(&value, faults));
+        }
+        Key::Min => {
+            agent.min = field.scalar(faults).and_then(|value| copies(&value, &field.key.text, 0, faults));
+        }
+        Key::Max => {
+            agent.max = field.scalar(faults).and_then(|value| copies(&value, &field.key.text, 1, faults));
         }
         Key::MaxParallel => {
             agent.max_parallel = field
@@ -132,6 +170,49 @@ fn take(agent: &mut AgentSpec, key: Key, field: &Field, faults: &mut Faults<'_>)
                 .and_then(|value| number(&value, &field.key.text, 1, MAX_PARALLEL, faults));
         }
     }
+}
+
+/// A number of copies, with its place.
+fn copies(value: &Value, key: &str, least: u32, faults: &mut Faults<'_>) -> Option<Spanned<u32>> {
+    number(value, key, least, MAX_COPIES, faults).map(|number| Spanned::new(number, value.span.clone()))
+}
+
+/// `name`, or `name (started|ready|finished)`.
+fn dependency(value: &Value, faults: &mut Faults<'_>) -> Option<Dependency> {
+    let (name, until) = match value.text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        None => (value.clone(), Milestone::default()),
+        Some((name, until)) => {
+            let name = name.trim().trim_matches('`');
+            let milestone = Value { text: until.trim().to_owned(), span: value.span.clone() };
+            let names = ["started", "ready", "finished"];
+            let help = "write `name (started)`, `name (ready)` or `name (finished)`";
+            let until = word(&milestone, "something to wait for", names, help, faults)?;
+            // The name stands first, so its place is known.
+            let span = match slice(faults.text(), &value.span).find(name) {
+                Some(at) if !name.is_empty() => value.span.start + at..value.span.start + at + name.len(),
+                _ => value.span.clone(),
+            };
+            (Value { text: name.to_owned(), span }, until)
+        }
+    };
+    Some(Dependency { agent: id(&name, "agent", faults)?, until })
+}
+
+/// One of a few words; `what` says what they are.
+fn word<T: FromStr>(
+    value: &Value,
+    what: &str,
+    words: [&str; 3],
+    help: &str,
+    faults: &mut Faults<'_>,
+) -> Option<T> {
+    let read = value.text.parse::<T>().ok();
+    if read.is_none() {
+        let shown: String = value.text.chars().take(60).collect();
+        let message = format!("`{}` is not {what}", shown.escape_debug());
+        faults.unknown(&value.span, message, &value.text, words, || help.to_owned());
+    }
+    read
 }
 
 /// A text as an id; `kind` says of what.

@@ -28,4 +28,6 @@ mod tests;
 
 pub use brief::plan_of_brief;
 pub use parse::{MAX_BYTES, declares_agents, parse};
-pub use types::{AgentSpec, GoalSpec, Instructions, LogLevel, PlanSource, Spanned};
+pub use types::{
+    AgentSpec, Dependency, GoalSpec, Instructions, LogLevel, Milestone, PlanSource, Restart, Spanned,
+};

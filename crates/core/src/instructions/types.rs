@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dag::Draft;
-use crate::ids::{AgentName, Capability, GoalId};
+use crate::ids::{AgentName, Capability, GoalId, GroupName};
 use crate::span::HumanDuration;
 
 /// A value and the bytes of the text that it was read from.
@@ -54,12 +56,143 @@ pub struct AgentSpec {
     pub log_level: Option<LogLevel>,
     /// How often it does its upkeep, when nothing wakes it.
     pub cadence: Option<HumanDuration>,
-    /// Agents that start before it.
-    pub depends_on: Vec<Spanned<AgentName>>,
+    /// Agents that come before it, none twice.
+    pub depends_on: Vec<Dependency>,
+    /// The groups it belongs to, none twice.
+    pub groups: Vec<Spanned<GroupName>>,
+    /// Whether it is started again when its life has ended; [`Restart::OnFailure`] without it.
+    pub restart: Option<Restart>,
+    /// How many restarts within `restart_window` are no crash loop; the run's setting without it.
+    pub max_restarts: Option<u32>,
+    /// Within which time restarts count; the run's setting without it.
+    pub restart_window: Option<HumanDuration>,
+    /// How long one of its attempts may take, for a task that says nothing about it.
+    pub timeout: Option<HumanDuration>,
+    /// So many copies of it are always there; 1 without it.
+    pub min: Option<Spanned<u32>>,
+    /// So many copies of it may be there at once, as ready tasks need them; as many as `min` without it.
+    pub max: Option<Spanned<u32>>,
     /// How many tasks it works on at once; 1 without it.
     pub max_parallel: Option<u32>,
     /// The model it uses instead of the run's, such as `claude:opus`.
     pub llm: Option<String>,
+}
+
+impl AgentSpec {
+    /// How many copies of it there are at least and at most.
+    #[must_use]
+    pub fn bounds(&self) -> (u32, u32) {
+        let min = self.min.as_ref().map_or(1, |min| min.value);
+        let max = self.max.as_ref().map_or(1, |max| max.value);
+        (min, max.max(min).max(1))
+    }
+
+    /// The names of all copies that there may be: its own, then `<name>-2` and so on.
+    #[must_use]
+    pub fn copies(&self) -> Vec<AgentName> {
+        let name = &self.name.value;
+        let others =
+            (2..=self.bounds().1).filter_map(|number| AgentName::new(format!("{name}-{number}")).ok());
+        std::iter::once(name.clone()).chain(others).collect()
+    }
+
+    /// An agent of which only the name is said.
+    #[must_use]
+    pub const fn named(name: Spanned<AgentName>) -> Self {
+        Self {
+            name,
+            goal: None,
+            role: None,
+            capabilities: Vec::new(),
+            instructions: None,
+            heartbeat: None,
+            log_level: None,
+            cadence: None,
+            depends_on: Vec::new(),
+            max_parallel: None,
+            llm: None,
+            groups: Vec::new(),
+            restart: None,
+            max_restarts: None,
+            restart_window: None,
+            timeout: None,
+            min: None,
+            max: None,
+        }
+    }
+}
+
+/// One agent that comes before another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// Which.
+    pub agent: Spanned<AgentName>,
+    /// How far it has to be.
+    pub until: Milestone,
+}
+
+/// How far an agent has to be before those that depend on it start. Each includes those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Milestone {
+    /// Its life has begun.
+    Started,
+    /// It takes tasks.
+    #[default]
+    Ready,
+    /// It has ended, with nothing to complain of.
+    Finished,
+}
+
+impl Milestone {
+    /// As users write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Ready => "ready",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+impl FromStr for Milestone {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "started" => Ok(Self::Started),
+            "ready" => Ok(Self::Ready),
+            "finished" => Ok(Self::Finished),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Whether an agent whose life has ended is started again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// It is not.
+    Never,
+    /// When it failed.
+    #[default]
+    OnFailure,
+    /// However it ended, unless it was asked to end.
+    Always,
+}
+
+impl FromStr for Restart {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().replace(['_', ' '], "-").as_str() {
+            "never" => Ok(Self::Never),
+            "on-failure" => Ok(Self::OnFailure),
+            "always" => Ok(Self::Always),
+            _ => Err(()),
+        }
+    }
 }
 
 /// One declared goal.

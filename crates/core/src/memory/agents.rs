@@ -1,7 +1,7 @@
 //! The registry: who enters, lives and leaves.
 
 use super::store::{AgentEntry, Store};
-use crate::cache::{Agent, Beat, BeatReply, CacheError, Departure, Leave, Phase, Registered, Registration};
+use crate::cache::{Agent, Beat, BeatReply, CacheError, Departure, Phase, Registered, Registration};
 use crate::ids::{AgentName, Incarnation, TaskId};
 use crate::rules;
 use crate::state::Move;
@@ -88,17 +88,16 @@ impl Store {
         if rules::may_beat(name, &departure.incarnation, self.life(name)).is_err() {
             return Vec::new();
         }
-        let reason = rules::departed_reason(name, &departure.reason);
-        let mv = match departure.how {
-            Leave::Stopped => Move::Drop { reason },
-            Leave::Dead { interruption_limit: limit } => Move::Interrupt { reason, limit },
-        };
-        let freed = self.free(name, &departure.incarnation, &mv, now);
+        let freed = self.free(name, &departure.incarnation, &rules::freeing(departure), now);
+        let mut generation = 1;
         if let Some(agent) = self.agents.get_mut(name) {
-            agent.phase = Phase::Stopped;
+            agent.phase = rules::phase_after(departure.how);
             agent.end_reason = Some(departure.reason.clone());
+            generation = agent.registration.generation;
         }
-        self.log.say(now, rules::terminated(name, &departure.reason));
+        for event in rules::ended(departure, generation) {
+            self.log.say(now, event);
+        }
         freed
     }
 

@@ -28,8 +28,8 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::cache::{
-    Amend, Append, CacheError, Claim, Directive, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY, MAX_MEMORY,
-    MAX_VALUE, Registration, StoreIf,
+    Amend, Append, CacheError, Claim, Departure, Directive, Leave, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY,
+    MAX_MEMORY, MAX_VALUE, Registration, StoreIf,
 };
 use crate::dag::DagDiff;
 use crate::event::{EventDraft, EventKind};
@@ -287,6 +287,7 @@ pub fn registered(registration: &Registration, replaced: Option<&Incarnation>) -
         "incarnation": registration.incarnation,
         "host": registration.host,
         "pid": registration.pid,
+        "generation": registration.generation,
     }));
     event.goal.clone_from(&registration.goal);
     event.reason = replaced.map(|old| format!("replaces silent incarnation `{old}`"));
@@ -305,10 +306,42 @@ pub fn departed_reason(name: &AgentName, reason: &str) -> String {
     format!("agent `{name}` ended: {}", crate::text::clip(reason, 500))
 }
 
-/// An agent ended.
+/// What an agent's end says: that it ended, with what and as the how-manieth life; and that it is not
+/// started again, if so.
 #[must_use]
-pub fn terminated(name: &AgentName, reason: &str) -> EventDraft {
-    EventDraft::new(EventKind::AGENT_TERMINATED).agent(name).reason(crate::text::clip(reason, 500))
+pub fn ended(departure: &Departure, generation: u64) -> Vec<EventDraft> {
+    let event =
+        |kind| EventDraft::new(kind).agent(&departure.name).reason(crate::text::clip(&departure.reason, 500));
+    let mut data = json!(departure.exit);
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert("generation".to_owned(), generation.into());
+    }
+    let mut events = vec![event(EventKind::AGENT_TERMINATED).data(data)];
+    if let Leave::Quarantined { .. } = departure.how {
+        events.push(event(EventKind::AGENT_QUARANTINED));
+    }
+    events
+}
+
+/// What becomes of the tasks that an agent held.
+#[must_use]
+pub fn freeing(departure: &Departure) -> crate::state::Move {
+    let reason = departed_reason(&departure.name, &departure.reason);
+    match departure.how {
+        Leave::Stopped => crate::state::Move::Drop { reason },
+        Leave::Dead { interruption_limit: limit } | Leave::Quarantined { interruption_limit: limit } => {
+            crate::state::Move::Interrupt { reason, limit }
+        }
+    }
+}
+
+/// The phase of an agent that left.
+#[must_use]
+pub const fn phase_after(how: Leave) -> crate::cache::Phase {
+    match how {
+        Leave::Stopped | Leave::Dead { .. } => crate::cache::Phase::Stopped,
+        Leave::Quarantined { .. } => crate::cache::Phase::Quarantined,
+    }
 }
 
 /// An agent fell silent.
@@ -325,9 +358,12 @@ pub fn phase_changed(
     after: crate::cache::Phase,
     task: Option<&crate::ids::TaskId>,
 ) -> Option<EventDraft> {
-    // `idle`, `assigned` and `completed` frame every task and are told by its own events.
+    // `assigned` and `completed` frame every task and are told by its own events.
     use crate::cache::Phase;
-    let told = matches!(after, Phase::Reasoning | Phase::Executing | Phase::Validating | Phase::Quarantined);
+    let told = matches!(
+        after,
+        Phase::Idle | Phase::Reasoning | Phase::Executing | Phase::Validating | Phase::Quarantined
+    );
     (before != after && told).then(|| {
         let mut event = EventDraft::new(EventKind::AGENT_PHASE)
             .agent(name)

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Disposition, Phase};
+use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::ids::Token;
 use downbeat_core::llm::{Conduct, Execute, Execution, ExecutionStatus, Input, LlmError};
 use downbeat_core::state::Failure;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::watching::Watch;
-use super::{Attempt, Executed, Setback};
+use super::{Attempt, Executed, Setback, unfinished};
 use crate::command::{self, CommandEnd, CommandReport, ShellCommand};
+use crate::library::{Done, Trouble};
 
 /// The most finished dependencies whose results a model is told of.
 const MAX_INPUTS: usize = 50;
@@ -29,10 +33,14 @@ impl Attempt<'_> {
         match self.claimed.node.run.clone() {
             Some(script) => {
                 self.phase(Phase::Executing).await;
+                if let Ok(Some(unfinished)) = self.unfinished().await {
+                    self.left_behind = unfinished::environment(&unfinished);
+                }
                 let report = self.shell(&script, "command", stop).await?;
                 Ok(Executed { notes: report.tail, summary: None, outputs: Vec::new() })
             }
             None => {
+                // What it is to be asked is put together.
                 self.phase(Phase::Reasoning).await;
                 self.ask().await
             }
@@ -47,7 +55,7 @@ impl Attempt<'_> {
         stop: &CancellationToken,
     ) -> Result<CommandReport, Setback> {
         let settings = &self.worker.settings;
-        let timeout = self.claimed.node.timeout.map_or(settings.task_timeout, |timeout| timeout.get());
+        let timeout = self.limit();
         let log = self.log();
         let command = ShellCommand {
             script,
@@ -67,8 +75,10 @@ impl Attempt<'_> {
                 return Err(Setback::Retry(Failure::new(message, None)));
             }
         };
-        if report.end == CommandEnd::Cancelled {
-            return Err(Setback::Stopped);
+        match report.end {
+            CommandEnd::Cancelled => return Err(Setback::Stopped),
+            CommandEnd::TimedOut { .. } => self.tell_timeout(timeout).await,
+            _ => {}
         }
         match report.failure() {
             None => Ok(report),
@@ -79,6 +89,26 @@ impl Attempt<'_> {
                 };
                 Err(Setback::Retry(Failure::new(message, Some(&report.tail))))
             }
+        }
+    }
+
+    /// How long the attempt may take.
+    fn limit(&self) -> Duration {
+        let own = self.claimed.node.timeout.map(|timeout| timeout.get());
+        own.or(self.worker.timeout).unwrap_or(self.worker.settings.task_timeout)
+    }
+
+    async fn tell_timeout(&self, limit: Duration) {
+        let lease = &self.claimed.lease;
+        let mut event = EventDraft::new(EventKind::AGENT_TIMEOUT)
+            .goal(&lease.goal)
+            .agent(&lease.agent)
+            .reason(format!("attempt {} took longer than {limit:?}", lease.attempt));
+        event.task = Some(lease.task.clone());
+        event.token = Some(lease.token);
+        event.attempt = Some(lease.attempt);
+        if let Err(error) = crate::orchestrator::tell(self.worker.cache.as_ref(), event).await {
+            debug!(target: "runtime", agent = %lease.agent, "telling of a timeout: {error}");
         }
     }
 
@@ -102,14 +132,21 @@ impl Attempt<'_> {
             let said = downbeat_core::text::clip(&failure.message, MAX_ENV_ERROR).replace('\0', "");
             env.push(("DOWNBEAT_LAST_ERROR".to_owned(), said.into()));
         }
+        let left_behind = self.left_behind.iter();
+        env.extend(left_behind.map(|(name, value)| ((*name).to_owned(), value.into())));
         env
     }
 
     /// Where the output of this attempt is kept.
     fn log(&self) -> Option<PathBuf> {
         let lease = &self.claimed.lease;
+        self.log_of(lease.attempt, lease.token)
+    }
+
+    /// Where the output of an attempt at this task is kept.
+    pub(super) fn log_of(&self, attempt: u32, token: Token) -> Option<PathBuf> {
         let logs = self.worker.settings.logs.as_ref()?;
-        Some(logs.join(lease.task.as_str()).join(format!("{}-{}.log", lease.attempt, lease.token)))
+        Some(logs.join(self.claimed.lease.task.as_str()).join(format!("{attempt}-{token}.log")))
     }
 
     /// How a model is to do the task.
@@ -124,15 +161,16 @@ impl Attempt<'_> {
 
     async fn ask(&mut self) -> Result<Executed, Setback> {
         let lease = &self.claimed.lease;
-        let inputs = match self.inputs().await {
-            Ok(inputs) => inputs,
+        let asked = async { Ok::<_, CacheError>((self.inputs().await?, self.unfinished().await?)) };
+        let (inputs, unfinished) = match asked.await {
+            Ok(known) => known,
             Err(error) => {
                 let message = format!("the results of its dependencies could not be read: {error}");
                 return Err(Setback::Retry(Failure::new(message, None)));
             }
         };
-        let limit =
-            self.claimed.node.timeout.map_or(self.worker.settings.task_timeout, |timeout| timeout.get());
+        self.phase(Phase::Executing).await;
+        let limit = self.limit();
         let request = Execute {
             goal: lease.goal.clone(),
             agent: lease.agent.clone(),
@@ -140,15 +178,36 @@ impl Attempt<'_> {
             node: self.claimed.node.as_ref().clone(),
             attempt: lease.attempt,
             last_error: self.claimed.last_error.clone(),
+            unfinished,
             inputs,
-            memory: self.worker.memory(),
+            memory: self.worker.memory().await,
             workspace: self.workspace.clone(),
             conduct: self.conduct(limit),
         };
+        if let Some(code) = &self.worker.code {
+            let done = tokio::time::timeout(limit, code.execute(&request)).await;
+            return match done {
+                Ok(Ok(Done { summary, outputs })) => {
+                    Ok(Executed { notes: String::new(), summary: Some(summary), outputs })
+                }
+                Ok(Err(Trouble::Retry(reason))) => Err(Setback::Retry(Failure::new(reason, None))),
+                Ok(Err(Trouble::Final(reason))) => Err(Setback::Final(Failure::new(reason, None))),
+                Err(_) => {
+                    self.tell_timeout(limit).await;
+                    let message = format!("the agent's code did not end within {limit:?}");
+                    Err(Setback::Retry(Failure::new(message, None)))
+                }
+            };
+        }
         let reply = match tokio::time::timeout(limit, self.worker.llm.execute(&request)).await {
             Ok(reply) => reply,
             Err(_) => Err(LlmError::TimedOut { limit }.into()),
         };
+        if let Err(error) = &reply
+            && matches!(error.error, LlmError::TimedOut { .. })
+        {
+            self.tell_timeout(limit).await;
+        }
         let reply = reply.map_err(|error| {
             self.spent = self.spent.plus(error.usage);
             if let LlmError::BudgetSpent { reason, .. } = &error.error {

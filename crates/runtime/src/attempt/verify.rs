@@ -14,12 +14,12 @@ impl Attempt<'_> {
         stop: &CancellationToken,
     ) -> Result<Vec<Artifact>, Setback> {
         let node = &self.claimed.node;
-        if !node.checks.is_empty() {
-            self.phase(Phase::Validating).await;
-        }
         let mut paths = node.expected_artifacts.clone();
         // What a model says it wrote is looked at like what was expected of it.
         paths.extend(executed.outputs.iter().filter(|path| !node.expected_artifacts.contains(path)).cloned());
+        if !node.checks.is_empty() || !paths.is_empty() {
+            self.phase(Phase::Validating).await;
+        }
         let workspace = self.workspace.clone();
         let looked = tokio::task::spawn_blocking(move || workspace::verify(&workspace, &paths)).await;
         let artifacts = match looked {

@@ -12,15 +12,12 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::bring_in::Brought;
-use super::crew::Crew;
 use super::versions::{self, Fault, Refused, Versions};
 use crate::feed::{Feed, News};
 use crate::load::{Files, Project, ProjectGoal, load_files, works_for};
-use crate::orchestrator::{Orchestrator, RunError, tell};
-use crate::recruit;
+use crate::orchestrator::{Orchestrator, RunError, start_order, tell};
 use crate::steering::{FleetOrder, Order, Standing, Subject, told};
-use crate::stop::Stop;
-use crate::supervise::Hire;
+use crate::supervise::Declarer;
 use crate::watching::Watch;
 
 /// How long files have to be at rest before they are read: an editor may write several times.
@@ -35,26 +32,21 @@ const FILES: &str = "INSTRUCTIONS.md";
 impl Orchestrator {
     /// Follows the files and the orders to read them again, until it is dropped or the cache fails. One that
     /// `leads` also plans, keeps versions and tells of them.
-    pub(crate) async fn follow(
-        &self,
-        leads: bool,
-        crew: &mut Crew,
-        stop: &Stop,
-    ) -> Result<Infallible, RunError> {
+    pub(crate) async fn follow(&self, leads: bool, crew: Option<&Declarer>) -> Result<Infallible, RunError> {
+        if !self.follows {
+            return std::future::pending().await;
+        }
         let path = self.project().path.clone();
         let feed = Feed::start(Arc::clone(&self.cache)).await?;
         let mut ear = feed.subscribe();
         let (mut seen, first) = read(&path).await;
         let mut watch = Watch::new(seen.0.keys().cloned());
         // What was read at the start is in force; it may be another version by now.
-        self.take_in(&seen, first, leads, crew, stop).await?;
+        self.take_in(&seen, first, leads, crew).await?;
         loop {
             let look = tokio::select! {
                 () = watch.changed() => true,
-                () = crew.settle() => {
-                    self.reconcile(crew, stop).await;
-                    false
-                }
+
                 news = ear.next() => match news {
                     Some(News::Event(event)) => {
                         leads && matches!(told(&event), Some(Order::Fleet(FleetOrder::Reparse { .. })))
@@ -73,7 +65,7 @@ impl Orchestrator {
                 (files, project) = read(&path).await;
             }
             if files != seen {
-                self.take_in(&files, project, leads, crew, stop).await?;
+                self.take_in(&files, project, leads, crew).await?;
                 watch = Watch::new(files.0.keys().chain(seen.0.keys()).cloned());
                 seen = files;
             }
@@ -89,16 +81,19 @@ impl Orchestrator {
         files: &Files,
         project: Result<Project, Vec<Fault>>,
         leads: bool,
-        crew: &mut Crew,
-        stop: &Stop,
+        crew: Option<&Declarer>,
     ) -> Result<(), RunError> {
         let project = match project.and_then(|project| self.allowed(project)) {
             Ok(project) => project,
             Err(faults) if leads => return self.refuse(files, faults).await,
             Err(_) => return Ok(()),
         };
+        let project = self.with_known_models(project);
+        let agents = start_order(&project.agents)?.into_iter().cloned().map(Arc::new).collect();
+        if let Some(crew) = crew {
+            crew.declare(agents, project.goals.clone());
+        }
         self.in_force.put(project);
-        self.reconcile(crew, stop).await;
         if leads {
             // Plans first: a crash in between leaves a plan that is as declared, and no record of why.
             for goal in &self.project().goals {
@@ -107,14 +102,6 @@ impl Orchestrator {
             self.record(files).await?;
         }
         Ok(())
-    }
-
-    /// Brings the agents in line with what is in force.
-    async fn reconcile(&self, crew: &mut Crew, stop: &Stop) {
-        if !self.only_leads {
-            let wanted = self.hires(crew);
-            crew.reconcile(wanted, &self.cache, &self.spawner(stop), stop).await;
-        }
     }
 
     /// Writes down which version is in force, if that is news.
@@ -136,11 +123,9 @@ impl Orchestrator {
 
     /// A project that this orchestrator could run.
     fn allowed(&self, project: Project) -> Result<Project, Vec<Fault>> {
-        let (declared, limit) = (project.agents.len(), self.settings.max_agents);
-        if self.only_leads || declared <= limit {
-            return Ok(project);
-        }
-        let message = RunError::TooManyAgents { declared, limit }.to_string();
+        let checked = self.check_number(&project).and_then(|()| start_order(&project.agents).map(|_| ()));
+        let Err(error) = checked else { return Ok(project) };
+        let message = error.to_string();
         Err(vec![Fault { file: project.path.display().to_string(), line: 1, column: 1, message }])
     }
 
@@ -168,34 +153,23 @@ impl Orchestrator {
         tell(self.cache.as_ref(), event).await
     }
 
-    /// The lives that are declared now.
-    fn hires(&self, crew: &Crew) -> Vec<Hire> {
-        let project = self.project();
-        let mut hires = Vec::new();
-        for agent in &project.agents {
+    /// The same, but every agent uses the model that it had: models are opened when a run starts.
+    fn with_known_models(&self, mut project: Project) -> Project {
+        let before = self.project();
+        for agent in &mut project.agents {
             let name = &agent.spec.name.value;
-            let had = crew.members.iter().find(|member| member.hire.name == *name);
-            let model = |agent: &crate::load::ProjectAgent| agent.spec.llm.clone();
+            let had = before.agents.iter().find(|had| had.spec.name.value == *name);
             let known = match had {
-                Some(had) => model(&had.hire.agent) == model(agent),
+                Some(had) => had.spec.llm == agent.spec.llm,
                 None => agent.spec.llm.is_none() || self.models.by_agent.contains_key(name),
             };
-            let mut agent = agent.clone();
             if !known {
-                let which = agent.spec.llm.as_deref().unwrap_or("the run's");
-                warn!(target: "orchestrator", "Agent {name} is to use {which} model: from the next run on");
-                if let Some(had) = had {
-                    agent.spec.llm.clone_from(&had.hire.agent.spec.llm);
-                }
+                let which = agent.spec.llm.as_deref().unwrap_or("the run's model");
+                warn!(target: "orchestrator", "Agent {name} is to use {which}: it does from the next run on");
+                agent.spec.llm = had.and_then(|had| had.spec.llm.clone());
             }
-            hires.push(Hire {
-                name: name.clone(),
-                goal: recruit::goal_of(&agent, &project.goals),
-                agent: Arc::new(agent),
-                generation: 1,
-            });
         }
-        hires
+        project
     }
 
     /// Brings a goal's plan in line as far as it may be, and tells what waits.

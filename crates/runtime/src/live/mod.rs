@@ -6,11 +6,10 @@
 //! `docs/live.md` says what applies when.
 //!
 //! In reading order: `follow` (the loop), `bring_in` (what becomes of a goal's plan), `foresee` (what that
-//! would do), `crew` (who works), `versions` and `briefs` (what is kept).
+//! would do), `versions` and `briefs` (what is kept).
 
 pub(crate) mod briefs;
 mod bring_in;
-mod crew;
 mod follow;
 mod foresee;
 mod versions;
@@ -18,7 +17,6 @@ mod versions;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use bring_in::declared;
-pub(crate) use crew::{Crew, Member};
 pub use foresee::{Foreseen, foresee};
 pub use versions::{Fault, Refused, Version, Versions};
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use downbeat_core::cache::{Append, Cache, CacheError, events_stream};
-use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::event::EventDraft;
 use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::Llm;
@@ -23,14 +23,19 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use error::RunError;
+pub(crate) use roster::start_order;
 
 use crate::clock::CacheClock;
-use crate::live::{Crew, InForce};
+use crate::feed::Feed;
+use crate::heartbeats::{Heartbeats, SteeringFile};
+use crate::library::Code;
+use crate::live::InForce;
 use crate::load::Project;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
+use crate::supervise::{Board, Coming, Declarer, Spawner, Supervisor};
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
 
@@ -73,10 +78,20 @@ pub struct Orchestrator {
     pub(crate) clock: Arc<CacheClock>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) in_force: InForce,
+    /// Its files are followed.
+    pub(crate) follows: bool,
     pub(crate) workspaces: Arc<HashMap<GoalId, PathBuf>>,
     id: String,
     /// All work is done by agents of other processes.
     pub(crate) only_leads: bool,
+    /// Who brings agents to life, if not this process itself.
+    spawner: Option<Arc<dyn Spawner>>,
+    /// The agents that live or may come.
+    coming: Coming,
+    /// The agents that are code.
+    pub(crate) code: HashMap<AgentName, Code>,
+    /// Where the life of every agent stands.
+    board: watch::Sender<Board>,
     /// It may stay when all goals rest, or when nothing can move.
     is_service: bool,
 }
@@ -100,6 +115,11 @@ impl Orchestrator {
             ledger,
             clock,
             settings: Arc::new(settings),
+            coming: Coming::all(project.agents.iter().map(|agent| agent.spec.name.value.clone())),
+            spawner: None,
+            code: HashMap::new(),
+            board: watch::channel(Board::default()).0,
+            follows: !project.path.as_os_str().is_empty(),
             in_force: InForce::new(project),
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
@@ -119,6 +139,7 @@ impl Orchestrator {
     #[must_use]
     pub fn without_agents(mut self) -> Self {
         self.only_leads = true;
+        self.coming = Coming::default();
         self.is_service = true;
         self
     }
@@ -128,6 +149,33 @@ impl Orchestrator {
     pub fn as_service(mut self) -> Self {
         self.is_service = true;
         self
+    }
+
+    /// With agents that come to life by `spawner` and not as tasks of this process.
+    #[must_use]
+    pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.spawner = Some(spawner);
+        self
+    }
+
+    /// What is declared stays as it is: no file is followed.
+    #[must_use]
+    pub const fn without_following(mut self) -> Self {
+        self.follows = false;
+        self
+    }
+
+    /// With an agent that is code: its tasks are done by it, and cost nothing.
+    pub(crate) fn with_code(mut self, code: Code) -> Self {
+        self.models.by_agent.insert(code.name.clone(), Arc::new(code.clone()));
+        self.code.insert(code.name.clone(), code);
+        self
+    }
+
+    /// Where the life of every agent stands, from the first start on.
+    #[must_use]
+    pub fn board(&self) -> watch::Receiver<Board> {
+        self.board.subscribe()
     }
 
     /// Runs until every declared goal rests, nothing can move any more, or `stop`.
@@ -148,7 +196,8 @@ impl Orchestrator {
         self.ledger.open().await?;
         let goals: Vec<GoalId> = self.project().goals.iter().map(|goal| goal.id.clone()).collect();
         let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
-        let mut agents = Crew::default();
+        let feed = Feed::start(Arc::clone(&self.cache)).await?;
+        let mut agents = Fleet { feed: &feed, supervisor: None };
         let ended = self.through_leaderships(stop, &goals, campaign.standing(), &mut agents).await;
         // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing
         // that one could still bring home.
@@ -156,7 +205,9 @@ impl Orchestrator {
             Ok(_) => stop.drain(),
             Err(_) => stop.now(),
         }
-        self.end_agents(agents, stop).await;
+        if let Some(supervisor) = agents.supervisor {
+            supervisor.close().await;
+        }
         campaign.resign().await;
         let stuck = ended?;
 
@@ -184,7 +235,7 @@ impl Orchestrator {
         stop: &Stop,
         goals: &[GoalId],
         mut standing: watch::Receiver<Standing>,
-        agents: &mut Crew,
+        agents: &mut Fleet<'_>,
     ) -> Result<Option<Vec<String>>, RunError> {
         let mut told = String::new();
         loop {
@@ -202,8 +253,10 @@ impl Orchestrator {
                         self.check_same_deployment(leader)?;
                     }
                     self.start_agents_once(agents, stop).await?;
+                    let declarer = agents.declarer();
                     tokio::select! {
-                        failed = self.follow(false, agents, stop) => match failed? {},
+                        error = agents.failed() => return Err(error),
+                        failed = self.follow(false, declarer.as_ref()) => match failed? {},
                         changed = standing.changed() => if changed.is_err() { return Ok(None) },
                         () = stop.draining() => return Ok(None),
                     }
@@ -221,10 +274,17 @@ impl Orchestrator {
                         () = stop.draining() => return Ok(None),
                     };
                     planned?;
+                    // Before an agent takes its first task: it may be told to pause.
+                    let mut heartbeats =
+                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project()));
+                    heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
+                    let declarer = agents.declarer();
                     tokio::select! {
+                        never = heartbeats.run() => match never {},
                         ended = self.keep_up(stop, goals) => return ended,
-                        failed = self.follow(true, agents, stop) => match failed? {},
+                        error = agents.failed() => return Err(error),
+                        failed = self.follow(true, declarer.as_ref()) => match failed? {},
                         () = is_over(&mut standing, epoch) => {
                             warn!(target: "orchestrator", "This orchestrator leads no more");
                             continue;
@@ -234,14 +294,15 @@ impl Orchestrator {
             }
             tokio::select! {
                 changed = standing.changed() => if changed.is_err() { return Ok(None) },
+                error = agents.failed() => return Err(error),
                 () = stop.draining() => return Ok(None),
             }
         }
     }
 
-    async fn start_agents_once(&self, agents: &mut Crew, stop: &Stop) -> Result<(), RunError> {
-        if agents.is_empty() && !self.only_leads {
-            *agents = self.start_agents(stop).await?;
+    async fn start_agents_once(&self, agents: &mut Fleet<'_>, stop: &Stop) -> Result<(), RunError> {
+        if agents.supervisor.is_none() && !self.only_leads {
+            agents.supervisor = Some(self.supervise(agents.feed, stop).await?);
         }
         Ok(())
     }
@@ -283,9 +344,26 @@ impl Orchestrator {
         info!(target: "orchestrator", "DAG created for goal {}: {} nodes, {edges} edges", goal.id,
             goal.counts.total());
     }
+}
 
-    async fn all_terminated(&self) -> Result<(), RunError> {
-        tell(self.cache.as_ref(), EventDraft::new(EventKind::AGENTS_ALL_TERMINATED)).await
+/// The agents of a run, once they were started.
+struct Fleet<'a> {
+    feed: &'a Feed,
+    supervisor: Option<Supervisor>,
+}
+
+impl Fleet<'_> {
+    /// By which the agents are declared otherwise, once there are any.
+    fn declarer(&self) -> Option<Declarer> {
+        self.supervisor.as_ref().map(Supervisor::declarer)
+    }
+
+    /// Waits until an agent makes it impossible to go on.
+    async fn failed(&mut self) -> RunError {
+        match &mut self.supervisor {
+            Some(supervisor) => supervisor.failed().await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -1,61 +1,62 @@
-//! Agents start in the order in which they wait for each other, and end without leaving a lease.
+//! The declared agents: whether they can be started, and who starts them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use downbeat_core::ids::AgentName;
-use tracing::warn;
 
 use super::{Orchestrator, RunError};
-use crate::live::{Crew, Member};
-use crate::load::ProjectAgent;
+use crate::feed::Feed;
+use crate::load::{Project, ProjectAgent};
 use crate::recruit;
+use crate::spawn::Paced;
 use crate::stop::Stop;
-use crate::supervise::{Hire, InProcess, SpawnError, Spawner};
+use crate::supervise::{Charge, InProcess, Spawner, Supervisor};
 
 impl Orchestrator {
     pub(super) fn check_agents(&self) -> Result<(), RunError> {
         let project = self.project();
-        let declared = project.agents.len();
-        if !self.only_leads && declared > self.settings.max_agents {
-            return Err(RunError::TooManyAgents { declared, limit: self.settings.max_agents });
-        }
+        self.check_number(&project)?;
         start_order(&project.agents).map(|_| ())
     }
 
-    /// Starts every declared agent, those that others wait for first.
-    pub(super) async fn start_agents(&self, stop: &Stop) -> Result<Crew, RunError> {
-        let spawner = self.spawner(stop);
-        let mut started = Crew::default();
-        let project = self.project();
-        for agent in start_order(&project.agents)? {
-            let name = agent.spec.name.value.clone();
-            let hire = Hire {
-                name: name.clone(),
-                agent: Arc::new(agent.clone()),
-                goal: recruit::goal_of(agent, &project.goals),
-                generation: 1,
-            };
-            match spawner.spawn(&hire).await {
-                Ok(life) => started.members.push(Member { hire, life }),
-                Err(error) => {
-                    stop.now();
-                    self.end_agents(started, stop).await;
-                    return Err(match error {
-                        SpawnError::Refused(error) => *error,
-                        SpawnError::Failed { reason } => RunError::Spawn { agent: name, reason },
-                    });
-                }
-            }
+    /// Whether so many agents may be declared.
+    pub(crate) fn check_number(&self, project: &Project) -> Result<(), RunError> {
+        let least = |agent: &ProjectAgent| usize::try_from(agent.spec.bounds().0).unwrap_or(usize::MAX);
+        let declared = project.agents.iter().map(least).sum();
+        if !self.only_leads && declared > self.settings.max_agents {
+            return Err(RunError::TooManyAgents { declared, limit: self.settings.max_agents });
         }
-        Ok(started)
+        Ok(())
+    }
+
+    /// Has every declared agent started, those that others depend on first.
+    pub(super) async fn supervise(&self, feed: &Feed, stop: &Stop) -> Result<Supervisor, RunError> {
+        let project = self.project();
+        let agents = start_order(&project.agents)?.into_iter().map(|agent| Arc::new(agent.clone()));
+        let charge = Charge {
+            cache: Arc::clone(&self.cache),
+            settings: Arc::clone(&self.settings),
+            agents: agents.collect(),
+            goals: project.goals.clone(),
+            spawner: Arc::new(Paced::new(self.spawner(stop), self.settings.spawn_limit)),
+            news: feed.subscribe(),
+            stop: stop.clone(),
+            coming: self.coming.clone(),
+            board: self.board.clone(),
+        };
+        Ok(Supervisor::start(charge).await?)
     }
 
     /// Who brings the agents to life.
-    pub(crate) fn spawner(&self, stop: &Stop) -> Arc<dyn Spawner> {
+    fn spawner(&self, stop: &Stop) -> Arc<dyn Spawner> {
+        if let Some(spawner) = &self.spawner {
+            return Arc::clone(spawner);
+        }
         Arc::new(InProcess {
             cache: Arc::clone(&self.cache),
             models: self.models.clone(),
+            code: self.code.clone(),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock),
             settings: Arc::clone(&self.settings),
@@ -72,56 +73,27 @@ impl Orchestrator {
         }
         recruit::check_undeclared(self.cache.as_ref(), &self.workspaces).await
     }
-
-    /// Waits for every agent to end, then takes it from the registry.
-    pub(super) async fn end_agents(&self, mut agents: Crew, stop: &Stop) {
-        if agents.is_empty() {
-            return;
-        }
-        // Those that leave anyway end as the others do, and none of them comes back.
-        agents.settle_all().await;
-        for Member { hire, mut life } in agents.members {
-            let name = hire.name;
-            if stop.is_now() {
-                life.stop();
-            } else {
-                life.drain();
-            }
-            life.ended().await;
-            let reason = if stop.is_now() { "the run was stopped" } else { "the run ended" };
-            recruit::dismiss_left(self.cache.as_ref(), &name, reason).await;
-        }
-        if let Err(error) = self.all_terminated().await {
-            warn!(target: "orchestrator", "{error}");
-        }
-    }
 }
 
-/// Those that others wait for first; else in the order of the file.
-fn start_order(agents: &[ProjectAgent]) -> Result<Vec<&ProjectAgent>, RunError> {
+/// Those that others depend on first; else in the order of the file.
+pub(crate) fn start_order(agents: &[ProjectAgent]) -> Result<Vec<&ProjectAgent>, RunError> {
     let mut open: HashMap<&AgentName, HashSet<&AgentName>> = agents
         .iter()
         .map(|agent| {
-            let waits_for = agent.spec.depends_on.iter().map(|name| &name.value).collect();
+            let waits_for = agent.spec.depends_on.iter().map(|it| &it.agent.value).collect();
             (&agent.spec.name.value, waits_for)
         })
         .collect();
-    let mut waiting: VecDeque<&ProjectAgent> = agents.iter().collect();
+    let mut waiting: Vec<&ProjectAgent> = agents.iter().collect();
     let mut order = Vec::new();
-    let mut passed_over = 0;
-    while let Some(agent) = waiting.pop_front() {
-        let name = &agent.spec.name.value;
-        if open.get(name).is_some_and(|names| !names.is_empty()) {
-            waiting.push_back(agent);
-            passed_over += 1;
-            if passed_over > waiting.len() {
-                return Err(RunError::AgentCycle { path: cycle(&open, name) });
-            }
-            continue;
-        }
-        passed_over = 0;
+    while let Some(first) = waiting.first() {
+        let is_free = |agent: &&ProjectAgent| open.get(&agent.spec.name.value).is_none_or(HashSet::is_empty);
+        let Some(next) = waiting.iter().position(is_free) else {
+            return Err(RunError::AgentCycle { path: cycle(&open, &first.spec.name.value) });
+        };
+        let agent = waiting.remove(next);
         for names in open.values_mut() {
-            names.remove(name);
+            names.remove(&agent.spec.name.value);
         }
         order.push(agent);
     }

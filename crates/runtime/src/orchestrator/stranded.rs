@@ -38,7 +38,7 @@ impl Orchestrator {
                         }
                         continue;
                     }
-                    if agents.iter().any(|agent| may_take(agent, task)) {
+                    if agents.iter().any(|agent| may_take(agent, task)) || self.may_come_for(task, &agents) {
                         return Ok(Vec::new());
                     }
                     if lines.len() < NAMED {
@@ -56,6 +56,20 @@ impl Orchestrator {
             lines.clear();
         }
         Ok(lines)
+    }
+
+    /// Whether a declared agent that does not live now may still come and take a task.
+    fn may_come_for(&self, task: &Task, agents: &[Agent]) -> bool {
+        self.project().agents.iter().any(|declared| {
+            let spec = &declared.spec;
+            let name = &spec.name.value;
+            let known = agents.iter().find(|agent| agent.registration.name == *name);
+            // Of one that lives or is paused it is known whether it may take the task.
+            known.is_none_or(|agent| agent.liveness == Liveness::Dead && !agent.paused)
+                && self.coming.has(name)
+                && crate::load::works_for(spec, &task.goal)
+                && task.node.capabilities.iter().all(|needed| spec.capabilities.contains(needed))
+        })
     }
 
     /// How many tasks of each goal stand where.

@@ -157,12 +157,9 @@ impl Orchestrator {
                 info!(target: "orchestrator", "Goal {id} is {}{reason}", goal.status);
             }
         }
-        if !self.settings.exclusive {
-            let entries =
-                vec![EventDraft::new(EventKind::ORCHESTRATOR_RESTS).reason("all goals are at rest")];
-            let append = Append { stream: announcements(), entries, request: entropy::request_id() };
-            self.cache.append(&append).await?;
-        }
+        let entries = vec![EventDraft::new(EventKind::ORCHESTRATOR_RESTS).reason("all goals are at rest")];
+        let append = Append { stream: announcements(), entries, request: entropy::request_id() };
+        self.cache.append(&append).await?;
         Ok(())
     }
 }

@@ -1,4 +1,6 @@
 //! The traits, each verb one request; but for what an answer holds at most, which is asked for in parts.
+//!
+//! Requests that no cache takes are refused here, by the rules and in the words that all caches share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,12 +51,14 @@ fn most() -> usize {
 #[async_trait]
 impl Tasks for HttpCache {
     async fn plan(&self, plan: &Plan) -> Result<Goal, CacheError> {
+        rules::check_plan(plan)?;
         let Plan { dag, title, request, max_attempts, spent, parent } = plan.clone();
         let body = PlanBody { dag: dag.to_draft(), title, request, max_attempts, spent, parent };
         self.call::<PlanGoal>(Ask::new().body(&body)).await
     }
 
     async fn amend(&self, amend: &Amend) -> Result<Goal, CacheError> {
+        rules::check_amend(amend)?;
         let Amend { dag, revision, request, max_attempts, spent, redo, by } = amend.clone();
         let path = OfGoal { goal: dag.goal().clone() };
         let body = AmendBody { dag: dag.to_draft(), revision, request, max_attempts, spent, redo, by };
@@ -108,6 +112,7 @@ impl Tasks for HttpCache {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<ClaimReply, CacheError> {
+        rules::check_claim(claim)?;
         self.call::<ClaimTask>(Ask::new().body(claim)).await
     }
 
@@ -116,10 +121,14 @@ impl Tasks for HttpCache {
     }
 
     async fn settle(&self, settle: &Settle) -> Result<Settled, CacheError> {
+        // Cut here, texts of any length fit into a request.
+        let outcome = rules::check_settle(settle)?;
+        let settle = &Settle { outcome, ..settle.clone() };
         self.call::<SettleTask>(Ask::new().body(settle)).await
     }
 
     async fn steer(&self, steer: &Steer) -> Result<Steered, CacheError> {
+        rules::check_steer(steer)?;
         self.call::<GiveDirective>(Ask::new().body(steer)).await
     }
 
@@ -136,6 +145,7 @@ impl Tasks for HttpCache {
 #[async_trait]
 impl Agents for HttpCache {
     async fn register(&self, registration: &Registration) -> Result<Registered, CacheError> {
+        rules::check_registration(registration)?;
         self.call::<RegisterAgent>(Ask::new().body(registration)).await
     }
 
@@ -161,6 +171,7 @@ impl Agents for HttpCache {
         incarnation: &Incarnation,
         snapshot: &str,
     ) -> Result<(), CacheError> {
+        rules::check_memory(snapshot)?;
         let body = Remember { incarnation: incarnation.clone(), snapshot: snapshot.to_owned() };
         self.call::<PutMemory>(Ask::at(OfAgent { agent: name.clone() }).body(&body)).await?;
         Ok(())
@@ -203,6 +214,7 @@ impl HttpCache {
 #[async_trait]
 impl Streams for HttpCache {
     async fn append(&self, append: &Append) -> Result<u64, CacheError> {
+        rules::check_append(append)?;
         let Append { stream, entries, request } = append.clone();
         let body = AppendBody { entries, request };
         Ok(self.call::<AppendEntries>(Ask::at(OfStream { stream }).body(&body)).await?.last)
@@ -276,6 +288,7 @@ impl Records for HttpCache {
     }
 
     async fn acquire(&self, acquire: &Acquire) -> Result<Option<Hold>, CacheError> {
+        rules::check_acquire(acquire)?;
         Ok(self.call::<AcquireHold>(Ask::new().body(acquire)).await?.hold)
     }
 

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod raw;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

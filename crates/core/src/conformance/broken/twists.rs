@@ -472,7 +472,13 @@ impl Twist for AcceptsTwins {
         match self.sound.register(registration).await {
             Err(CacheError::AgentNameTaken { agent, incarnation, .. }) => {
                 let reason = "a twin came".to_owned();
-                let departure = Departure { name: agent, incarnation, how: Leave::Stopped, reason };
+                let departure = Departure {
+                    name: agent,
+                    incarnation,
+                    how: Leave::Stopped,
+                    reason,
+                    exit: crate::cache::ExitStatus::Ok,
+                };
                 self.sound.deregister(&departure).await?;
                 self.sound.register(registration).await
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::call::{Call, Learned};
 use crate::cache::{
-    Acquire, Amend, Append, Beat, Claim, Departure, Directive, Hold, Lease, Leave, Phase, Plan, Read,
+    Acquire, Amend, Append, Beat, Claim, Departure, ExitStatus, Directive, Hold, Lease, Leave, Phase, Plan, Read,
     ReadyQuery, Registration, Remove, Renew, Settle, Steer, StoreIf, Sweep, TaskQuery,
 };
 use crate::conformance::kit::{agent, capabilities, goal, secs, task};
@@ -340,6 +340,7 @@ impl World {
                     max_parallel: 1,
                     ttl: self.ttl(),
                     interruption_limit: self.random.u32(..2),
+                    generation: self.random.u64(1..5),
                 })
             }
             4..7 => Call::Beat(Beat {
@@ -349,10 +350,19 @@ impl World {
                 task: self.chance(50).then(|| self.task()),
             }),
             7 => {
-                let dead = Leave::Dead { interruption_limit: self.random.u32(..2) };
-                let how = if self.random.bool() { Leave::Stopped } else { dead };
+                let interruption_limit = self.random.u32(..2);
+                let how = match self.random.u8(..5) {
+                    0 | 1 => Leave::Stopped,
+                    2 | 3 => Leave::Dead { interruption_limit },
+                    _ => Leave::Quarantined { interruption_limit },
+                };
+                let exit = match self.random.u8(..3) {
+                    0 => ExitStatus::Ok,
+                    1 => ExitStatus::Error { code: self.random.bool().then_some(2) },
+                    _ => ExitStatus::Signal { signal: 9 },
+                };
                 let incarnation = self.life(&name);
-                Call::Deregister(Departure { name, incarnation, how, reason: "the end".to_owned() })
+                Call::Deregister(Departure { name, incarnation, how, reason: "the end".to_owned(), exit })
             }
             8 => Call::Remember(name.clone(), self.life(&name), format!("memory {}", self.requests)),
             _ => Call::Recall(name),

@@ -14,7 +14,7 @@ fn spans(instructions: &Instructions) -> Vec<Range<usize>> {
         spans.extend(agent.goal.iter().map(|it| it.span.clone()));
         spans.extend(agent.instructions.iter().map(|it| it.span.clone()));
         spans.extend(agent.heartbeat.iter().map(|it| it.span.clone()));
-        spans.extend(agent.depends_on.iter().map(|it| it.span.clone()));
+        spans.extend(agent.depends_on.iter().map(|it| it.agent.span.clone()));
     }
     for goal in &instructions.goals {
         spans.push(goal.id.span.clone());
@@ -56,7 +56,7 @@ fn pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => prop::sample::select(vec![
             "## Agents\n", "### a\n", "### b: Ü\n", "## Goals\n", "### g: T\n", "- Goal: g\n",
-            "- Depends On: a, b,\n", "- **Role:** x\n", "- Cadence: 5\n", "- [ ] Täsk", " {#t}",
+            "- Depends On: a, b (finished),\n", "- Groups: g, h\n", "- Restart: always\n", "- **Role:** x\n", "- Cadence: 5\n", "- [ ] Täsk", " {#t}",
             " {#u after=t priority=1}", " {", "}", "\"", " -> a.md", " → ä, b\n", "\n", "\r\n",
             "\n\n", "  ```sh\n  x\n  ```\n", "```yaml\n", "```\n", "agents:\n", "  - name: a\n",
             "    goal: x\n", "    role: 'ä'\n", "goals:\n", "  - id: g\n", "\t", "> ", "- ", "1. ",

@@ -2,7 +2,7 @@
 
 use crate::dag::{DraftEdge, DraftNode};
 use crate::diagnostic::Source;
-use crate::instructions::{Instructions, LogLevel, PlanSource, parse};
+use crate::instructions::{Instructions, LogLevel, Milestone, PlanSource, Restart, parse};
 
 fn read(text: &str) -> Instructions {
     match parse(&Source::new("INSTRUCTIONS.md", text)) {
@@ -97,6 +97,49 @@ Nobody knows yet.
 "#;
 
 #[test]
+fn supervision_is_read_in_both_forms() {
+    let markdown = "## Agents\n### a\n### b\n- Depends On: `a` (finished), a, c (Started)\n\
+        - Groups: night, day, night\n- Restart: On Failure\n- Max Restarts: 0\n- Restart Window: 5m\n\
+        - Timeout: 90s\n### c\n\n## Goals\n### g\nBrief.\n";
+    let yaml = "agents:\n  - name: a\n    goal: g\n  - name: b\n    goal: g\n    depends-on: [a (finished), a, c (started)]\n    \
+        groups: [night, day]\n    restart: on-failure\n    max-restarts: 0\n    restart-window: 300\n    timeout: 90\n  \
+        - name: c\n    goal: g\n";
+    for text in [markdown, yaml] {
+        let instructions = crate::instructions::parse(&crate::diagnostic::Source::new("x", text)).unwrap().0;
+        let b = &instructions.agents[1];
+        let waits: Vec<_> = b.depends_on.iter().map(|it| (it.agent.value.as_str(), it.until)).collect();
+        assert_eq!(waits, [("a", Milestone::Finished), ("c", Milestone::Started)]);
+        let a = &b.depends_on[0].agent.span;
+        assert_eq!(&text[a.start..=a.start], "a");
+        assert_eq!(b.groups.iter().map(|it| it.value.as_str()).collect::<Vec<_>>(), ["night", "day"]);
+        assert_eq!((b.restart, b.max_restarts), (Some(Restart::OnFailure), Some(0)));
+        assert_eq!(b.restart_window, Some("5m".parse().unwrap()));
+        assert_eq!(b.timeout, Some("90s".parse().unwrap()));
+        assert_eq!((instructions.agents[0].restart, instructions.agents[0].timeout), (None, None));
+    }
+}
+
+#[test]
+fn copies_are_read_in_both_forms_and_named_after_the_first() {
+    let markdown =
+        "## Agents\n### a\n- Min: 0\n- Max: 3\n### b\n- Min: 2\n### c\n\n## Goals\n### g\nBrief.\n";
+    let yaml = "agents:\n  - name: a\n    goal: g\n    min: 0\n    max: 3\n  - name: b\n    goal: g\n    min: 2\n  \
+        - name: c\n    goal: g\n";
+    for text in [markdown, yaml] {
+        let instructions = crate::instructions::parse(&crate::diagnostic::Source::new("x", text)).unwrap().0;
+        let all: Vec<_> = instructions
+            .agents
+            .iter()
+            .map(|agent| (agent.bounds(), agent.copies().iter().map(ToString::to_string).collect::<Vec<_>>()))
+            .collect();
+        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(all[0], ((0, 3), names(&["a", "a-2", "a-3"])));
+        assert_eq!(all[1], ((2, 2), names(&["b", "b-2"])));
+        assert_eq!(all[2], ((1, 1), names(&["c"])));
+    }
+}
+
+#[test]
 fn the_markdown_form_is_read_whole() {
     let instructions = read(MARKDOWN);
     let [lead, worker, idle] = instructions.agents.as_slice() else {
@@ -122,7 +165,7 @@ fn the_markdown_form_is_read_whole() {
     assert_eq!(&MARKDOWN[heartbeat.span.clone()], "heartbeat/worker.md");
     assert_eq!(worker.instructions.as_ref().unwrap().value, "agents/worker.md");
     assert_eq!(worker.capabilities.len(), 2);
-    assert_eq!(worker.depends_on[0].value.as_str(), "lead");
+    assert_eq!(worker.depends_on[0].agent.value.as_str(), "lead");
     assert_eq!(idle.goal, None);
 
     let [report, later, planned] = instructions.goals.as_slice() else {
@@ -266,7 +309,7 @@ fn the_yaml_form_is_read_whole() {
     assert_eq!(no.log_level, Some(LogLevel::Info));
     assert_eq!(no.cadence, Some("60s".parse().unwrap()));
     assert_eq!(no.capabilities.len(), 2);
-    assert_eq!(no.depends_on[0].value.as_str(), "lead");
+    assert_eq!(no.depends_on[0].agent.value.as_str(), "lead");
     assert_eq!(no.max_parallel, Some(2));
     assert_eq!(no.llm.as_deref(), Some("claude:opus"));
     assert_eq!(five.name.value.as_str(), "5");

@@ -1,0 +1,64 @@
+//! The API of a process that holds a store: opened here for others, or asked.
+
+mod listen;
+mod served;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use downbeat_core::cache::Cache;
+use downbeat_server::client::ConnectError;
+use downbeat_server::{About, Address, HttpCache};
+
+pub(crate) use listen::Listen;
+pub(crate) use served::serve;
+
+use crate::config::cache::redacted;
+use crate::context::Context;
+use crate::error::{CliError, Kind, chain};
+use crate::store::Lies;
+
+/// The socket of a project.
+const SOCKET: &str = "control.sock";
+
+/// Where the process that holds the state listens: in the project's own directory, or beside a store that lies
+/// elsewhere.
+pub(crate) fn place(context: &Context) -> PathBuf {
+    let own = context.place.own();
+    match &context.store {
+        Lies::Here(path) if *path != own.join("store") => {
+            let mut name = path.file_name().unwrap_or_default().to_os_string();
+            name.push(".sock");
+            path.with_file_name(name)
+        }
+        _ => own.join(SOCKET),
+    }
+}
+
+/// What tells one state from another, without secrets.
+fn identity(context: &Context) -> String {
+    match &context.store {
+        Lies::Here(path) => path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string(),
+        Lies::Shared(redis) if redis.prefix.is_empty() => redacted(&redis.url),
+        Lies::Shared(redis) => format!("{} with prefix {}", redacted(&redis.url), redis.prefix),
+    }
+}
+
+/// The state through the process that holds it; `None` when nobody is there who does.
+pub(crate) async fn join(context: &Context) -> Result<Option<(Arc<dyn Cache>, About)>, CliError> {
+    let path = place(context);
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    match HttpCache::connect(Address::Socket(path.clone())).await {
+        Ok((cache, about)) if about.store == identity(context) => Ok(Some((Arc::new(cache), about))),
+        // It holds another state, and says nothing about this one.
+        Ok(_) => Ok(None),
+        // A process that was killed left its socket.
+        Err(ConnectError::Absent { .. }) => Ok(None),
+        Err(error @ ConnectError::Version { .. }) => Err(CliError::new(Kind::Busy, chain(&error))
+            .hint("use the same version of downbeat for all processes of a project")),
+        Err(error) => Err(CliError::new(Kind::Busy, chain(&error))
+            .hint(format!("see who listens there: `ss -xlp src {}`", path.display()))),
+    }
+}

@@ -1,0 +1,693 @@
+//! The one task that owns the lives of all agents of an orchestrator.
+
+mod declared;
+mod scaling;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use downbeat_core::cache::{
+    Cache, CacheError, Departure, Directive, ExitStatus, Leave, Liveness, Phase, ReadyQuery, Steer, TaskQuery,
+};
+use downbeat_core::event::{Event, EventDraft, EventKind};
+use downbeat_core::ids::{AgentName, GoalId, GroupName};
+use downbeat_core::instructions::Milestone;
+use downbeat_core::state::TaskStatus;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+pub(crate) use declared::Declarer;
+
+use super::board::{self, Board};
+use super::coming::Coming;
+use super::fleet::{Action, Fleet, Input, Member, Policy};
+use super::spawner::{Exit, Hire, SpawnError, Spawner};
+use super::stage::{End, Stage};
+use super::tend::{self, Fate, Job, Press, What};
+use crate::feed::{News, Subscription};
+use crate::load::{ProjectAgent, ProjectGoal};
+use crate::orchestrator::{RunError, tell};
+use crate::settings::Settings;
+use crate::steering::{Order, Standing as Orders, Subject, told};
+use crate::stop::Stop;
+use crate::{entropy, recruit};
+
+/// How many unfinished tasks are looked at in a step.
+const PAGE: usize = 500;
+
+/// What a supervisor is given.
+pub(crate) struct Charge {
+    pub(crate) cache: Arc<dyn Cache>,
+    pub(crate) settings: Arc<Settings>,
+    /// Those that others depend on first.
+    pub(crate) agents: Vec<Arc<ProjectAgent>>,
+    pub(crate) goals: Vec<ProjectGoal>,
+    pub(crate) spawner: Arc<dyn Spawner>,
+    pub(crate) news: Subscription,
+    pub(crate) stop: Stop,
+    pub(crate) coming: Coming,
+    /// Where the lives stand is shown here.
+    pub(crate) board: watch::Sender<Board>,
+}
+
+/// Owns the lives of all agents of an orchestrator, from the first start to the last end.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    close: Option<oneshot::Sender<()>>,
+    declarer: Declarer,
+    /// What ends the run.
+    fatal: mpsc::UnboundedReceiver<RunError>,
+    task: JoinHandle<()>,
+}
+
+impl Supervisor {
+    /// Begins to start agents, those first that others depend on.
+    ///
+    /// # Errors
+    ///
+    /// What the cache says about the lives before and the orders that stand.
+    pub(crate) async fn start(charge: Charge) -> Result<Self, CacheError> {
+        let mut generations = HashMap::new();
+        for agent in charge.cache.agents().await? {
+            generations.insert(agent.registration.name, agent.registration.generation);
+        }
+        let agents: Vec<(AgentName, Arc<ProjectAgent>)> = charge
+            .agents
+            .iter()
+            .flat_map(|agent| agent.spec.copies().into_iter().map(move |name| (name, Arc::clone(agent))))
+            .collect();
+        let members = agents.iter().map(|(name, agent)| (name.clone(), member(agent, &charge.settings)));
+        let mut fleet =
+            Fleet::new(members.collect(), &generations, charge.settings.max_workers, charge.settings.turn);
+        scaling::on_call(&mut fleet, &charge.agents);
+        let (close, closing) = oneshot::channel();
+        let (declarer, declared) = mpsc::unbounded_channel();
+        let (fatal_sender, fatal) = mpsc::unbounded_channel();
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (fates_sender, fates) = mpsc::unbounded_channel();
+        let beginner =
+            tokio::spawn(tend::begin_all(Arc::clone(&charge.spawner), queue, fates_sender.clone()));
+        let (over, ends) = oneshot::channel();
+        let keeper = tokio::spawn(board::keep(Arc::clone(&charge.cache), charge.board.subscribe(), ends));
+        let actor = Actor {
+            agents: agents.into_iter().collect(),
+            charge,
+            fleet,
+            began: Instant::now(),
+            lives: HashMap::new(),
+            jobs,
+            fates,
+            fates_sender,
+            fatal: fatal_sender,
+            obeyed: HashMap::new(),
+            work_is_due: false,
+            scaling: scaling::Scaling::default(),
+            closed: None,
+            declared,
+            gone: HashSet::new(),
+        };
+        let task = tokio::spawn(async move {
+            actor.run(closing).await;
+            beginner.abort();
+            drop(over);
+            let _ = keeper.await;
+        });
+        Ok(Self { close: Some(close), declarer: Declarer(declarer), fatal, task })
+    }
+
+    /// By which it is told what is declared now.
+    pub(crate) fn declarer(&self) -> Declarer {
+        self.declarer.clone()
+    }
+
+    /// Waits until something makes it impossible to go on.
+    pub(crate) async fn failed(&mut self) -> RunError {
+        match self.fatal.recv().await {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Has all lives end as the run's [`Stop`] says, and returns when the last end is recorded.
+    pub(crate) async fn close(mut self) {
+        drop(self.close.take());
+        if let Err(error) = self.task.await {
+            warn!(target: "orchestrator", "The supervisor crashed: {error}");
+        }
+    }
+}
+
+/// What is declared about the life of an agent.
+fn member(agent: &ProjectAgent, settings: &Settings) -> Member {
+    let spec = &agent.spec;
+    let own = spec.restart_window.map(|window| window.get());
+    Member {
+        after: spec.depends_on.iter().map(|it| (it.agent.value.clone(), it.until)).collect(),
+        groups: spec.groups.iter().map(|group| group.value.clone()).collect(),
+        policy: Policy {
+            restart: spec.restart.unwrap_or(settings.restart.restart),
+            max_restarts: spec.max_restarts.unwrap_or(settings.restart.max_restarts),
+            window: own.unwrap_or(settings.restart.window),
+            backoff: settings.restart.backoff,
+        },
+    }
+}
+
+/// A life, as its supervisor sees it.
+struct Alive {
+    generation: u64,
+    press: watch::Sender<Press>,
+    /// Its own word that it began was heard: what is heard of its name from then on is of it.
+    entered: bool,
+}
+
+struct Actor {
+    charge: Charge,
+    agents: HashMap<AgentName, Arc<ProjectAgent>>,
+    fleet: Fleet,
+    began: Instant,
+    lives: HashMap<AgentName, Alive>,
+    jobs: mpsc::UnboundedSender<Job>,
+    fates: mpsc::UnboundedReceiver<Fate>,
+    fates_sender: mpsc::UnboundedSender<Fate>,
+    fatal: mpsc::UnboundedSender<RunError>,
+    /// The orders that were carried out.
+    obeyed: HashMap<Subject, Orders>,
+    /// Resting agents may have something to take.
+    work_is_due: bool,
+    /// When the number of copies is looked at.
+    scaling: scaling::Scaling,
+    closed: Option<String>,
+    /// What is declared now, when that changed.
+    declared: mpsc::UnboundedReceiver<declared::Declared>,
+    /// Those that are not declared any more.
+    gone: HashSet<AgentName>,
+}
+
+impl Actor {
+    async fn run(mut self, mut closing: oneshot::Receiver<()>) {
+        for adopted in self.charge.spawner.adopt().await {
+            self.adopt(adopted);
+        }
+        if let Err(error) = self.obey_all(true).await {
+            warn!(target: "orchestrator", "The orders that stand cannot be read: {error}");
+        }
+        self.take(Input::Begin).await;
+        let mut sweep =
+            tokio::time::interval(self.charge.settings.check_interval.max(Duration::from_millis(1)));
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        sweep.reset();
+        let stop = self.charge.stop.clone();
+        let mut pressed = false;
+        let mut hears = true;
+        while self.closed.is_none() || !self.lives.is_empty() {
+            let due = self.fleet.next_due().map(|due| self.began + due);
+            tokio::select! {
+                // What has ended comes first: a slot is free.
+                biased;
+                Some(fate) = self.fates.recv() => self.meet(fate).await,
+                () = stop.stopping(), if !pressed => {
+                    pressed = true;
+                    for life in self.lives.values() {
+                        life.press.send_replace(Press::Stop);
+                    }
+                }
+                _ = &mut closing, if self.closed.is_none() => self.close(&stop).await,
+                () = stop.draining(), if self.closed.is_none() => self.close(&stop).await,
+                () = tokio::time::sleep_until(due.unwrap_or(self.began)), if due.is_some() => {
+                    self.take(Input::Tick).await;
+                }
+                Some(declared) = self.declared.recv(), if self.closed.is_none() => self.declare(declared).await,
+                () = self.scaling.is_due(), if self.closed.is_none() => self.scale().await,
+                news = self.charge.news.next(), if hears => match news {
+                    Some(News::Event(event)) => self.hear(&event).await,
+                    Some(News::Missed) => self.look().await,
+                    None => hears = false,
+                },
+                // All news is heard before: of many tasks that got ready, one look tells.
+                () = std::future::ready(()), if self.work_is_due => {
+                    self.work_is_due = false;
+                    self.look_for_all_work().await;
+                }
+                _ = sweep.tick(), if self.closed.is_none() => self.look().await,
+            }
+        }
+        if !self.agents.is_empty()
+            && let Err(error) =
+                tell(self.charge.cache.as_ref(), EventDraft::new(EventKind::AGENTS_ALL_TERMINATED)).await
+        {
+            warn!(target: "orchestrator", "{error}");
+        }
+    }
+
+    async fn close(&mut self, stop: &Stop) {
+        let reason = if stop.is_now() { "the run was stopped" } else { "the run ended" };
+        self.closed = Some(reason.to_owned());
+        self.take(Input::Close(reason.to_owned())).await;
+    }
+
+    /// A life that an earlier orchestrator began.
+    fn adopt(&mut self, adopted: super::spawner::Adopted) {
+        let Some(agent) = self.agents.get(&adopted.name).cloned() else {
+            info!(target: "orchestrator", "Agent {} is declared no more: it is ended", adopted.name);
+            adopted.life.drain();
+            return;
+        };
+        let hire = self.hire(&adopted.name, agent, adopted.generation);
+        let (press, presses) = watch::channel(Press::Nothing);
+        self.fleet.adopt(&adopted.name, adopted.generation);
+        let alive = Alive { generation: adopted.generation, press, entered: true };
+        self.lives.insert(adopted.name, alive);
+        tend::watch(hire, adopted.life, presses, &self.fates_sender);
+    }
+
+    fn hire(&self, name: &AgentName, agent: Arc<ProjectAgent>, generation: u64) -> Hire {
+        let goal = recruit::goal_of(&agent, &self.charge.goals);
+        Hire { name: name.clone(), agent, goal, generation }
+    }
+
+    /// Takes in what happened, and does what is to be done about it.
+    async fn take(&mut self, input: Input) {
+        let actions = self.fleet.on(self.began.elapsed(), input);
+        self.charge.coming.update(&self.fleet);
+        self.carry_out(actions).await;
+    }
+
+    async fn carry_out(&mut self, actions: Vec<Action>) {
+        if actions.is_empty() {
+            return;
+        }
+        let mut rested = Vec::new();
+        for action in actions {
+            match action {
+                Action::Spawn { name, generation } => self.spawn(&name, generation),
+                Action::Drain(name) => {
+                    if let Some(life) = self.lives.get(&name) {
+                        life.press.send_if_modified(|press| {
+                            let harder = *press < Press::Drain;
+                            if harder {
+                                *press = Press::Drain;
+                            }
+                            harder
+                        });
+                    }
+                }
+                Action::Changed { name, from } => {
+                    if self.told(&name, &from).await {
+                        rested.push(name);
+                    }
+                }
+            }
+        }
+        let board = Board::of(&self.fleet);
+        self.charge.board.send_if_modified(|known| {
+            let changed = *known != board;
+            if changed {
+                *known = board;
+            }
+            changed
+        });
+        for name in rested {
+            // Something may have come while it was ending.
+            Box::pin(self.look_for_work(&name)).await;
+        }
+    }
+
+    /// Says what a person or a program should know of a change. Whether the agent rests now.
+    async fn told(&self, name: &AgentName, from: &Stage) -> bool {
+        let Some(agent) = self.fleet.get(name) else { return false };
+        match &agent.stage {
+            Stage::Ended { end: End::Prerequisite(reason) } => {
+                warn!(target: "orchestrator", "Agent {name} is not started: {reason}");
+                let event = EventDraft::new(EventKind::AGENT_ERROR)
+                    .agent(name)
+                    .reason(format!("not started: {reason}"))
+                    .data(json!({ "stage": agent.stage.as_str() }));
+                self.say(event).await;
+            }
+            Stage::Quarantined { reason } => {
+                error!(target: "orchestrator", "Agent {name} is quarantined: {reason}");
+            }
+            Stage::Queued => info!(target: "orchestrator", "Agent {name} waits for a slot"),
+            Stage::BackingOff { until } => {
+                let wait = until.saturating_sub(self.began.elapsed());
+                info!(target: "orchestrator", "Agent {name} is started again in {wait:?}");
+            }
+            Stage::Resting { .. } => return from.is_alive(),
+            _ => {}
+        }
+        false
+    }
+
+    async fn say(&self, event: EventDraft) {
+        if let Err(error) = tell(self.charge.cache.as_ref(), event).await {
+            warn!(target: "orchestrator", "{error}");
+        }
+    }
+
+    fn spawn(&mut self, name: &AgentName, generation: u64) {
+        let Some(agent) = self.agents.get(name).cloned() else { return };
+        let hire = self.hire(name, agent, generation);
+        let (press, presses) = watch::channel(Press::Nothing);
+        self.lives.insert(name.clone(), Alive { generation, press, entered: false });
+        let _ = self.jobs.send(Job { hire, press: presses });
+    }
+
+    /// What became of a life.
+    async fn meet(&mut self, fate: Fate) {
+        let Fate { hire, what } = fate;
+        let name = hire.name;
+        if self.lives.get(&name).is_none_or(|life| life.generation != hire.generation) {
+            return;
+        }
+        let exit = match what {
+            What::Began => return self.take(Input::Began(name)).await,
+            What::Exited(exit) => exit,
+            What::NotBegun(SpawnError::Failed { reason }) => Exit::Failed { reason, code: None },
+            What::NotBegun(SpawnError::Refused(error)) => {
+                let reason = error.to_string();
+                if self.fleet.get(&name).is_some_and(|agent| agent.restarts == 0) {
+                    let _ = self.fatal.send(*error);
+                }
+                Exit::Failed { reason, code: None }
+            }
+        };
+        self.lives.remove(&name);
+        let error = (!exit.is_ok()).then(|| exit.to_string());
+        let asked = self.fleet.get(&name).map(|agent| agent.stage.clone());
+        let input = Input::Exited { name: name.clone(), error, draw: entropy::draw() };
+        let actions = self.fleet.on(self.began.elapsed(), input);
+        self.charge.coming.update(&self.fleet);
+        // The end is recorded, and what it held is free, before anything follows from it.
+        self.record(&name, hire.generation, &exit, asked.as_ref()).await;
+        self.carry_out(actions).await;
+    }
+
+    /// Records the end of a life.
+    async fn record(&self, name: &AgentName, generation: u64, exit: &Exit, before: Option<&Stage>) {
+        let interruption_limit = self.charge.settings.interruption_limit;
+        let quarantine = match self.fleet.get(name).map(|agent| &agent.stage) {
+            Some(Stage::Quarantined { reason }) => Some(reason.clone()),
+            _ => None,
+        };
+        let (status, crashed) = match exit {
+            Exit::Finished => (ExitStatus::Ok, false),
+            Exit::Failed { code, .. } => (ExitStatus::Error { code: *code }, true),
+            Exit::Killed { signal } => (ExitStatus::Signal { signal: *signal }, true),
+        };
+        let reason = match (&quarantine, before) {
+            (Some(reason), _) => reason.clone(),
+            (None, Some(stage @ Stage::Stopping { .. })) if !crashed => {
+                let after = self.fleet.get(name).map(|agent| &agent.stage);
+                match stage.reason().or_else(|| after.and_then(Stage::reason)) {
+                    Some(reason) => reason.to_owned(),
+                    None => "it is to be started anew".to_owned(),
+                }
+            }
+            _ => exit.to_string(),
+        };
+        if crashed {
+            let event = EventDraft::new(EventKind::AGENT_ERROR)
+                .agent(name)
+                .reason(exit.to_string())
+                .data(json!({ "generation": generation }));
+            self.say(event).await;
+        }
+        let recorded = async {
+            let cache = &self.charge.cache;
+            let known = cache.agent(name).await?.filter(|agent| {
+                agent.registration.generation == generation && agent.liveness != Liveness::Dead
+            });
+            match known {
+                Some(agent) => {
+                    let departure = Departure {
+                        name: name.clone(),
+                        incarnation: agent.registration.incarnation,
+                        how: match (&quarantine, crashed) {
+                            (Some(_), _) => Leave::Quarantined { interruption_limit },
+                            (None, true) => Leave::Dead { interruption_limit },
+                            (None, false) => Leave::Stopped,
+                        },
+                        reason,
+                        exit: status,
+                    };
+                    cache.deregister(&departure).await?;
+                }
+                None if quarantine.is_some() => {
+                    let event = EventDraft::new(EventKind::AGENT_QUARANTINED).agent(name).reason(reason);
+                    let append = downbeat_core::cache::Append {
+                        stream: downbeat_core::cache::events_stream(),
+                        entries: vec![event],
+                        request: entropy::request_id(),
+                    };
+                    cache.append(&append).await?;
+                }
+                None => {}
+            }
+            Ok::<(), CacheError>(())
+        };
+        if let Err(error) = recorded.await {
+            warn!(target: "orchestrator", "Agent {name} could not be deregistered: {error}");
+        }
+    }
+
+    /// What an event means for who lives.
+    async fn hear(&mut self, event: &Event) {
+        let what = &event.what;
+        if let Some(Order::Fleet(order)) = told(event) {
+            if let Err(error) = self.obey(&order.subject(), false).await {
+                warn!(target: "orchestrator", "An order cannot be read: {error}");
+            }
+            return;
+        }
+        let kind = what.kind.as_str();
+        if let Some(name) = what.agent.as_ref().filter(|name| self.lives.contains_key(*name)) {
+            let name = name.clone();
+            if what.kind == EventKind::AGENT_STARTED {
+                if let Some(life) = self.lives.get_mut(&name) {
+                    let generation = what.data.get("generation").and_then(serde_json::Value::as_u64);
+                    life.entered |= generation.is_none_or(|generation| generation == life.generation);
+                }
+            } else if self.lives.get(&name).is_some_and(|life| life.entered) {
+                let idle = what.data.get("phase").and_then(serde_json::Value::as_str) == Some("idle");
+                if what.kind == EventKind::AGENT_READY {
+                    self.take(Input::Ready(name)).await;
+                } else if what.kind == EventKind::AGENT_PHASE && idle {
+                    self.take(Input::Idle(name.clone())).await;
+                    self.look_for_the_end(&name).await;
+                } else if what.kind == EventKind::AGENT_PHASE || what.kind == EventKind::TASK_CLAIMED {
+                    self.take(Input::Busy(name)).await;
+                }
+            }
+        }
+        if what.kind == EventKind::TASK_CLAIMED {
+            // What is left when the idle have taken something is for others.
+            self.scaling.wake();
+        }
+        let more_work = matches!(kind, "task.ready" | "task.released" | "agent.resumed" | "goal.planned");
+        if more_work || kind == "goal.active" || kind == "goal.amended" {
+            self.work_is_due |= !self.fleet.resting().is_empty();
+        } else if kind.starts_with("goal.") {
+            for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+                self.look_for_the_end(&name).await;
+            }
+        }
+    }
+
+    /// Looks at everything that news might have told of.
+    async fn look(&mut self) {
+        if let Err(error) = self.obey_all(false).await {
+            warn!(target: "orchestrator", "The orders that stand cannot be read: {error}");
+        }
+        match self.charge.cache.agents().await {
+            Ok(agents) => {
+                for agent in agents {
+                    let name = agent.registration.name;
+                    let life = self.lives.get_mut(&name);
+                    let Some(life) = life.filter(|it| it.generation == agent.registration.generation) else {
+                        continue;
+                    };
+                    life.entered = true;
+                    match agent.phase {
+                        Phase::Created | Phase::Stopped | Phase::Quarantined => {}
+                        Phase::Idle => self.take(Input::Idle(name)).await,
+                        _ => self.take(Input::Busy(name)).await,
+                    }
+                }
+            }
+            Err(error) => warn!(target: "orchestrator", "The agents cannot be read: {error}"),
+        }
+        self.look_for_all_work().await;
+        for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.look_for_the_end(&name).await;
+        }
+        self.take(Input::Tick).await;
+    }
+
+    async fn look_for_all_work(&mut self) {
+        self.scaling.wake();
+        for name in self.fleet.resting().clone() {
+            self.look_for_work(&name).await;
+        }
+    }
+
+    /// Whether there is something that a resting agent may take.
+    async fn look_for_work(&mut self, name: &AgentName) {
+        if self.closed.is_some() {
+            return;
+        }
+        let Some(agent) = self.agents.get(name) else { return };
+        if scaling::is_scaled(agent) {
+            return self.scaling.wake();
+        }
+        let query = ReadyQuery {
+            goal: recruit::goal_of(agent, &self.charge.goals),
+            capabilities: agent.spec.capabilities.iter().cloned().collect(),
+            limit: 1,
+        };
+        let found = async {
+            if self.charge.cache.ready(&query).await?.is_empty() {
+                return Ok(false);
+            }
+            let known = self.charge.cache.agent(name).await?;
+            Ok::<bool, CacheError>(known.is_none_or(|agent| !agent.paused))
+        };
+        match found.await {
+            Ok(true) => self.take(Input::Work(name.clone())).await,
+            Ok(false) => {}
+            Err(error) => {
+                warn!(target: "orchestrator", "Work for agent {name} cannot be looked for: {error}")
+            }
+        }
+    }
+
+    /// Whether all is done that an agent could ever take, where somebody waits to know.
+    async fn look_for_the_end(&mut self, name: &AgentName) {
+        let Some(agent) = self.agents.get(name).cloned() else { return };
+        let own = agent.spec.goal.as_ref().map(|goal| goal.value.clone());
+        let awaited = self.fleet.agents().any(|(_, other)| {
+            other.stage == Stage::Waiting && other.member.after.contains(&(name.clone(), Milestone::Finished))
+        });
+        // With one goal, the run ends with it.
+        if !awaited && (own.is_none() || self.charge.goals.len() < 2) {
+            return;
+        }
+        let over = match self.fleet.get(name).map(|agent| &agent.stage) {
+            Some(
+                Stage::Running { .. } | Stage::Waiting | Stage::Queued | Stage::Resting { finished: false },
+            ) => {
+                let goals = match own {
+                    Some(goal) => vec![goal],
+                    None => self.charge.goals.iter().map(|goal| goal.id.clone()).collect(),
+                };
+                self.is_over(&agent, &goals).await
+            }
+            _ => return,
+        };
+        match over {
+            Ok(true) => self.take(Input::Finished(name.clone())).await,
+            Ok(false) => self.take(Input::Unfinished(name.clone())).await,
+            Err(error) => warn!(target: "orchestrator", "What is left for agent {name} is unknown: {error}"),
+        }
+    }
+
+    async fn is_over(&self, agent: &ProjectAgent, goals: &[GoalId]) -> Result<bool, CacheError> {
+        for id in goals {
+            match self.charge.cache.goal(id).await? {
+                None => return Ok(false),
+                Some(goal) if goal.status.is_at_rest() => continue,
+                Some(_) => {}
+            }
+            for status in [TaskStatus::Running, TaskStatus::Ready, TaskStatus::Blocked] {
+                let mut after = None;
+                loop {
+                    let query = TaskQuery { goal: id.clone(), status: Some(status), after, limit: PAGE };
+                    let page = self.charge.cache.tasks(&query).await?;
+                    let may_take = |needed| agent.spec.capabilities.contains(needed);
+                    if page.iter().any(|task| task.node.capabilities.iter().all(may_take)) {
+                        return Ok(false);
+                    }
+                    after = page.last().map(|task| task.ordinal);
+                    if page.len() < PAGE {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Everything that was ordered. At `first`, restarts that were ordered before are not owed.
+    async fn obey_all(&mut self, first: bool) -> Result<(), CacheError> {
+        let mut all = Orders::all(self.charge.cache.as_ref()).await?;
+        // An agent's own is nearer than its group's.
+        all.sort_by_key(|(subject, _)| matches!(subject, Subject::Agent(_)));
+        for (subject, orders) in all {
+            self.apply(&subject, &orders, first).await?;
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, subject: &Subject, first: bool) -> Result<(), CacheError> {
+        let orders = Orders::load(self.charge.cache.as_ref(), subject).await?;
+        self.apply(subject, &orders, first).await
+    }
+
+    /// Does what stands of the orders about `subject`, once: a later order about somebody else may have
+    /// changed it since.
+    async fn apply(&mut self, subject: &Subject, orders: &Orders, first: bool) -> Result<(), CacheError> {
+        let names: Vec<AgentName> = match subject {
+            Subject::Agent(name) => {
+                self.agents.contains_key(name).then(|| name.clone()).into_iter().collect()
+            }
+            Subject::Group(group) => self
+                .fleet
+                .agents()
+                .filter(|(_, agent)| agent.member.groups.contains(group))
+                .map(|(name, _)| name.clone())
+                .collect(),
+            Subject::Goal(_) | Subject::Project => return Ok(()),
+        };
+        let before = self.obeyed.insert(subject.clone(), orders.clone()).unwrap_or_default();
+        if before == *orders {
+            return Ok(());
+        }
+        if let Subject::Group(group) = subject {
+            let limit = orders.limit.and_then(|limit| usize::try_from(limit).ok());
+            self.take(Input::Limit(group.clone(), limit)).await;
+            if orders.paused != before.paused {
+                self.pause(group, orders.paused, &names).await?;
+            }
+        }
+        let owed = !first && orders.restarts > before.restarts;
+        for name in names {
+            match orders.run {
+                Some(false) if first || before.run != Some(false) => {
+                    self.take(Input::Stop(name, format!("stopped by {}", orders.by))).await;
+                }
+                _ if owed => self.take(Input::Restart(name)).await,
+                Some(true) if first || before.run != Some(true) => self.take(Input::Want(name)).await,
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Pauses or resumes every agent of a group, once for each order.
+    async fn pause(&self, group: &GroupName, paused: bool, names: &[AgentName]) -> Result<(), CacheError> {
+        for name in names {
+            let agent = name.clone();
+            let directive = match paused {
+                true => Directive::Pause { agent },
+                false => Directive::Resume { agent },
+            };
+            let by = format!("group:{group}");
+            self.charge.cache.steer(&Steer { directive, by, request: entropy::request_id() }).await?;
+        }
+        Ok(())
+    }
+}
