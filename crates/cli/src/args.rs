@@ -376,12 +376,26 @@ pub(crate) struct Model {
 /// Each task stands in the first step in which it could run, the more urgent first. `◆` marks a longest
 /// chain: with any number of agents it takes that many steps. A goal without a plan is shown without
 /// tasks unless a model is chosen; then the model is asked, which may cost something.
+///
+/// `--diff` shows the file beside the store: what was added, removed, rewired or re-scoped, what stays done
+/// and what `downbeat reparse` would have done again.
 #[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat plan\n  downbeat plan demo --json"))]
+#[command(after_help = examples(
+    "  downbeat plan
+  downbeat plan demo --json
+  downbeat plan --diff                     what an edit would change, and what that costs
+  downbeat plan --diff --ask               the same, and a model plans what it has to plan anew"
+))]
 pub(crate) struct Plan {
     /// The file of instructions, or its directory
     #[arg(value_name = "INSTRUCTIONS.md")]
     pub(crate) instructions: Option<PathBuf>,
+    /// Compare with the plans that are stored; changes none of them
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Ask the model for the plan of a goal whose brief changed. It is kept: a REPARSE does not ask again
+    #[arg(long, requires = "diff")]
+    pub(crate) ask: bool,
     #[command(flatten)]
     pub(crate) model: Model,
 }

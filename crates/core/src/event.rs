@@ -67,6 +67,12 @@ kinds! {
     TASK_REDO = "task.redo";
     /// The task's priority changed.
     TASK_ELEVATED = "task.elevated";
+    /// Another version of the instructions is in force.
+    INSTRUCTIONS_CHANGED = "instructions.changed";
+    /// A goal is declared otherwise than it is planned, and that has to be asked for.
+    INSTRUCTIONS_WAITING = "instructions.waiting";
+    /// The instructions cannot be read: what was in force stays in force.
+    ALERT_INSTRUCTIONS = "alert.instructions";
     /// An agent registered.
     AGENT_REGISTERED = "agent.registered";
     /// An agent's loop began.

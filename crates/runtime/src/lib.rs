@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
+//! - [`live`]: what is declared may change meanwhile.
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
 //! - [`spawn`]: agents as child processes.
 //! - [`library`]: all of it declared in Rust, with plain code as agents.
@@ -24,6 +25,7 @@ pub mod entropy;
 pub mod feed;
 pub mod heartbeats;
 pub mod library;
+pub mod live;
 pub mod load;
 pub mod memory;
 pub mod nested;
@@ -40,6 +42,7 @@ pub mod status;
 pub mod steering;
 pub mod stop;
 pub mod supervise;
+mod watching;
 pub mod why;
 pub mod workspace;
 

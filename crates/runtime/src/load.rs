@@ -1,7 +1,7 @@
 //! INSTRUCTIONS.md and the files it names: read whole, or refused with everything that is wrong.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::{self, Write as _};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use downbeat_core::dag::{self, Dag, DagError};
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::instructions::{self, AgentSpec, GoalSpec, Instructions, PlanSource, Spanned};
+use sha2::{Digest as _, Sha256};
 
 use crate::nested::{NESTED_ORCHESTRATOR, Owned, declared};
 
@@ -34,6 +35,29 @@ pub struct Project {
     pub owned: Owned,
     /// What is probably not intended.
     pub warnings: Vec<Report>,
+}
+
+/// The files that a project was read from, or was to be: what each said, or nothing where it could not be
+/// read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files(pub BTreeMap<PathBuf, Option<String>>);
+
+impl Files {
+    /// The SHA-256 of all of them, as 64 hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (path, text) in &self.0 {
+            // Lengths keep two lists from reading alike.
+            hash.update(format!("{}\n{:?}\n", path.display(), text.as_ref().map(String::len)));
+            hash.update(text.as_deref().unwrap_or_default());
+        }
+        hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
 }
 
 /// An agent with its own instructions.
@@ -88,6 +112,48 @@ impl std::error::Error for LoadError {}
 ///
 /// Everything that is wrong with any of the files, at once.
 pub fn load(path: &Path) -> Result<Project, LoadError> {
+    load_from(path, &mut Reading::default())
+}
+
+/// The same, and which files it read or tried to: what has to be watched for it to become another project.
+pub fn load_files(path: &Path) -> (Files, Result<Project, LoadError>) {
+    let mut reading = Reading::default();
+    let project = load_from(path, &mut reading);
+    (reading.read, project)
+}
+
+/// A project as it was when `files` were read, whatever stands in them now.
+///
+/// # Errors
+///
+/// Everything that is wrong with them, as another version of this program may see it.
+pub fn load_kept(path: &Path, files: &Files) -> Result<Project, LoadError> {
+    load_from(path, &mut Reading { kept: Some(files.clone()), read: Files::default() })
+}
+
+/// Where texts come from, and what was read.
+#[derive(Default)]
+struct Reading {
+    /// Instead of the files themselves.
+    kept: Option<Files>,
+    read: Files,
+}
+
+impl Reading {
+    fn text(&mut self, path: &Path, limit: u64) -> Result<String, Unread> {
+        let text = match &self.kept {
+            None => read_text(path, limit),
+            Some(kept) => match kept.0.get(path) {
+                Some(Some(text)) => Ok(text.clone()),
+                _ => Err(Unread::Because(format!("{} was not kept", path.display()))),
+            },
+        };
+        self.read.0.insert(path.to_path_buf(), text.as_ref().ok().cloned());
+        text
+    }
+}
+
+fn load_from(path: &Path, reading: &mut Reading) -> Result<Project, LoadError> {
     let name = path.display().to_string();
     let alone = |message: String| LoadError {
         reports: vec![Report {
@@ -95,7 +161,7 @@ pub fn load(path: &Path) -> Result<Project, LoadError> {
             diagnostics: vec![Diagnostic::error(0..0, message)],
         }],
     };
-    let text = read_text(path, MAX_TEXT).map_err(|unread| match unread {
+    let text = reading.text(path, MAX_TEXT).map_err(|unread| match unread {
         Unread::Because(reason) => alone(reason),
         Unread::NoText(report) => LoadError { reports: vec![report] },
     })?;
@@ -108,7 +174,7 @@ pub fn load(path: &Path) -> Result<Project, LoadError> {
         Ok(parsed) => parsed,
         Err(report) => return Err(LoadError { reports: vec![report] }),
     };
-    let mut loader = Loader { root: &root, faults: Vec::new(), reports: Vec::new() };
+    let mut loader = Loader { root: &root, reading, faults: Vec::new(), reports: Vec::new() };
     let agents = loader.agents(&declared);
     let mut goals = loader.goals(&declared, &agents);
     let owned = loader.owned(&declared, &mut goals);
@@ -143,6 +209,7 @@ pub fn load_text(path: &Path) -> Result<String, LoadError> {
 
 struct Loader<'a> {
     root: &'a Path,
+    reading: &'a mut Reading,
     faults: Vec<Diagnostic>,
     reports: Vec<Report>,
 }
@@ -203,7 +270,7 @@ impl Loader<'_> {
     }
 
     fn text(&mut self, path: &Spanned<String>, what: &str, limit: u64) -> Option<String> {
-        match read_text(&self.beside(&path.value), limit) {
+        match self.reading.text(&self.beside(&path.value), limit) {
             Ok(text) => Some(text),
             Err(Unread::Because(reason)) => {
                 self.faults.push(Diagnostic::error(path.span.clone(), format!("{what}: {reason}")));

@@ -10,6 +10,7 @@ use downbeat_core::time::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::live::Versions;
 use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 use crate::spending::{self, Parked, larger};
 use crate::supervise::board::{Board, Line};
@@ -25,6 +26,9 @@ pub struct Status {
     pub parked: Vec<Parked>,
     /// Who orchestrates.
     pub orchestrator: OrchestratorLine,
+    /// The versions of the instructions, oldest first; what is in the files and cannot be read; what waits to
+    /// be asked for.
+    pub instructions: Versions,
 }
 
 /// A goal at a glance.
@@ -179,7 +183,13 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
     }));
     agents.sort_by(|one, other| one.name.cmp(&other.name));
     let parked = spending::parked(cache, now).await?;
-    Ok(Status { goals, agents, parked, orchestrator: orchestrator_line(cache, now).await? })
+    Ok(Status {
+        goals,
+        agents,
+        parked,
+        instructions: Versions::load(cache).await?,
+        orchestrator: orchestrator_line(cache, now).await?,
+    })
 }
 
 /// Unheard for this long an orchestrator counts as absent, if it says nothing about that.

@@ -7,9 +7,11 @@ mod doctor;
 mod events;
 mod fleet;
 mod graph;
+mod in_force;
 mod init;
 mod orchestrator;
 mod plan;
+mod plan_diff;
 mod providers;
 mod run;
 mod schema;
@@ -118,6 +120,7 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
         Command::Serve(args) => serve::serve(args, context).await?,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
+        Command::Plan(args) if args.diff => plan_diff::plan_diff(args, context).await?,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,
         Command::Task(TaskCommand::Show(args)) => task::show(&args.task, context).await?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use downbeat_runtime::{Orchestrator, Stop};
 
-use super::{run, summary};
+use super::{in_force, run, summary};
 use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
@@ -28,7 +28,7 @@ pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
 
 /// Plans, leads, and says what came of it.
 pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -> Result<u8, CliError> {
-    let project = run::load(context)?;
+    let project = in_force::load(context, args.keep_running).await?;
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();

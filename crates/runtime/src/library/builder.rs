@@ -347,7 +347,8 @@ impl Builder {
         let agents: BTreeSet<AgentName> =
             parts.project.agents.iter().map(|agent| agent.spec.name.value.clone()).collect();
         let mut orchestrator =
-            Orchestrator::new(Arc::clone(&cache), parts.models, parts.clock, parts.settings, parts.project);
+            Orchestrator::new(Arc::clone(&cache), parts.models, parts.clock, parts.settings, parts.project)
+                .without_following();
         if parts.stays {
             orchestrator = orchestrator.as_service();
         }

@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use downbeat_core::cache::{CacheError, Lease, Plan};
 use downbeat_core::dag::{Dag, Node, NodeKind};
-use downbeat_core::goal::{Goal, Parent};
+use downbeat_core::goal::{Goal, Parent, Usage};
 use downbeat_core::ids::GoalId;
 use tracing::info;
 
 use super::{Orchestrator, RunError};
 use crate::entropy;
+use crate::live::foresee;
 use crate::load::ProjectGoal;
 use crate::nested::chain::Places;
 
 impl Orchestrator {
     /// Whether any declared plan has a task that owns a goal.
     pub(crate) fn owns_goals(&self) -> bool {
-        let mut dags = self.project.goals.iter().filter_map(|goal| goal.dag.as_ref());
+        let project = self.project();
+        let mut dags = project.goals.iter().filter_map(|goal| goal.dag.as_ref());
         dags.any(|dag| dag.nodes().any(|node| node.kind == NodeKind::Goal))
     }
 
@@ -69,7 +71,20 @@ impl Orchestrator {
     pub(crate) async fn amend_below(&self, node: &Node, stored: &Goal) -> Result<(), RunError> {
         let Ok(source) = self.source_of(node, &stored.id) else { return Ok(()) };
         let Some(Ok(dag)) = source.dag.map(|dag| named(&dag, &stored.id)) else { return Ok(()) };
-        self.amend_if_changed(stored, dag).await
+        let Some(foreseen) = foresee(self.cache.as_ref(), &stored.id, &dag).await? else { return Ok(()) };
+        if foreseen.goal.digest == foreseen.dag.digest() {
+            return Ok(());
+        }
+        if !foreseen.is_free() {
+            info!(target: "orchestrator", "The plan of goal {} changed, and is kept as it is: {}", stored.id,
+                foreseen.cost());
+            return Ok(());
+        }
+        match self.amend(&foreseen, Usage::default(), "INSTRUCTIONS.md").await {
+            // Somebody else was faster; the next look is at what came of that.
+            Ok(_) | Err(RunError::Cache(CacheError::Conflict { .. })) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The directory that the tasks of a goal work in.
@@ -79,7 +94,7 @@ impl Orchestrator {
     /// What the cache says.
     pub(crate) async fn place_of(&self, goal: &GoalId) -> Result<PathBuf, RunError> {
         let found = Places::default().find(self.cache.as_ref(), &self.workspaces, goal).await?;
-        Ok(found.unwrap_or_else(|| self.project.root.clone()))
+        Ok(found.unwrap_or_else(|| self.project().root.clone()))
     }
 
     /// What a task owns, as a goal called `below`: a declared goal, a plan in a file, or the task's own text.
@@ -93,13 +108,14 @@ impl Orchestrator {
             dag: None,
             workspace: PathBuf::new(),
         };
+        let project = self.project();
         if let Some(goal) = &node.goal {
-            let declared = self.project.owned.goals.iter().find(|declared| declared.id == *goal);
+            let declared = project.owned.goals.iter().find(|declared| declared.id == *goal);
             let declared = declared.ok_or_else(|| absent(format!("goal `{goal}` is not declared")))?;
             return Ok(ProjectGoal { id: below.clone(), ..declared.clone() });
         }
         if let Some(path) = &node.plan {
-            let dag = self.project.owned.plans.get(path);
+            let dag = project.owned.plans.get(path);
             let dag = dag.ok_or_else(|| absent(format!("no task names the plan `{path}`")))?;
             return Ok(ProjectGoal { dag: Some(Arc::clone(dag)), ..own });
         }

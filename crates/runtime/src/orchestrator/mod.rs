@@ -30,13 +30,14 @@ use crate::clock::CacheClock;
 use crate::feed::Feed;
 use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::library::Code;
+use crate::live::InForce;
 use crate::load::Project;
 use crate::nested::desk::Desk;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
-use crate::supervise::{Board, Coming, Spawner, Supervisor};
+use crate::supervise::{Board, Coming, Declarer, Spawner, Supervisor};
 use crate::{entropy, recruit};
 use leader::{Campaign, Standing};
 
@@ -74,15 +75,17 @@ impl Models {
 #[derive(Debug)]
 pub struct Orchestrator {
     pub(crate) cache: Arc<dyn Cache>,
-    models: Models,
+    pub(crate) models: Models,
     ledger: Arc<Ledger>,
-    clock: Arc<CacheClock>,
+    pub(crate) clock: Arc<CacheClock>,
     pub(crate) settings: Arc<Settings>,
-    project: Project,
-    workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    pub(crate) in_force: InForce,
+    /// Its files are followed.
+    pub(crate) follows: bool,
+    pub(crate) workspaces: Arc<HashMap<GoalId, PathBuf>>,
     id: String,
     /// All work is done by agents of other processes.
-    only_leads: bool,
+    pub(crate) only_leads: bool,
     /// It may stay when all goals rest, or when nothing can move.
     is_service: bool,
     /// Who brings agents to life, if not this process itself.
@@ -90,7 +93,7 @@ pub struct Orchestrator {
     /// The agents that live or may come.
     coming: Coming,
     /// The agents that are code.
-    code: HashMap<AgentName, Code>,
+    pub(crate) code: HashMap<AgentName, Code>,
     /// Where the life of every agent stands.
     board: watch::Sender<Board>,
 }
@@ -118,12 +121,18 @@ impl Orchestrator {
             spawner: None,
             code: HashMap::new(),
             board: watch::channel(Board::default()).0,
-            project,
+            follows: !project.path.as_os_str().is_empty(),
+            in_force: InForce::new(project),
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
             is_service: false,
         }
+    }
+
+    /// What is in force now.
+    pub(crate) fn project(&self) -> Arc<Project> {
+        self.in_force.get()
     }
 
     /// Without agents of its own: those of other processes do the work, and come and go as they like.
@@ -148,6 +157,13 @@ impl Orchestrator {
     #[must_use]
     pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
         self.spawner = Some(spawner);
+        self
+    }
+
+    /// What is declared stays as it is: no file is followed.
+    #[must_use]
+    pub const fn without_following(mut self) -> Self {
+        self.follows = false;
         self
     }
 
@@ -180,7 +196,7 @@ impl Orchestrator {
         }
         self.bury_the_dead().await?;
         self.ledger.open().await?;
-        let goals: Vec<GoalId> = self.project.goals.iter().map(|goal| goal.id.clone()).collect();
+        let goals: Vec<GoalId> = self.project().goals.iter().map(|goal| goal.id.clone()).collect();
         let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
         let feed = Feed::start(Arc::clone(&self.cache)).await?;
         let mut agents = Fleet { feed: &feed, supervisor: None };
@@ -250,6 +266,14 @@ impl Orchestrator {
                         self.check_same_deployment(leader)?;
                     }
                     self.start_agents_once(agents, stop).await?;
+                    let declarer = agents.declarer();
+                    tokio::select! {
+                        error = agents.failed() => return Err(error),
+                        failed = self.follow(false, declarer.as_ref()) => match failed? {},
+                        changed = standing.changed() => if changed.is_err() { return Ok(None) },
+                        () = stop.draining() => return Ok(None),
+                    }
+                    continue;
                 }
                 Standing::Leads(epoch) => {
                     told.clear();
@@ -265,16 +289,18 @@ impl Orchestrator {
                     planned?;
                     // Before an agent takes its first task: it may be told to pause.
                     let mut heartbeats =
-                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project));
+                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project()));
                     heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
                     let mut desk = Desk::new(self)?;
                     let feed = agents.feed;
+                    let declarer = agents.declarer();
                     let ended = tokio::select! {
                         never = heartbeats.run() => match never {},
                         ended = self.keep_up(stop, goals) => Some(ended),
                         Err(error) = desk.attend(feed) => Some(Err(error)),
                         error = agents.failed() => Some(Err(error)),
+                        Err(error) = self.follow(true, declarer.as_ref()) => Some(Err(error)),
                         () = is_over(&mut standing, epoch) => None,
                     };
                     desk.give_back().await;
@@ -302,7 +328,8 @@ impl Orchestrator {
 
     /// Two projects on one store would wait for each other for ever.
     fn check_same_deployment(&self, leader: &leader::Said) -> Result<(), RunError> {
-        let ours = |goal: &GoalId| self.project.goals.iter().any(|own| own.id == *goal);
+        let project = self.project();
+        let ours = |goal: &GoalId| project.goals.iter().any(|own| own.id == *goal);
         if leader.goals.is_empty() || leader.goals.iter().any(ours) {
             return Ok(());
         }
@@ -325,7 +352,7 @@ impl Orchestrator {
     /// [`RunError`].
     pub async fn preview(&self) -> Result<Vec<Arc<downbeat_core::dag::Dag>>, RunError> {
         let mut dags = Vec::new();
-        for goal in &self.project.goals {
+        for goal in &self.project().goals {
             dags.push(self.draft(goal, &goal.id).await?.0);
         }
         self.check_executable(dags.iter().map(|dag| (dag, dag.goal())))?;
@@ -345,6 +372,11 @@ struct Fleet<'a> {
 }
 
 impl Fleet<'_> {
+    /// By which the agents are declared otherwise, once there are any.
+    fn declarer(&self) -> Option<Declarer> {
+        self.supervisor.as_ref().map(Supervisor::declarer)
+    }
+
     /// Waits until an agent makes it impossible to go on.
     async fn failed(&mut self) -> RunError {
         match &mut self.supervisor {

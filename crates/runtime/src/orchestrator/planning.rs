@@ -1,10 +1,9 @@
 //! Every declared goal gets its DAG, or the one that is declared now.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Amend, CacheError, Plan};
+use downbeat_core::cache::{CacheError, Plan};
 use downbeat_core::dag::Dag;
 use downbeat_core::goal::Usage;
 use downbeat_core::ids::GoalId;
@@ -26,8 +25,10 @@ impl Orchestrator {
     /// Plans what has no plan and amends what is declared differently. Nothing is stored before all
     /// of it is known to be executable.
     pub(super) async fn plan_goals(&self) -> Result<(), RunError> {
+        self.reparse().await?;
         let mut drafts = Vec::new();
-        for goal in &self.project.goals {
+        let project = self.project();
+        for goal in &project.goals {
             let stored = self.cache.goal(&goal.id).await?;
             let draft = match (&goal.dag, &stored) {
                 // A model's plan is kept: asking again would cost again.
@@ -46,10 +47,16 @@ impl Orchestrator {
         self.check_executable(to_check.iter().map(|dag| (dag, dag.goal())))?;
 
         for (goal, stored, draft) in drafts {
-            let Some((dag, spent)) = draft else { continue };
+            let Some((dag, spent)) = draft else {
+                self.bring_in_or_wait(goal, false, "INSTRUCTIONS.md").await?;
+                continue;
+            };
             match stored {
-                None => self.plan_new(goal, dag, spent).await?,
-                Some(stored) => self.amend_if_changed(&stored, dag).await?,
+                None => {
+                    self.plan_new(goal, dag, spent).await?;
+                    self.is_planned(goal).await?;
+                }
+                Some(_) => self.bring_in_or_wait(goal, false, "INSTRUCTIONS.md").await?,
             }
         }
         Ok(())
@@ -87,7 +94,7 @@ impl Orchestrator {
     }
 
     /// The declared DAG of a goal, or a model's, for the agents that work for `root`.
-    pub(super) async fn draft(
+    pub(crate) async fn draft(
         &self,
         goal: &ProjectGoal,
         root: &GoalId,
@@ -95,7 +102,8 @@ impl Orchestrator {
         if let Some(dag) = &goal.dag {
             return Ok((Arc::clone(dag), Usage::default()));
         }
-        let agents = self.project.agents.iter().filter(|agent| works_for(&agent.spec, root));
+        let project = self.project();
+        let agents = project.agents.iter().filter(|agent| works_for(&agent.spec, root));
         let mut request = Decompose {
             goal: goal.id.clone(),
             title: goal.title.clone(),
@@ -168,7 +176,7 @@ impl Orchestrator {
         Ok(())
     }
 
-    fn prefixed(&self, dag: &Dag) -> Result<Arc<Dag>, RunError> {
+    pub(crate) fn prefixed(&self, dag: &Dag) -> Result<Arc<Dag>, RunError> {
         let prefixed = dag.with_prefix(dag.goal());
         prefixed.map(Arc::new).map_err(|error| {
             RunError::Cache(CacheError::Invalid {
@@ -177,48 +185,17 @@ impl Orchestrator {
         })
     }
 
-    pub(super) async fn amend_if_changed(
-        &self,
-        stored: &downbeat_core::goal::Goal,
-        dag: Arc<Dag>,
-    ) -> Result<(), RunError> {
-        if stored.digest == dag.digest() {
-            return Ok(());
-        }
-        let prefixed = self.prefixed(&dag);
-        if prefixed.as_ref().is_ok_and(|dag| dag.digest() == stored.digest) {
-            return Ok(());
-        }
-        let mut amend = Amend {
-            dag,
-            revision: stored.revision,
-            request: entropy::request_id(),
-            max_attempts: self.settings.max_attempts,
-            spent: Usage::default(),
-            redo: BTreeMap::new(),
-            by: "orchestrator".to_owned(),
-        };
-        let amended = match self.cache.amend(&amend).await {
-            Err(CacheError::TasksTaken { .. }) => {
-                amend.dag = prefixed?;
-                self.cache.amend(&amend).await?
-            }
-            answer => answer?,
-        };
-        info!(target: "orchestrator", "The plan of goal {} changed: it is at revision {}", amended.id, amended.revision);
-        Ok(())
-    }
-
     /// Whether somebody can execute every task that is not done, by what is declared. With each DAG comes the
     /// goal above all others that its own is below.
-    pub(super) fn check_executable<'d>(
+    pub(crate) fn check_executable<'d>(
         &self,
         dags: impl IntoIterator<Item = (&'d Arc<Dag>, &'d GoalId)>,
     ) -> Result<(), RunError> {
+        let project = self.project();
         let mut reasons = Vec::new();
         for (dag, root) in dags {
             for node in dag.nodes().filter(|node| node.run.is_none() && node.kind.is_task()) {
-                let able = self.project.agents.iter().filter(|agent| {
+                let able = project.agents.iter().filter(|agent| {
                     works_for(&agent.spec, root)
                         && node.capabilities.iter().all(|needed| agent.spec.capabilities.contains(needed))
                 });

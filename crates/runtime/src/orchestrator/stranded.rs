@@ -69,7 +69,7 @@ impl Orchestrator {
 
     /// Whether a declared agent that does not live now may still come and take a task.
     fn may_come_for(&self, task: &Task, root: &GoalId, agents: &[Agent]) -> bool {
-        self.project.agents.iter().any(|declared| {
+        self.project().agents.iter().any(|declared| {
             let spec = &declared.spec;
             let name = &spec.name.value;
             let known = agents.iter().find(|agent| agent.registration.name == *name);

@@ -18,12 +18,13 @@ use crate::stop::Stop;
 const SWEEP: Sweep = Sweep { limit: 256 };
 
 /// What ends an attempt, or takes away a task that could have moved.
-const ENDS: [EventKind; 5] = [
+const ENDS: [EventKind; 6] = [
     EventKind::TASK_DONE,
     EventKind::TASK_FAILED,
     EventKind::TASK_RELEASED,
     EventKind::TASK_EXPIRED,
     EventKind::TASK_CANCELLED,
+    EventKind::TASK_REDO,
 ];
 
 /// How many events are read at once.

@@ -122,6 +122,19 @@ pub struct Standing {
 }
 
 impl Standing {
+    const fn new(member: Member, generation: u64, since: Duration) -> Self {
+        Self {
+            member,
+            stage: Stage::Waiting,
+            generation,
+            restarts: 0,
+            since,
+            idle_since: None,
+            unfinished: false,
+            ends: VecDeque::new(),
+        }
+    }
+
     /// When its present life had nothing to do any more, if it has nothing to do.
     #[must_use]
     pub const fn idle_since(&self) -> Option<Duration> {
@@ -161,16 +174,8 @@ impl Fleet {
     ) -> Self {
         let names = order.iter().map(|(name, _)| name.clone()).collect();
         let agents = order.into_iter().map(|(name, member)| {
-            let standing = Standing {
-                member,
-                stage: Stage::Waiting,
-                generation: generations.get(&name).copied().unwrap_or(0),
-                restarts: 0,
-                since: Duration::ZERO,
-                idle_since: None,
-                unfinished: false,
-                ends: VecDeque::new(),
-            };
+            let standing =
+                Standing::new(member, generations.get(&name).copied().unwrap_or(0), Duration::ZERO);
             (name, standing)
         });
         Self {
@@ -184,6 +189,25 @@ impl Fleet {
             begun: false,
             closed: None,
             now: Duration::ZERO,
+        }
+    }
+
+    /// From now on these are declared, those first that others depend on. New ones wait; the next input sets
+    /// them going. Those that are not among them stay as they stand, behind the others.
+    pub fn declare(&mut self, order: Vec<(AgentName, Member)>, generations: &HashMap<AgentName, u64>) {
+        let mut names: Vec<AgentName> = order.iter().map(|(name, _)| name.clone()).collect();
+        let others: Vec<AgentName> =
+            self.order.iter().filter(|name| !names.contains(name)).cloned().collect();
+        names.extend(others);
+        self.order = names;
+        for (name, member) in order {
+            match self.agents.get_mut(&name) {
+                Some(known) => known.member = member,
+                None => {
+                    let generation = generations.get(&name).copied().unwrap_or(0);
+                    self.agents.insert(name, Standing::new(member, generation, self.now));
+                }
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! The one task that owns the lives of all agents of an orchestrator.
 
+mod declared;
 mod scaling;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
+
+pub(crate) use declared::Declarer;
 
 use super::board::{self, Board};
 use super::coming::Coming;
@@ -55,6 +58,7 @@ pub(crate) struct Charge {
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     close: Option<oneshot::Sender<()>>,
+    declarer: Declarer,
     /// What ends the run.
     fatal: mpsc::UnboundedReceiver<RunError>,
     task: JoinHandle<()>,
@@ -81,6 +85,7 @@ impl Supervisor {
             Fleet::new(members.collect(), &generations, charge.settings.max_workers, charge.settings.turn);
         scaling::on_call(&mut fleet, &charge.agents);
         let (close, closing) = oneshot::channel();
+        let (declarer, declared) = mpsc::unbounded_channel();
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (fates_sender, fates) = mpsc::unbounded_channel();
@@ -102,6 +107,8 @@ impl Supervisor {
             work_is_due: false,
             scaling: scaling::Scaling::default(),
             closed: None,
+            declared,
+            gone: HashSet::new(),
         };
         let task = tokio::spawn(async move {
             actor.run(closing).await;
@@ -109,7 +116,12 @@ impl Supervisor {
             drop(over);
             let _ = keeper.await;
         });
-        Ok(Self { close: Some(close), fatal, task })
+        Ok(Self { close: Some(close), declarer: Declarer(declarer), fatal, task })
+    }
+
+    /// By which it is told what is declared now.
+    pub(crate) fn declarer(&self) -> Declarer {
+        self.declarer.clone()
     }
 
     /// Waits until something makes it impossible to go on.
@@ -170,6 +182,10 @@ struct Actor {
     /// When the number of copies is looked at.
     scaling: scaling::Scaling,
     closed: Option<String>,
+    /// What is declared now, when that changed.
+    declared: mpsc::UnboundedReceiver<declared::Declared>,
+    /// Those that are not declared any more.
+    gone: HashSet<AgentName>,
 }
 
 impl Actor {
@@ -205,6 +221,7 @@ impl Actor {
                 () = tokio::time::sleep_until(due.unwrap_or(self.began)), if due.is_some() => {
                     self.take(Input::Tick).await;
                 }
+                Some(declared) = self.declared.recv(), if self.closed.is_none() => self.declare(declared).await,
                 () = self.scaling.is_due(), if self.closed.is_none() => self.scale().await,
                 news = self.charge.news.next(), if hears => match news {
                     Some(News::Event(event)) => self.hear(&event).await,
