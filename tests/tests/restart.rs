@@ -20,7 +20,8 @@ const TASKS: usize = 600;
 const KILLS: usize = 4;
 
 fn plan() -> Plan {
-    let node = |n: usize| DraftNode { id: format!("t{n}"), title: "do it".to_owned(), ..DraftNode::default() };
+    let node =
+        |n: usize| DraftNode { id: format!("t{n}"), title: "do it".to_owned(), ..DraftNode::default() };
     let draft = Draft { goal_id: "g".to_owned(), nodes: (0..TASKS).map(node).collect(), ..Draft::default() };
     Plan {
         dag: Arc::new(dag::validate(draft).unwrap()),
@@ -80,8 +81,9 @@ async fn sixteen_clients_outlive_the_server() {
     let client = || HttpCache::new(Address::Socket(socket.clone())).with_patience(Duration::from_secs(60));
     client().plan(&plan()).await.unwrap();
     let done = Arc::new(AtomicUsize::new(0));
-    let clients: Vec<_> =
-        (0..CLIENTS).map(|n| tokio::spawn(work(client(), format!("client-{n}"), Arc::clone(&done)))).collect();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|n| tokio::spawn(work(client(), format!("client-{n}"), Arc::clone(&done))))
+        .collect();
 
     for kill in 1..=KILLS {
         // In the middle of the work, each time further on.

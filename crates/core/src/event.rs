@@ -101,6 +101,10 @@ kinds! {
     DIRECTIVE_APPLIED = "directive.applied";
     /// Somebody steered, and it could not be.
     DIRECTIVE_REFUSED = "directive.refused";
+    /// Work waits that no agent offers to do.
+    ALERT_NO_AGENT = "alert.no_agent";
+    /// What an alert was about is over.
+    ALERT_RESOLVED = "alert.resolved";
     /// A model was called.
     LLM_CALL = "llm.call";
     /// Calls of a model wait until it may be called again.

@@ -23,6 +23,7 @@ pub mod library;
 pub mod load;
 pub mod nested;
 pub mod orchestrator;
+mod passing;
 pub mod patient;
 pub mod process;
 pub mod recruit;

@@ -21,6 +21,7 @@ use crate::library::Code;
 use crate::load::ProjectAgent;
 use crate::nested::chain::Places;
 use crate::orchestrator::RunError;
+use crate::passing::{Load, Passing};
 use crate::settings::Settings;
 use crate::spending::Ledger;
 use crate::stop::Stop;
@@ -77,6 +78,8 @@ impl Recruit<'_> {
             doing: Mutex::new((Phase::Created, None)),
             lines: Mutex::default(),
             places: Places::default(),
+            passing: Passing::default(),
+            load: Load::default(),
             ears: Arc::clone(self.ears),
             replaced: CancellationToken::new(),
         };
