@@ -105,6 +105,8 @@ kinds! {
     ALERT_NO_AGENT = "alert.no_agent";
     /// What an alert was about is over.
     ALERT_RESOLVED = "alert.resolved";
+    /// A file that steers agents says something that nobody can follow.
+    ALERT_HEARTBEAT = "alert.heartbeat";
     /// A model was called.
     LLM_CALL = "llm.call";
     /// Calls of a model wait until it may be called again.

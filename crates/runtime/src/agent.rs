@@ -1,6 +1,6 @@
 //! The loop of one agent: choose, claim, attempt; and wake when a task becomes ready.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,22 +19,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::attempt::ears::Ears;
 use crate::attempt::{self, End};
 use crate::clock::CacheClock;
 use crate::entropy;
 use crate::library::Code;
+use crate::memory::Memory;
 use crate::nested::chain::Places;
 use crate::passing::{Load, Passing, Seat};
 use crate::settings::{Selection, Settings};
 use crate::spending::Ledger;
+use crate::steering::notice::Notices;
 use crate::stop::Stop;
-
-/// How many lines an agent remembers.
-const MEMORY_LINES: usize = 50;
-
-/// The longest line of memory, in bytes.
-const MEMORY_LINE: usize = 2 * 1024;
 
 /// How many ready tasks a model chooses from.
 const CHOICES: usize = 20;
@@ -82,14 +77,14 @@ pub struct Worker {
     pub(crate) passing: Passing,
     /// How many tasks it works on.
     pub(crate) load: Load,
-    /// Hears when its tasks are taken away.
-    pub(crate) ears: Arc<Ears>,
     /// Those of goals below tasks.
     pub(crate) places: Places,
     /// What it does now, for its beats.
     pub doing: Mutex<(Phase, Option<TaskId>)>,
     /// What it remembers.
-    pub lines: Mutex<VecDeque<String>>,
+    pub remembered: Mutex<Memory>,
+    /// What it is told while it works.
+    pub(crate) notices: Notices,
     /// Cancelled when the name is somebody else's now.
     pub replaced: CancellationToken,
 }
@@ -105,8 +100,9 @@ impl Worker {
     /// Works until `stop`, in as many slots as the agent works on tasks at once.
     pub async fn run(self: Arc<Self>, stop: Stop) {
         // Ended with it, also when a slot panics: one that crashed does not live on by its beats.
-        let mut beats = tokio::task::JoinSet::new();
-        beats.spawn(Arc::clone(&self).beat_on());
+        let mut beside = tokio::task::JoinSet::new();
+        beside.spawn(Arc::clone(&self).beat_on());
+        beside.spawn(Arc::clone(&self).hear_flushes());
         let slots = (0..self.max_parallel.max(1)).map(|_| Arc::clone(&self).slot(stop.clone()));
         futures::future::join_all(slots).await;
     }
@@ -256,7 +252,7 @@ impl Worker {
             goal,
             agent: self.name.clone(),
             ready: nodes,
-            memory: self.memory(),
+            memory: self.memory().await,
             conduct: Conduct::default(),
         };
         let chosen = match self.llm.select(&request).await {
@@ -327,37 +323,6 @@ impl Worker {
             tokio::time::sleep(self.settings.agent_ttl / 3).await;
             self.beat().await;
         }
-    }
-
-    /// What the agent remembers, oldest first.
-    pub(crate) fn memory(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
-    /// Adds a line to the agent's memory and keeps it.
-    pub(crate) async fn remember(&self, line: &str) {
-        let snapshot = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push_back(downbeat_core::text::clip(line, MEMORY_LINE));
-            let excess = lines.len().saturating_sub(MEMORY_LINES);
-            lines.drain(..excess);
-            serde_json::to_string(&*lines).unwrap_or_default()
-        };
-        if let Err(error) = self.cache.remember(&self.name, &self.incarnation, &snapshot).await {
-            debug!(target: "runtime", agent = %self.name, "remembering: {error}");
-        }
-    }
-
-    /// Brings back what an earlier life of the agent remembered.
-    pub async fn recall(&self) -> Result<(), CacheError> {
-        if let Some(snapshot) = self.cache.recall(&self.name).await?
-            && let Ok(mut lines) = serde_json::from_str::<VecDeque<String>>(&snapshot)
-        {
-            let excess = lines.len().saturating_sub(MEMORY_LINES);
-            lines.drain(..excess);
-            *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
-        }
-        Ok(())
     }
 
     /// The directory that a goal's tasks work in.

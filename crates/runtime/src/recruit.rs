@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::agent::Worker;
-use crate::attempt::ears::Ears;
 use crate::clock::CacheClock;
 use crate::library::Code;
 use crate::load::ProjectAgent;
@@ -24,6 +23,7 @@ use crate::orchestrator::RunError;
 use crate::passing::{Load, Passing};
 use crate::settings::Settings;
 use crate::spending::Ledger;
+use crate::steering::notice::Notices;
 use crate::stop::Stop;
 use crate::{entropy, process};
 
@@ -42,7 +42,6 @@ pub(crate) struct Recruit<'a> {
     pub(crate) clock: &'a Arc<CacheClock>,
     pub(crate) settings: &'a Arc<Settings>,
     pub(crate) workspaces: &'a Arc<HashMap<GoalId, PathBuf>>,
-    pub(crate) ears: &'a Arc<Ears>,
 }
 
 impl Recruit<'_> {
@@ -76,11 +75,11 @@ impl Recruit<'_> {
             settings: Arc::clone(self.settings),
             workspaces: Arc::clone(self.workspaces),
             doing: Mutex::new((Phase::Created, None)),
-            lines: Mutex::default(),
+            remembered: Mutex::default(),
             places: Places::default(),
             passing: Passing::default(),
             load: Load::default(),
-            ears: Arc::clone(self.ears),
+            notices: Notices::listen(Arc::clone(self.cache)).await?,
             replaced: CancellationToken::new(),
         };
         let registration = Registration {

@@ -12,8 +12,8 @@ use downbeat_core::llm::Llm;
 use downbeat_core::time::Clock;
 use tracing::info;
 
-use crate::attempt::ears::Ears;
 use crate::clock::CacheClock;
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::load::{Project, ProjectAgent};
 use crate::orchestrator::RunError;
 use crate::orchestrator::leader::announcements;
@@ -35,6 +35,8 @@ pub struct Solo {
     pub agent: ProjectAgent,
     /// The goal it works for, in place of the declared one.
     pub goal: Option<GoalId>,
+    /// The file that steers it, in place of the declared one.
+    pub heartbeat: Option<PathBuf>,
     /// The project that declares it.
     pub project: Project,
     /// The shared state.
@@ -47,6 +49,8 @@ pub struct Solo {
     pub clock: Arc<dyn Clock>,
     /// The limits and periods.
     pub settings: Settings,
+    /// The how-manieth life of its name, from 1.
+    pub generation: u64,
 }
 
 /// Why an agent's process ended.
@@ -88,15 +92,19 @@ impl Solo {
             clock: &clock,
             settings: &settings,
             workspaces: &workspaces,
-            ears: &Arc::new(Ears::new(Arc::clone(&self.cache))),
         };
-        let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), 1).await?;
+        let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), self.generation).await?;
+        let declared = &self.agent.spec.name.value;
+        let files = SteeringFile::of_agent(&self.project, &self.name, declared, self.heartbeat.as_deref());
+        let mut heartbeats = Heartbeats::new(&self.cache, files);
+        heartbeats.look().await;
         let goals: Vec<GoalId> = match goal {
             Some(goal) => vec![goal],
             None => self.project.goals.iter().map(|goal| goal.id.clone()).collect(),
         };
         let mut work = tokio::spawn(recruit::watch_over(Arc::clone(&worker), stop.clone()));
         let left = tokio::select! {
+            never = heartbeats.run() => match never {},
             rest = self.until_rest(&goals) => rest.map(|complete| Left::Rest { complete }).map_err(RunError::from),
             // Work ends because it was asked to, too, and then neither is first.
             _ = &mut work => match stop.is_draining() && !worker.replaced.is_cancelled() {

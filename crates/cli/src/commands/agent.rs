@@ -63,10 +63,12 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
         name,
         agent,
         goal,
+        heartbeat: args.heartbeat.clone(),
         project,
         cache,
         clock: Arc::clone(&context.clock),
         settings: run::settings(context),
+        generation: args.child.generation,
     };
     let left = Box::pin(run::while_reachable(context, &outage, &stop, solo.run(&stop))).await?;
     let code = match left {

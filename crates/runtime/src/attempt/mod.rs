@@ -2,10 +2,11 @@
 //! remember. Choosing and claiming come before it, in [`agent`](crate::agent); the lease is renewed
 //! beside it, by a keeper.
 
-pub(crate) mod ears;
 mod execute;
 mod keeper;
+mod noting;
 mod settle;
+mod unfinished;
 mod verify;
 mod watching;
 
@@ -74,6 +75,8 @@ pub(crate) struct Attempt<'a> {
     workspace: PathBuf,
     spent: Usage,
     progress: watch::Sender<Option<String>>,
+    /// What a command is told of the attempt before, if that was cut off.
+    left_behind: Vec<(&'static str, PathBuf)>,
 }
 
 /// Works on a claimed task and settles it. `next` is claimed in the same step.
@@ -83,12 +86,15 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
     info!(target: "runtime", agent = %lease.agent, "Acquired lease for task {} (attempt {} of {})",
         lease.task, lease.attempt, lease.max_attempts);
     let (progress, news) = watch::channel(None);
+    let noting = noting::note(worker, claimed, news.clone());
     let keeper = Keeper::start(worker, lease, held.asked, news);
     let work = stop.for_work();
     let workspace = worker.workspace(&lease.goal).await;
-    let mut attempt = Attempt { worker, claimed, workspace, spent: Usage::default(), progress };
+    let mut attempt =
+        Attempt { worker, claimed, workspace, spent: Usage::default(), progress, left_behind: Vec::new() };
     let verdict = tokio::select! {
         verdict = attempt.work(&work) => Some(verdict),
+        never = noting => match never {},
         loss = keeper.lost() => {
             // Dropping the work ends its process group.
             match loss {
@@ -100,7 +106,10 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
             None
         }
     };
-    let Some(verdict) = verdict else { return End::Lost };
+    let Some(verdict) = verdict else {
+        worker.remember(&lease.task, None).await;
+        return End::Lost;
+    };
     let is_parked = verdict.is_parked;
     let next = match &verdict.outcome {
         // Somebody else tries it first, if there is anybody.

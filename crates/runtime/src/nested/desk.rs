@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use downbeat_core::cache::{
-    CacheError, Claim, Directive, Disposition, Lease, Renew, Settle, Steer, TaskDetail, TaskQuery,
+    CacheError, Claim, Directive, Disposition, Lease, Renew, Settle, TaskDetail, TaskQuery,
 };
 use downbeat_core::dag::{Node, ORCHESTRATOR_CAPABILITY};
 use downbeat_core::event::{Event, EventKind};
@@ -29,6 +29,7 @@ use super::declared::owners;
 use super::name;
 use crate::feed::{Feed, News};
 use crate::orchestrator::{Orchestrator, RunError};
+use crate::steering::{self, Given};
 use crate::{entropy, workspace};
 
 /// Under this name it claims; no agent may be called that.
@@ -535,10 +536,11 @@ impl<'o> Desk<'o> {
     }
 
     async fn steer(&mut self, directive: Directive, by: &str) -> Result<(), RunError> {
-        let steer = Steer { directive, by: by.to_owned(), request: entropy::request_id() };
-        let steered = self.orchestrator.cache.steer(&steer).await?;
+        // By the one door, so that whoever works on it hears of it at once.
+        let given = Given { order: directive.into(), by: by.to_owned(), request: entropy::request_id() };
+        let steered = steering::give(self.orchestrator.cache.as_ref(), &given).await?;
         if !steered.applied {
-            debug!(target: "orchestrator", "{:?}: {}", steer.directive, steered.detail);
+            debug!(target: "orchestrator", "{:?}: {}", given.order, steered.detail);
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ pub(crate) use roster::start_order;
 
 use crate::clock::CacheClock;
 use crate::feed::Feed;
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::library::Code;
 use crate::load::Project;
 use crate::nested::desk::Desk;
@@ -253,11 +254,16 @@ impl Orchestrator {
                         () = stop.draining() => return Ok(None),
                     };
                     planned?;
+                    // Before an agent takes its first task: it may be told to pause.
+                    let mut heartbeats =
+                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project));
+                    heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
                     let mut desk = Desk::new(self)?;
                     let mut watchman = Watchman::new(self, goals);
                     let feed = agents.feed;
                     let ended = tokio::select! {
+                        never = heartbeats.run() => match never {},
                         ended = self.keep_up(stop, goals) => Some(ended),
                         Err(error) = desk.attend(feed) => Some(Err(error)),
                         Err(error) = watchman.watch(feed) => Some(Err(error)),

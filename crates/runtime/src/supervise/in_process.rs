@@ -12,7 +12,6 @@ use tokio::task::JoinHandle;
 
 use super::spawner::{Adopted, Exit, Hire, Life, SpawnError, Spawner};
 use crate::agent::Worker;
-use crate::attempt::ears::Ears;
 use crate::clock::CacheClock;
 use crate::library::Code;
 use crate::orchestrator::{Models, tell};
@@ -32,7 +31,6 @@ pub(crate) struct InProcess {
     pub(crate) clock: Arc<CacheClock>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) workspaces: Arc<HashMap<GoalId, PathBuf>>,
-    pub(crate) ears: Arc<Ears>,
     /// That of the run: it reaches every life at once.
     pub(crate) stop: Stop,
 }
@@ -49,7 +47,6 @@ impl Spawner for InProcess {
             clock: &self.clock,
             settings: &self.settings,
             workspaces: &self.workspaces,
-            ears: &self.ears,
         };
         let worker = recruit.enlist(&hire.name, &hire.agent, hire.goal.clone(), hire.generation).await?;
         let stop = self.stop.child();
