@@ -107,6 +107,10 @@ kinds! {
     DIRECTIVE_APPLIED = "directive.applied";
     /// Somebody steered, and it could not be.
     DIRECTIVE_REFUSED = "directive.refused";
+    /// Work waits that no agent offers to do.
+    ALERT_NO_AGENT = "alert.no_agent";
+    /// What an alert was about is over.
+    ALERT_RESOLVED = "alert.resolved";
     /// A file that steers agents says something that nobody can follow.
     ALERT_HEARTBEAT = "alert.heartbeat";
     /// A model was called.

@@ -25,6 +25,7 @@ use crate::entropy;
 use crate::library::Code;
 use crate::memory::Memory;
 use crate::nested::chain::Places;
+use crate::passing::{Load, Passing, Seat};
 use crate::settings::{Selection, Settings};
 use crate::spending::Ledger;
 use crate::steering::notice::Notices;
@@ -72,6 +73,10 @@ pub struct Worker {
     pub settings: Arc<Settings>,
     /// The directory of each declared goal.
     pub workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    /// What it leaves to others for a while.
+    pub(crate) passing: Passing,
+    /// How many tasks it works on.
+    pub(crate) load: Load,
     /// Those of goals below tasks.
     pub(crate) places: Places,
     /// What it does now, for its beats.
@@ -103,12 +108,12 @@ impl Worker {
     }
 
     async fn slot(self: Arc<Self>, stop: Stop) {
-        let mut carried: Option<Held> = None;
+        let mut carried: Option<(Held, Seat<'_>)> = None;
         loop {
-            let held = match carried.take() {
-                Some(held) => held,
+            let (held, seat) = match carried.take() {
+                Some(carried) => carried,
                 None => match self.obtain(&stop).await {
-                    Some(held) => held,
+                    Some(obtained) => obtained,
                     None => return,
                 },
             };
@@ -121,18 +126,23 @@ impl Worker {
             let next = carries_on.then(|| self.claim(None));
             if let End::Settled { settled, asked } = attempt::run(&self, &held, &stop, next).await {
                 let granted = settled.next.and_then(ClaimReply::granted);
-                carried = granted.map(|claimed| Held { claimed, asked });
+                carried = granted.map(|claimed| (Held { claimed, asked }, seat));
             }
         }
     }
 
     /// Chooses and claims, or waits until there is something; `None` when it is time to stop.
-    async fn obtain(&self, stop: &Stop) -> Option<Held> {
+    async fn obtain(&self, stop: &Stop) -> Option<(Held, Seat<'_>)> {
         let between = Backoff { base: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
         let mut failures = 0;
         loop {
             if stop.is_draining() || self.replaced.is_cancelled() {
                 return None;
+            }
+            // Who is idle goes before who works on something already.
+            let (seat, after_others) = self.load.sit(&self.cache, &self.name);
+            if !after_others.is_zero() {
+                tokio::time::sleep(after_others).await;
             }
             // A store that does not answer is waited for here: nothing is claimed yet.
             let looked = tokio::select! {
@@ -146,11 +156,16 @@ impl Worker {
                 Err(error) => Err(error),
             };
             let wait = match tried {
-                Ok((_, ClaimReply::Granted(claimed))) => return Some(Held { claimed: *claimed, asked }),
+                Ok((_, ClaimReply::Granted(claimed))) => {
+                    return Some((Held { claimed: *claimed, asked }, seat));
+                }
                 Ok((seen, ClaimReply::Nothing { next_due, .. })) => {
+                    drop(seat);
                     failures = 0;
                     self.enter(Phase::Idle, None).await;
                     let due = next_due.map_or(LONGEST_SLEEP, |due| due.since(self.clock.now()));
+                    let own_again = self.passing.ends().map(|ends| ends.duration_since(Instant::now()));
+                    let due = own_again.map_or(due, |own_again| own_again.min(due));
                     let wait = due.clamp(Duration::from_millis(2), LONGEST_SLEEP);
                     let news = async {
                         if let Err(error) = self.cache.changed(&Topic::Ready, seen, wait).await {
@@ -187,6 +202,7 @@ impl Worker {
     /// What there is: the number is from before the look, so that news during it counts.
     async fn look(&self) -> Result<(u64, Option<TaskId>), CacheError> {
         let seen = self.cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await?;
+        self.passing.look(self.cache.as_ref(), &self.name).await?;
         if self.settings.selection != Selection::Model || self.ledger.closed(&self.llm.name()).is_some() {
             return Ok((seen, None));
         }
@@ -252,13 +268,13 @@ impl Worker {
 
     fn claim(&self, task: Option<TaskId>) -> Claim {
         Claim {
-            avoid: std::collections::BTreeSet::default(),
             agent: self.name.clone(),
             incarnation: self.incarnation.clone(),
             request: entropy::request_id(),
             goal: self.goal.clone(),
             capabilities: self.capabilities.clone(),
             task,
+            avoid: self.passing.now(),
             ttl: self.settings.lease_ttl,
         }
     }

@@ -30,6 +30,7 @@ pub mod load;
 pub mod memory;
 pub mod nested;
 pub mod orchestrator;
+mod passing;
 pub mod patient;
 pub mod process;
 pub mod recruit;

@@ -20,6 +20,7 @@ use crate::library::Code;
 use crate::load::ProjectAgent;
 use crate::nested::chain::Places;
 use crate::orchestrator::RunError;
+use crate::passing::{Load, Passing};
 use crate::settings::Settings;
 use crate::spending::Ledger;
 use crate::steering::notice::Notices;
@@ -76,6 +77,8 @@ impl Recruit<'_> {
             doing: Mutex::new((Phase::Created, None)),
             remembered: Mutex::default(),
             places: Places::default(),
+            passing: Passing::default(),
+            load: Load::default(),
             notices: Notices::listen(Arc::clone(self.cache)).await?,
             replaced: CancellationToken::new(),
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, Liveness, Phase, TaskQuery};
-use downbeat_core::goal::{Counts, GoalStatus};
+use downbeat_core::goal::{Counts, Goal, GoalStatus};
 use downbeat_core::ids::{AgentName, GoalId, GroupName, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::live::Versions;
+use crate::nested::chain::{Chains, with_all_below};
 use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 use crate::spending::{self, Parked, larger};
 use crate::supervise::board::{Board, Line};
@@ -44,7 +45,11 @@ pub struct GoalLine {
     pub reason: Option<String>,
     /// How many tasks stand where.
     pub counts: Counts,
-    /// Calls of models so far.
+    /// The task that owns it, when it is below one.
+    pub parent: Option<TaskId>,
+    /// From the goal above all others down to this one.
+    pub chain: Vec<GoalId>,
+    /// Calls of models so far, with those of all goals below it, as tokens and cost.
     pub model_calls: u64,
     /// Model tokens so far.
     pub tokens: u64,
@@ -124,9 +129,14 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
             }
         }
     }
+    let chains = Chains::of(&goals);
+    let sums = with_all_below(&goals);
     let goals = goals
         .into_iter()
+        .map(|goal| Goal { usage: sums.get(&goal.id).copied().unwrap_or(goal.usage), ..goal })
         .map(|goal| GoalLine {
+            chain: chains.to(&goal.id),
+            parent: goal.parent.map(|parent| parent.task),
             id: goal.id,
             title: goal.title,
             status: goal.status,

@@ -56,6 +56,8 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
         llm: Arc::new(Offline),
         scribe: Arc::new(Offline),
         clock: Arc::new(SystemClock),
+        heartbeat: None,
+        generation: 1,
         settings: settings(),
     }
 }

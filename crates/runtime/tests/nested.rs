@@ -286,10 +286,10 @@ async fn an_orchestrator_that_takes_over_carries_the_goal_below_on() {
     let project = load::load(&write(place.path(), &format!("{AGENTS}{LONG}"))).unwrap();
     let cache = memory();
     let first = {
-        let orchestrator = orchestrator(&cache, &project);
+        let orchestrator = orchestrator(&cache, &project).without_agents();
         tokio::spawn(async move { orchestrator.run(&Stop::new()).await })
     };
-    until(&cache, |event| is(event, "task.claimed", "top.mid.low.long")).await;
+    until(&cache, |event| is(event, "goal.planned", "top.mid.low")).await;
     // As a kill -9 does it: nothing is given back, nobody is told.
     first.abort();
     let _ = first.await;

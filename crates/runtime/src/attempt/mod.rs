@@ -111,6 +111,18 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
         return End::Lost;
     };
     let is_parked = verdict.is_parked;
+    let next = match &verdict.outcome {
+        // Somebody else tries it first, if there is anybody.
+        Outcome::Retry { after, .. } => {
+            let left =
+                worker.passing.leave(worker.cache.as_ref(), &worker.name, &lease.goal, &claimed.node, *after);
+            if let Err(error) = left.await {
+                warn!(target: "runtime", agent = %lease.agent, "Looking for another agent for task {}: {error}", lease.task);
+            }
+            next.map(|next| Claim { avoid: worker.passing.now(), ..next })
+        }
+        _ => next,
+    };
     let end =
         settle::settle(worker, claimed, verdict, stop, next.filter(|_| !stop.is_draining() && !is_parked))
             .await;

@@ -29,7 +29,7 @@ use super::declared::owners;
 use super::name;
 use crate::feed::{Feed, News};
 use crate::orchestrator::{Orchestrator, RunError};
-use crate::steering::{Given, give};
+use crate::steering::{self, Given};
 use crate::{entropy, workspace};
 
 /// Under this name it claims; no agent may be called that.
@@ -536,8 +536,9 @@ impl<'o> Desk<'o> {
     }
 
     async fn steer(&mut self, directive: Directive, by: &str) -> Result<(), RunError> {
+        // By the one door, so that whoever works on it hears of it at once.
         let given = Given { order: directive.into(), by: by.to_owned(), request: entropy::request_id() };
-        let steered = give(self.orchestrator.cache.as_ref(), &given).await?;
+        let steered = steering::give(self.orchestrator.cache.as_ref(), &given).await?;
         if !steered.applied {
             debug!(target: "orchestrator", "{:?}: {}", given.order, steered.detail);
         }

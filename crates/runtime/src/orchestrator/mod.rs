@@ -1,6 +1,7 @@
 //! The orchestrator: reconciles what is declared with what is, keeps the upkeep going, and ends when
 //! all goals rest.
 
+mod alerts;
 mod below;
 mod error;
 pub(crate) mod leader;
@@ -39,6 +40,7 @@ use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
 use crate::supervise::{Board, Coming, Declarer, Spawner, Supervisor};
 use crate::{entropy, recruit};
+use alerts::Watchman;
 use leader::{Campaign, Standing};
 
 /// Which model does what.
@@ -293,17 +295,22 @@ impl Orchestrator {
                     heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
                     let mut desk = Desk::new(self)?;
+                    let mut watchman = Watchman::new(self, goals);
                     let feed = agents.feed;
                     let declarer = agents.declarer();
                     let ended = tokio::select! {
                         never = heartbeats.run() => match never {},
                         ended = self.keep_up(stop, goals) => Some(ended),
                         Err(error) = desk.attend(feed) => Some(Err(error)),
+                        Err(error) = watchman.watch(feed) => Some(Err(error)),
                         error = agents.failed() => Some(Err(error)),
                         Err(error) = self.follow(true, declarer.as_ref()) => Some(Err(error)),
                         () = is_over(&mut standing, epoch) => None,
                     };
                     desk.give_back().await;
+                    if matches!(&ended, Some(Ok(Some(stuck))) if !stuck.is_empty()) {
+                        watchman.look(true).await?;
+                    }
                     match ended {
                         Some(ended) => return ended,
                         None => warn!(target: "orchestrator", "This orchestrator leads no more"),
