@@ -11,6 +11,7 @@
 )]
 
 pub mod redis;
+pub mod work;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};

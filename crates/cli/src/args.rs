@@ -155,6 +155,7 @@ pub(crate) enum Command {
   downbeat run demo/INSTRUCTIONS.md        another one
   downbeat run --max-attempts 5 --timeout 10m
   downbeat run --fresh                     from the beginning
+  downbeat run --spawn process             each agent a process of its own
   downbeat run --json > report.json        the report, for programs"
 ))]
 pub(crate) struct Run {
@@ -167,9 +168,8 @@ pub(crate) struct Run {
     /// holds it; files that tasks wrote stay
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// The most agents that may run at once [default: 100]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_agents: Option<String>,
+    #[command(flatten)]
+    pub(crate) spawning: Spawning,
     /// The most agents that live at once; the others wait for a slot [default: no limit]
     #[arg(long, value_name = "N")]
     pub(crate) max_workers: Option<String>,
@@ -224,7 +224,7 @@ impl Instructions {
     }
 }
 
-/// Plan the goals and keep a fleet of agents going, without agents of its own
+/// Plan the goals and keep a fleet of agents going, which come from anywhere
 ///
 /// On the embedded store it is the process that the others ask. On a state that many machines share any number
 /// may run: one leads, the others stand by, and within `leader_ttl` of its death another one leads. It ends when
@@ -233,13 +233,16 @@ impl Instructions {
 #[command(after_help = examples(
     "  downbeat orchestrator                    on the embedded store, for agents of this machine
   downbeat orchestrator --cache redis://redis.example
-  downbeat orchestrator demo --cache redis://redis.example --keep-running"
+  downbeat orchestrator demo --cache redis://redis.example --keep-running
+  downbeat orchestrator --spawn process    with the declared agents as processes of their own"
 ))]
 pub(crate) struct Orchestrator {
     #[command(flatten)]
     pub(crate) instructions: Instructions,
     #[command(flatten)]
     pub(crate) model: Model,
+    #[command(flatten)]
+    pub(crate) spawning: Spawning,
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
@@ -285,6 +288,8 @@ pub(crate) struct Agent {
     #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
+    pub(crate) child: Child,
+    #[command(flatten)]
     pub(crate) model: Model,
     /// For how long a claim holds without renewal [default: 30s]
     #[arg(long, value_name = "SPAN")]
@@ -298,6 +303,60 @@ pub(crate) struct Agent {
     /// Stay when all goals rest
     #[arg(long)]
     pub(crate) keep_running: bool,
+}
+
+/// As what agents are brought to life, and how many.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Spawning {
+    /// As what agents are brought to life: tasks of this process, or processes of their own [default:
+    /// in-process; an orchestrator has no agents of its own without it]
+    #[arg(long, value_name = "AS", value_parser = ["in-process", "process"])]
+    pub(crate) spawn: Option<String>,
+    /// What becomes of agents that are processes when this one is killed: they end with it, or go on and
+    /// are adopted by the next one [default: end]
+    #[arg(long, value_name = "WHAT", value_parser = ["end", "keep"])]
+    pub(crate) orphans: Option<String>,
+    /// The most agents that may run at once [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_agents: Option<String>,
+    /// How many agents may be started in a second [default: 100]
+    #[arg(long, value_name = "N")]
+    pub(crate) spawn_limit: Option<String>,
+}
+
+impl Spawning {
+    /// The settings that these options set.
+    pub(crate) fn flags(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            ("spawn", self.spawn.clone()),
+            ("orphans", self.orphans.clone()),
+            ("max_agents", self.max_agents.clone()),
+            ("spawn_limit", self.spawn_limit.clone()),
+        ]
+    }
+}
+
+/// What an orchestrator tells an agent that it starts as a process of its own.
+#[derive(Debug, Args)]
+pub(crate) struct Child {
+    /// The how-manieth life of its name
+    #[arg(long, value_name = "N", hide = true, default_value_t = 1)]
+    pub(crate) generation: u64,
+    /// It is a child: its standard input is the lock of its seat in this directory
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) seat: Option<PathBuf>,
+    /// It ends with this process
+    #[arg(long, value_name = "PID", hide = true, requires = "seat")]
+    pub(crate) parent: Option<u32>,
+    /// Keep this file, to which its outputs go, at most as long as `max_output`
+    #[arg(long, value_name = "FILE", hide = true, requires = "seat")]
+    pub(crate) log_file: Option<PathBuf>,
+}
+
+impl Default for Child {
+    fn default() -> Self {
+        Self { generation: 1, seat: None, parent: None, log_file: None }
+    }
 }
 
 /// Which model.

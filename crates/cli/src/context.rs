@@ -1,5 +1,6 @@
 //! What every command begins with: where it is, how it is set, and where it writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) store: Lies,
     /// The host's clock.
     pub(crate) clock: Arc<dyn Clock>,
+    /// What was said on the command line: keys of settings, and their texts.
+    pub(crate) said: BTreeMap<&'static str, String>,
     /// The state is used through the process that holds it.
     joined: AtomicBool,
 }
@@ -86,6 +89,8 @@ impl Context {
         ];
         sources.flags.extend(own.into_iter().chain(flags).filter_map(|(key, text)| Some((key, text?))));
         let config = sources.config()?;
+        let mut said = sources.flags.clone();
+        said.extend(path(&global.config).map(|file| ("config", file)));
         let out = Out::new(global.json, global.quiet, colour(Some(&config.color)));
         for warning in &config.warnings {
             out.warning(warning);
@@ -100,7 +105,7 @@ impl Context {
             ));
         }
         let joined = AtomicBool::new(false);
-        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock), joined })
+        Ok(Self { place, config, out, store, clock: Arc::new(SystemClock), said, joined })
     }
 
     /// The same for a whole command line, which may be the predecessor's.

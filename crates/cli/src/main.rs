@@ -3,8 +3,9 @@
 //! In reading order:
 //! - [`args`]: what can be typed; [`exit`], [`error`]: what comes back.
 //! - [`place`], [`config`]: which project, and with which settings.
-//! - [`predecessor`]: the command line and the files of the program before this one.
 //! - [`store`], [`models`]: the concrete parts; [`api`]: a store that another process has.
+//! - [`spawned`]: agents as processes, seen from either side.
+//! - [`predecessor`]: the command line and the files of the program before this one.
 //! - [`commands`]: one file for each command.
 //! - [`output`], [`diagnostics`], [`logs`], [`live`]: what people and programs see.
 
@@ -24,6 +25,7 @@ mod output;
 mod place;
 mod predecessor;
 mod signals;
+mod spawned;
 mod store;
 
 use std::process::ExitCode;

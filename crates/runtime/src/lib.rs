@@ -4,6 +4,7 @@
 //! - [`load`]: INSTRUCTIONS.md and the files it names, or everything that is wrong with them.
 //! - [`orchestrator`]: reconciles what is declared with what is, and runs until all goals rest.
 //! - [`supervise`]: the lives of the agents; [`feed`]: what happens, read once for all parts.
+//! - [`spawn`]: agents as child processes.
 //! - [`library`]: all of it declared in Rust, with plain code as agents.
 //! - [`solo`]: one agent as a process of its own; [`recruit`]: how an agent enters.
 //! - [`agent`]: the loop of one agent; [`attempt`]: one task, as a list of steps.
@@ -32,6 +33,7 @@ pub mod recruit;
 pub mod report;
 pub mod settings;
 pub mod solo;
+pub mod spawn;
 pub mod spending;
 pub mod status;
 pub mod steering;

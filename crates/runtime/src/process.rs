@@ -1,5 +1,8 @@
 //! Whether a process that wrote something down still lives: told apart from a later one with its number.
 
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
 use sha2::{Digest, Sha256};
 
 /// What a process writes down so that others on its machine can tell whether it lives:
@@ -30,7 +33,7 @@ pub fn has_ended(identity: &str) -> bool {
     machine().is_some_and(|here| here == there) && start_of(pid).as_deref() != Some(start)
 }
 
-/// Whether the process with this identity is known to live, on this machine.
+/// Whether the process with this identity is known to live.
 #[must_use]
 pub fn lives(identity: &str) -> bool {
     let mut parts = identity.split('-');
@@ -41,6 +44,27 @@ pub fn lives(identity: &str) -> bool {
     };
     let Ok(pid) = pid.parse::<u32>() else { return false };
     machine().is_some_and(|here| here == there) && start_of(pid).as_deref() == Some(start)
+}
+
+/// The number of the process with this identity.
+#[must_use]
+pub fn number_of(identity: &str) -> Option<u32> {
+    identity.split('-').nth(1)?.parse().ok()
+}
+
+/// The program that the process with this identity runs; `None` when it does not live, or is not ours to
+/// look at.
+#[must_use]
+pub fn program_of(identity: &str) -> Option<PathBuf> {
+    let pid = number_of(identity)?;
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    // What the kernel says of a program that was replaced while it runs.
+    let name = program.as_os_str().as_encoded_bytes();
+    let program = match name.strip_suffix(b" (deleted)") {
+        Some(name) => PathBuf::from(std::ffi::OsString::from_vec(name.to_vec())),
+        None => program,
+    };
+    lives(identity).then_some(program)
 }
 
 fn machine() -> Option<String> {
@@ -72,10 +96,11 @@ mod tests {
     fn only_what_is_known_to_have_ended_has() {
         let own = identity();
         assert!(!own.is_empty() && !has_ended(&own) && lives(&own), "{own}");
+        assert_eq!(program_of(&own), std::env::current_exe().ok());
         let mut parts: Vec<&str> = own.split('-').collect();
         assert!(has_ended(&format!("{}-{}-1", parts[0], parts[1])), "another one had this number");
         parts[0] = "000000000000";
-        assert!(!has_ended(&parts.join("-")), "elsewhere");
+        assert!(!has_ended(&parts.join("-")) && !lives(&parts.join("-")), "elsewhere");
         assert!(!has_ended("") && !has_ended("a-b-c") && !has_ended("no identity"));
 
         let mut child = std::process::Command::new("true").spawn().unwrap();

@@ -63,6 +63,10 @@ pub struct Settings {
     pub store_patience: Duration,
     /// How long an agent's process that is asked to end lets its work go on before it gives it back.
     pub drain_grace: Duration,
+    /// How many agents may be started in a second; at least 1.
+    pub spawn_limit: u32,
+    /// A copy of an agent that has had nothing to do for so long is not needed any more.
+    pub idle_for: Duration,
 }
 
 /// Who chooses among ready tasks.
@@ -107,6 +111,8 @@ impl Default for Settings {
             leader_ttl: Duration::from_secs(10),
             store_patience: Duration::from_secs(300),
             drain_grace: Duration::from_secs(5),
+            spawn_limit: 100,
+            idle_for: Duration::from_secs(10),
         }
     }
 }

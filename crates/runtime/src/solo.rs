@@ -49,6 +49,8 @@ pub struct Solo {
     pub clock: Arc<dyn Clock>,
     /// The limits and periods.
     pub settings: Settings,
+    /// The how-manieth life of its name, from 1.
+    pub generation: u64,
 }
 
 /// Why an agent's process ended.
@@ -93,7 +95,7 @@ impl Solo {
             settings: &settings,
             workspaces: &workspaces,
         };
-        let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), 1).await?;
+        let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), self.generation).await?;
         let declared = &self.agent.spec.name.value;
         let files = SteeringFile::of_agent(&self.project, &self.name, declared, self.heartbeat.as_deref());
         let mut heartbeats = Heartbeats::new(&self.cache, files);

@@ -49,12 +49,14 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
         name: AgentName::new(format!("agent-{number}")).unwrap(),
         agent: project.agents.get(number).unwrap().clone(),
         goal: None,
+        heartbeat: None,
         project: project.clone(),
         cache: Arc::clone(cache),
         llm: Arc::new(Offline),
         scribe: Arc::new(Offline),
         clock: Arc::new(SystemClock),
         settings: settings(),
+        generation: 1,
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
         cache,
         clock: Arc::clone(&context.clock),
         settings: run::settings(context),
+        generation: args.child.generation,
     };
     let left = Box::pin(run::while_reachable(context, &outage, &stop, solo.run(&stop))).await?;
     let code = match left {

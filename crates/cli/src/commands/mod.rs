@@ -20,6 +20,8 @@ mod summary;
 mod task;
 mod why;
 
+pub(crate) use run::logs_directory;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,6 +35,7 @@ use crate::logs::{self, Logs};
 use crate::output::Out;
 use crate::output::text::clean_block;
 use crate::predecessor;
+use crate::spawned;
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
@@ -74,6 +77,11 @@ fn usage(error: &clap::Error) -> CliError {
 }
 
 fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
+    // Before there is a second thread.
+    let seated = match &cli.command {
+        Command::Agent(args) => spawned::begin(args)?,
+        _ => None,
+    };
     // What needs no project.
     match &cli.command {
         Command::Init(args) => return init::init(args, out).map(|()| exit::COMPLETE),
@@ -91,10 +99,17 @@ fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
         _ => (None, Flags::new()),
     };
     let context = Context::of(cli, positional, flags)?;
-    if !matches!(cli.command, Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_)) {
+    if !matches!(
+        cli.command,
+        Command::Run(_) | Command::Orchestrator(_) | Command::Agent(_) | Command::Serve(_)
+    ) {
         start_logs(&context);
     }
-    in_runtime(with_context(cli, &context))
+    if let Command::Agent(args) = &cli.command {
+        spawned::bound_log(args, &context, &context.out);
+    }
+    let code = in_runtime(with_context(cli, &context))?;
+    spawned::ended(seated, code)
 }
 
 async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {

@@ -1,4 +1,4 @@
-//! `downbeat orchestrator`: plans and leads a fleet whose agents are processes of their own.
+//! `downbeat orchestrator`: plans and leads a fleet whose agents come from anywhere.
 
 use std::sync::Arc;
 
@@ -9,19 +9,21 @@ use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
 use crate::signals::{self, Terminate, Work};
-use crate::{api, models, store};
+use crate::{api, models, spawned, store};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat orchestrator";
 
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
-    vec![
+    let mut flags = vec![
         ("llm", args.model.llm.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("leader_ttl", args.leader_ttl.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
-    ]
+    ];
+    flags.extend(args.spawning.flags());
+    flags
 }
 
 /// Plans, leads, and says what came of it.
@@ -30,12 +32,16 @@ pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
+    let has_agents = args.own_agents || context.config.spawn.is_some();
     match args.own_agents {
         true => {
             let grace = Terminate::After(context.config.settings.drain_grace);
             signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
         }
-        false => signals::listen(&stop, &context.out, Work::None, Terminate::AtOnce)?,
+        false => {
+            let work = if has_agents { Work::Uncounted } else { Work::None };
+            signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
+        }
     }
     run::own_directory(context)?;
     let cache = store::open(&context.how(HOLDER)).await?;
@@ -43,8 +49,8 @@ pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -
     let (cache, outage) = run::patient(context, cache, &stop);
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, run::settings(context), project);
-    let orchestrator = match args.own_agents {
-        true => orchestrator.as_service(),
+    let orchestrator = match has_agents {
+        true => spawned::with_agents(orchestrator, context, &stop)?.as_service(),
         false => orchestrator.without_agents(),
     };
     let report = Box::pin(run::while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await?;

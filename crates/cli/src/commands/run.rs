@@ -10,7 +10,7 @@ use downbeat_core::cache::Cache;
 use downbeat_core::dag::Analysis;
 use downbeat_core::diagnostic::Report;
 use downbeat_core::goal::{Goal, GoalStatus};
-use downbeat_runtime::load::{self, Project, ProjectGoal};
+use downbeat_runtime::load::{self, Project, ProjectAgent, ProjectGoal};
 use downbeat_runtime::patient::{Outage, Patient};
 use downbeat_runtime::report::{self, RunReport};
 use downbeat_runtime::{Orchestrator, RunError, Settings, Stop};
@@ -24,18 +24,17 @@ use crate::live::follow::Live;
 use crate::logs::{self, Logs};
 use crate::output::style::{FAINT, STRONG, paint};
 use crate::output::text::{clean, counted};
-use crate::signals::{self, Terminate, Work};
+use crate::signals::{self, Work};
 use crate::store::{self, Lies};
-use crate::{api, askable, exit, models, predecessor};
+use crate::{api, askable, exit, models, predecessor, spawned};
 
 /// What this process is, for others that want its store.
 const HOLDER: &str = "downbeat run";
 
 /// The settings that the options of this command set.
 pub(crate) fn flags(args: &args::Run) -> Flags {
-    vec![
+    let mut flags = vec![
         ("llm", args.model.llm.clone()),
-        ("max_agents", args.max_agents.clone()),
         ("max_workers", args.max_workers.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("task_timeout", args.timeout.clone()),
@@ -46,7 +45,9 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
         ("max_tokens", args.max_tokens.clone()),
         ("durability", args.durability.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
-    ]
+    ];
+    flags.extend(args.spawning.flags());
+    flags
 }
 
 /// Plans, runs, and says what came of it.
@@ -55,7 +56,8 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let beside_view = context.out.can_redraw() && context.config.log_level.is_none();
     start_logs(context, &project, beside_view);
     let models = models::of(&project, context.config.chosen())?;
-    let (declared, limit) = (project.agents.len(), context.config.settings.max_agents);
+    let least = |agent: &ProjectAgent| usize::try_from(agent.spec.bounds().0).unwrap_or(usize::MAX);
+    let (declared, limit) = (project.agents.iter().map(least).sum(), context.config.settings.max_agents);
     if declared > limit {
         return Err(refused(RunError::TooManyAgents { declared, limit }, context));
     }
@@ -78,7 +80,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let stop = Stop::new();
     let running = Arc::new(AtomicUsize::new(0));
-    signals::listen(&stop, &context.out, Work::Counted(Arc::clone(&running)), Terminate::AtOnce)?;
+    signals::listen(&stop, &context.out, Work::Counted(Arc::clone(&running)), spawned::terminate(context))?;
     let (cache, outage) = patient(context, cache, &stop);
     let live =
         Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
@@ -87,6 +89,7 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
 
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
+    let orchestrator = spawned::with_agents(orchestrator, context, &stop)?;
     let result = Box::pin(while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.

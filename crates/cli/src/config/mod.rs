@@ -18,6 +18,7 @@ use downbeat_core::cache::StreamLimits;
 use downbeat_core::instructions::Restart;
 use downbeat_core::llm::Permissions;
 use downbeat_runtime::settings::{Selection, Settings};
+use downbeat_runtime::spawn::Orphans;
 use downbeat_runtime::spending::Ceiling;
 use downbeat_runtime::supervise::Policy;
 
@@ -82,6 +83,15 @@ pub(crate) enum Durability {
     Process,
 }
 
+/// As what agents are brought to life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spawn {
+    /// As tasks of this process.
+    InProcess,
+    /// As processes of their own.
+    Process,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -119,6 +129,10 @@ pub(crate) struct Config {
     pub(crate) cache_origin: Origin,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
+    /// As what agents are brought to life, if that was chosen.
+    pub(crate) spawn: Option<Spawn>,
+    /// What becomes of agents that are processes when their orchestrator dies.
+    pub(crate) orphans: Orphans,
     /// How many entries streams keep.
     pub(crate) limits: StreamLimits,
     /// The least level that is logged, if one was chosen.
@@ -222,6 +236,11 @@ impl Sources {
         let store_patience =
             layers.span("store_patience", &[], Duration::from_secs(0)..=day * 7, defaults.store_patience);
         let drain_grace = layers.span("drain_grace", &[], Duration::ZERO..=day, defaults.drain_grace);
+        let spawn = layers.chosen("spawn", &[("in-process", Spawn::InProcess), ("process", Spawn::Process)]);
+        let orphans =
+            layers.choice("orphans", Orphans::End, &[("end", Orphans::End), ("keep", Orphans::Keep)]);
+        let idle_for = layers.span("idle_for", &[], tenth..=day, defaults.idle_for);
+        let spawn_limit = layers.count("spawn_limit", &[], 1..=10_000, defaults.spawn_limit);
         let durability = layers.choice(
             "durability",
             Durability::Power,
@@ -265,6 +284,8 @@ impl Sources {
             leader_ttl,
             store_patience,
             drain_grace,
+            spawn_limit,
+            idle_for,
             ..defaults
         };
         Ok(Config {
@@ -275,6 +296,8 @@ impl Sources {
             cache,
             cache_origin,
             durability,
+            spawn,
+            orphans,
             limits,
             log_level,
             log_format,

@@ -8,7 +8,7 @@ pub(crate) mod time;
 pub(crate) mod view;
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use indicatif::ProgressBar;
@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::diagnostics;
 use crate::error::{CliError, Kind};
+use crate::spawned::OwnLog;
 use style::paint;
 
 /// Where to write.
@@ -33,12 +34,14 @@ pub(crate) struct Out {
     colour: ColorChoice,
     /// A view that is redrawn below everything that is printed.
     view: Arc<Mutex<Option<ProgressBar>>>,
+    /// The file that the outputs go to, where that has to be kept short.
+    log: Arc<OnceLock<OwnLog>>,
 }
 
 impl Out {
     /// `json`: one JSON document or one object a line on the standard output, and nothing else.
     pub(crate) fn new(json: bool, quiet: bool, colour: ColorChoice) -> Self {
-        Self { json, quiet, colour, view: Arc::default() }
+        Self { json, quiet, colour, view: Arc::default(), log: Arc::default() }
     }
 
     /// Whether a program reads.
@@ -121,6 +124,15 @@ impl Out {
     /// Text on the standard error. That nobody can read it is no reason to stop.
     pub(crate) fn log(&self, text: &str) {
         let _ = self.write(Stream::Err, text);
+        if let Some(log) = self.log.get() {
+            log.keep_within();
+        }
+    }
+
+    /// Keeps the file that the outputs go to within its bounds from now on.
+    pub(crate) fn bound(&self, log: OwnLog) {
+        // The first one is the one.
+        let _ = self.log.set(log);
     }
 
     /// What is probably wrong in files, shown at its places.

@@ -116,8 +116,9 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 max_attempts: None,
                 leader_ttl: None,
                 keep_running: true,
-                listen: crate::api::Listen::default(),
                 own_agents: true,
+                spawning: args::Spawning::default(),
+                listen: crate::api::Listen::default(),
             }))
         }
         Role::Agent => {
@@ -131,6 +132,7 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 declared: None,
                 goal: Some(goal),
                 heartbeat: run.heartbeat,
+                child: args::Child::default(),
                 model,
                 lease_ttl: None,
                 timeout: None,

@@ -11,6 +11,8 @@ use crate::span::HumanDuration;
 
 /// The most restarts that one may allow.
 const MAX_RESTARTS: u32 = 1_000_000;
+/// The most copies of an agent.
+const MAX_COPIES: u32 = 1_000;
 /// The most tasks that one agent may work on at once.
 const MAX_PARALLEL: u32 = 1_000;
 /// The most characters of a role, a model's name or a path.
@@ -35,6 +37,8 @@ pub(super) enum Key {
     MaxRestarts,
     RestartWindow,
     Timeout,
+    Min,
+    Max,
 }
 
 /// The keys in their normal spelling; the second spellings come last, so that help names the first.
@@ -54,6 +58,8 @@ pub(super) const KEYS: &[(&str, Key)] = &[
     ("max restarts", Key::MaxRestarts),
     ("restart window", Key::RestartWindow),
     ("timeout", Key::Timeout),
+    ("min", Key::Min),
+    ("max", Key::Max),
     ("goal id", Key::Goal),
     ("cadence seconds", Key::Cadence),
 ];
@@ -152,12 +158,23 @@ fn take(agent: &mut AgentSpec, key: Key, field: &Field, faults: &mut Faults<'_>)
         Key::Timeout => {
             agent.timeout = field.scalar(faults).and_then(|value| duration(&value, faults));
         }
+        Key::Min => {
+            agent.min = field.scalar(faults).and_then(|value| copies(&value, &field.key.text, 0, faults));
+        }
+        Key::Max => {
+            agent.max = field.scalar(faults).and_then(|value| copies(&value, &field.key.text, 1, faults));
+        }
         Key::MaxParallel => {
             agent.max_parallel = field
                 .scalar(faults)
                 .and_then(|value| number(&value, &field.key.text, 1, MAX_PARALLEL, faults));
         }
     }
+}
+
+/// A number of copies, with its place.
+fn copies(value: &Value, key: &str, least: u32, faults: &mut Faults<'_>) -> Option<Spanned<u32>> {
+    number(value, key, least, MAX_COPIES, faults).map(|number| Spanned::new(number, value.span.clone()))
 }
 
 /// `name`, or `name (started|ready|finished)`.

@@ -55,6 +55,7 @@ impl Found {
         );
         repeated(self.goals.iter().map(|goal| (goal.name.text.as_str(), &goal.name.span)), "goal", faults);
         depends_on(&mut self.agents, faults);
+        copies(&self.agents, faults);
         self.match_goals(faults);
         let mut lists: Vec<_> =
             self.goals.iter_mut().map(|goal| (goal.name.text.clone(), &mut goal.checklist)).collect();
@@ -141,6 +142,31 @@ fn repeated<'a>(
             faults.repeated(span, format!("{kind} `{name}` is declared twice"), before);
         } else {
             first.insert(name, span);
+        }
+    }
+}
+
+/// Checks how many of each agent there may be, and that their names are theirs alone.
+fn copies(agents: &[AgentSpec], faults: &mut Faults<'_>) {
+    let names: HashSet<&str> = agents.iter().map(|agent| agent.name.value.as_str()).collect();
+    for agent in agents {
+        let place = |spanned: &Option<Spanned<u32>>| spanned.as_ref().map(|it| it.span.clone());
+        let span = place(&agent.max).or_else(|| place(&agent.min)).unwrap_or_default();
+        if let (Some(min), Some(max)) = (&agent.min, &agent.max)
+            && min.value > max.value
+        {
+            let message = format!("`Max` is {} and `Min` is {}", max.value, min.value);
+            faults.error(&max.span, message);
+        }
+        let copies = agent.copies();
+        if usize::try_from(agent.bounds().1).is_ok_and(|most| copies.len() < most) {
+            faults.error(&span, format!("the names of the copies of `{}` are too long", agent.name.value));
+        }
+        if let Some(other) = copies.iter().skip(1).find(|copy| names.contains(copy.as_str())) {
+            faults.error(
+                &span,
+                format!("a copy of `{}` and another agent are both called `{other}`", agent.name.value),
+            );
         }
     }
 }

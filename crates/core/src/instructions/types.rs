@@ -68,6 +68,10 @@ pub struct AgentSpec {
     pub restart_window: Option<HumanDuration>,
     /// How long one of its attempts may take, for a task that says nothing about it.
     pub timeout: Option<HumanDuration>,
+    /// So many copies of it are always there; 1 without it.
+    pub min: Option<Spanned<u32>>,
+    /// So many copies of it may be there at once, as ready tasks need them; as many as `min` without it.
+    pub max: Option<Spanned<u32>>,
     /// How many tasks it works on at once; 1 without it.
     pub max_parallel: Option<u32>,
     /// The model it uses instead of the run's, such as `claude:opus`.
@@ -75,6 +79,23 @@ pub struct AgentSpec {
 }
 
 impl AgentSpec {
+    /// How many copies of it there are at least and at most.
+    #[must_use]
+    pub fn bounds(&self) -> (u32, u32) {
+        let min = self.min.as_ref().map_or(1, |min| min.value);
+        let max = self.max.as_ref().map_or(1, |max| max.value);
+        (min, max.max(min).max(1))
+    }
+
+    /// The names of all copies that there may be: its own, then `<name>-2` and so on.
+    #[must_use]
+    pub fn copies(&self) -> Vec<AgentName> {
+        let name = &self.name.value;
+        let others =
+            (2..=self.bounds().1).filter_map(|number| AgentName::new(format!("{name}-{number}")).ok());
+        std::iter::once(name.clone()).chain(others).collect()
+    }
+
     /// An agent of which only the name is said.
     #[must_use]
     pub const fn named(name: Spanned<AgentName>) -> Self {
@@ -95,6 +116,8 @@ impl AgentSpec {
             max_restarts: None,
             restart_window: None,
             timeout: None,
+            min: None,
+            max: None,
         }
     }
 }

@@ -9,12 +9,14 @@ use super::{Orchestrator, RunError};
 use crate::feed::Feed;
 use crate::load::ProjectAgent;
 use crate::recruit;
+use crate::spawn::Paced;
 use crate::stop::Stop;
 use crate::supervise::{Charge, InProcess, Spawner, Supervisor};
 
 impl Orchestrator {
     pub(super) fn check_agents(&self) -> Result<(), RunError> {
-        let declared = self.project.agents.len();
+        let least = |agent: &ProjectAgent| usize::try_from(agent.spec.bounds().0).unwrap_or(usize::MAX);
+        let declared = self.project.agents.iter().map(least).sum();
         if !self.only_leads && declared > self.settings.max_agents {
             return Err(RunError::TooManyAgents { declared, limit: self.settings.max_agents });
         }
@@ -29,7 +31,7 @@ impl Orchestrator {
             settings: Arc::clone(&self.settings),
             agents: agents.collect(),
             goals: self.project.goals.clone(),
-            spawner: self.spawner(stop),
+            spawner: Arc::new(Paced::new(self.spawner(stop), self.settings.spawn_limit)),
             news: feed.subscribe(),
             stop: stop.clone(),
             coming: self.coming.clone(),

@@ -71,6 +71,8 @@ pub enum Input {
     Unfinished(AgentName),
     /// There is something that a resting agent may take.
     Work(AgentName),
+    /// An agent that has nothing to do is not needed now.
+    Rest(AgentName),
     /// At most so many of a group live at once.
     Limit(GroupName, Option<usize>),
     /// The run ends, for this reason: nobody starts any more.
@@ -117,6 +119,14 @@ pub struct Standing {
     unfinished: bool,
     /// The ends that count towards a quarantine.
     ends: VecDeque<Duration>,
+}
+
+impl Standing {
+    /// When its present life had nothing to do any more, if it has nothing to do.
+    #[must_use]
+    pub const fn idle_since(&self) -> Option<Duration> {
+        self.idle_since
+    }
 }
 
 /// All agents of a supervisor.
@@ -229,6 +239,15 @@ impl Fleet {
         }
     }
 
+    /// An agent that is started when it is needed, and not before.
+    pub fn on_call(&mut self, name: &AgentName) {
+        if let Some(agent) = self.agents.get_mut(name) {
+            agent.stage = Stage::Resting { finished: false };
+            self.resting.insert(name.clone());
+            self.moved = true;
+        }
+    }
+
     /// The agents that live, or may live again without a person's word; `None` when they are those that the
     /// last call said.
     pub fn coming(&mut self) -> Option<HashSet<AgentName>> {
@@ -307,6 +326,9 @@ impl Fleet {
                 }
             }
             Input::Work(name) => self.change(&name, &Change::Work, &mut actions),
+            Input::Rest(name) => {
+                self.change(&name, &Change::Asked(Then::Rest { finished: false }), &mut actions);
+            }
             Input::Limit(group, Some(limit)) => {
                 self.limits.insert(group, limit);
             }

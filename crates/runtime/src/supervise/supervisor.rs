@@ -1,5 +1,7 @@
 //! The one task that owns the lives of all agents of an orchestrator.
 
+mod scaling;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,12 +72,15 @@ impl Supervisor {
         for agent in charge.cache.agents().await? {
             generations.insert(agent.registration.name, agent.registration.generation);
         }
-        let members = charge
+        let agents: Vec<(AgentName, Arc<ProjectAgent>)> = charge
             .agents
             .iter()
-            .map(|agent| (agent.spec.name.value.clone(), member(agent, &charge.settings)));
-        let fleet =
+            .flat_map(|agent| agent.spec.copies().into_iter().map(move |name| (name, Arc::clone(agent))))
+            .collect();
+        let members = agents.iter().map(|(name, agent)| (name.clone(), member(agent, &charge.settings)));
+        let mut fleet =
             Fleet::new(members.collect(), &generations, charge.settings.max_workers, charge.settings.turn);
+        scaling::on_call(&mut fleet, &charge.agents);
         let (close, closing) = oneshot::channel();
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
         let (jobs, queue) = mpsc::unbounded_channel();
@@ -85,7 +90,7 @@ impl Supervisor {
         let (over, ends) = oneshot::channel();
         let keeper = tokio::spawn(board::keep(Arc::clone(&charge.cache), charge.board.subscribe(), ends));
         let actor = Actor {
-            agents: charge.agents.iter().map(|it| (it.spec.name.value.clone(), Arc::clone(it))).collect(),
+            agents: agents.into_iter().collect(),
             charge,
             fleet,
             began: Instant::now(),
@@ -96,6 +101,7 @@ impl Supervisor {
             fatal: fatal_sender,
             obeyed: HashMap::new(),
             work_is_due: false,
+            scaling: scaling::Scaling::default(),
             closed: None,
         };
         let task = tokio::spawn(async move {
@@ -162,6 +168,8 @@ struct Actor {
     obeyed: HashMap<Subject, Orders>,
     /// Resting agents may have something to take.
     work_is_due: bool,
+    /// When the number of copies is looked at.
+    scaling: scaling::Scaling,
     closed: Option<String>,
 }
 
@@ -198,6 +206,7 @@ impl Actor {
                 () = tokio::time::sleep_until(due.unwrap_or(self.began)), if due.is_some() => {
                     self.take(Input::Tick).await;
                 }
+                () = self.scaling.is_due(), if self.closed.is_none() => self.scale().await,
                 news = self.charge.news.next(), if hears => match news {
                     Some(News::Event(event)) => self.hear(&event).await,
                     Some(News::Missed) => self.look().await,
@@ -464,6 +473,10 @@ impl Actor {
                 }
             }
         }
+        if what.kind == EventKind::TASK_CLAIMED {
+            // What is left when the idle have taken something is for others.
+            self.scaling.wake();
+        }
         let more_work = matches!(kind, "task.ready" | "task.released" | "agent.resumed" | "goal.planned");
         if more_work || kind == "goal.active" || kind == "goal.amended" {
             self.work_is_due |= !self.fleet.resting().is_empty();
@@ -505,6 +518,7 @@ impl Actor {
     }
 
     async fn look_for_all_work(&mut self) {
+        self.scaling.wake();
         for name in self.fleet.resting().clone() {
             self.look_for_work(&name).await;
         }
@@ -516,6 +530,9 @@ impl Actor {
             return;
         }
         let Some(agent) = self.agents.get(name) else { return };
+        if scaling::is_scaled(agent) {
+            return self.scaling.wake();
+        }
         let query = ReadyQuery {
             goal: recruit::goal_of(agent, &self.charge.goals),
             capabilities: agent.spec.capabilities.iter().cloned().collect(),

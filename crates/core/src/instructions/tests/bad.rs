@@ -36,7 +36,7 @@ fn faults_of_agents() {
         (
             "## Agents\n### a\n- Colour: red\n",
             &[
-                "3:3: error: unknown key `Colour` (help: the keys are `Goal`, `Heartbeat`, `Log Level`, `Instructions`, `Role`, `Capabilities`, `Cadence`, `Depends On`, `Max Parallel`, `Llm`, `Groups`, `Restart`, `Max Restarts`, `Restart Window` and `Timeout`)",
+                "3:3: error: unknown key `Colour` (help: the keys are `Goal`, `Heartbeat`, `Log Level`, `Instructions`, `Role`, `Capabilities`, `Cadence`, `Depends On`, `Max Parallel`, `Llm`, `Groups`, `Restart`, `Max Restarts`, `Restart Window`, `Timeout`, `Min` and `Max`)",
             ],
         ),
         (
@@ -130,6 +130,14 @@ fn faults_of_agents() {
                 "5:19: error: `soon` is not a time span: write for example `500ms`, `30s`, `5m`, `1h30m` or a number of seconds, up to 365d",
                 "6:11: error: `a b` cannot name a group: ` ` at byte 1 is not allowed in an id; ASCII letters, digits, `_`, `-` and `.` are, and the first must be a letter, a digit or `_` (help: write for example `a-b`)",
                 "7:12: error: `0s` is not a time span: write for example `500ms`, `30s`, `5m`, `1h30m` or a number of seconds, up to 365d",
+            ],
+        ),
+        (
+            "## Agents\n### a\n- Min: 3\n- Max: 2\n### b\n- Max: 0\n### c\n- Max: 2\n### c-2\n",
+            &[
+                "4:8: error: `Max` is 2 and `Min` is 3",
+                "6:8: error: `0` is not a value of `Max`: write a whole number from 1 to 1000",
+                "8:8: error: a copy of `c` and another agent are both called `c-2`",
             ],
         ),
         (

@@ -120,6 +120,26 @@ fn supervision_is_read_in_both_forms() {
 }
 
 #[test]
+fn copies_are_read_in_both_forms_and_named_after_the_first() {
+    let markdown =
+        "## Agents\n### a\n- Min: 0\n- Max: 3\n### b\n- Min: 2\n### c\n\n## Goals\n### g\nBrief.\n";
+    let yaml = "agents:\n  - name: a\n    goal: g\n    min: 0\n    max: 3\n  - name: b\n    goal: g\n    min: 2\n  \
+        - name: c\n    goal: g\n";
+    for text in [markdown, yaml] {
+        let instructions = crate::instructions::parse(&crate::diagnostic::Source::new("x", text)).unwrap().0;
+        let all: Vec<_> = instructions
+            .agents
+            .iter()
+            .map(|agent| (agent.bounds(), agent.copies().iter().map(ToString::to_string).collect::<Vec<_>>()))
+            .collect();
+        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(all[0], ((0, 3), names(&["a", "a-2", "a-3"])));
+        assert_eq!(all[1], ((2, 2), names(&["b", "b-2"])));
+        assert_eq!(all[2], ((1, 1), names(&["c"])));
+    }
+}
+
+#[test]
 fn the_markdown_form_is_read_whole() {
     let instructions = read(MARKDOWN);
     let [lead, worker, idle] = instructions.agents.as_slice() else {
