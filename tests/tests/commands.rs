@@ -48,7 +48,20 @@ fn status_is_what_programs_read() {
     );
     assert_eq!(
         keys(&status["agents"][0]),
-        BTreeSet::from(["name", "phase", "liveness", "paused", "task", "lease_expires_at", "last_beat_at"])
+        BTreeSet::from([
+            "name",
+            "phase",
+            "liveness",
+            "paused",
+            "task",
+            "lease_expires_at",
+            "last_beat_at",
+            "stage",
+            "stage_reason",
+            "generation",
+            "restarts",
+            "groups"
+        ])
     );
     assert_eq!(
         keys(&status["orchestrator"]),

@@ -51,6 +51,7 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
         name: AgentName::new(format!("agent-{number}")).unwrap(),
         agent: project.agents.get(number).unwrap().clone(),
         goal: None,
+        heartbeat: None,
         project: project.clone(),
         cache: Arc::clone(cache),
         llm: Arc::new(Offline),
@@ -59,6 +60,7 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
         heartbeat: None,
         generation: 1,
         settings: settings(),
+        generation: 1,
     }
 }
 

@@ -199,8 +199,8 @@ impl Orchestrator {
         self.bury_the_dead().await?;
         self.ledger.open().await?;
         let goals: Vec<GoalId> = self.project().goals.iter().map(|goal| goal.id.clone()).collect();
-        let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
         let feed = Feed::start(Arc::clone(&self.cache)).await?;
+        let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
         let mut agents = Fleet { feed: &feed, supervisor: None };
         let ended = self.through_leaderships(stop, &goals, campaign.standing(), &mut agents).await;
         // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing

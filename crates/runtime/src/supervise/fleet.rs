@@ -1,7 +1,7 @@
 //! Who starts when: prerequisites, slots, groups and restarts of a whole fleet, as a pure function of what
 //! happened.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -156,6 +156,8 @@ pub struct Fleet {
     /// For how long an agent may work while others wait for its slot.
     turn: Duration,
     begun: bool,
+    /// Something changed since [`coming`](Self::coming) was asked for.
+    moved: bool,
     closed: Option<String>,
     now: Duration,
 }
@@ -187,6 +189,7 @@ impl Fleet {
             limits: HashMap::new(),
             turn,
             begun: false,
+            moved: true,
             closed: None,
             now: Duration::ZERO,
         }
@@ -265,22 +268,33 @@ impl Fleet {
         if let Some(agent) = self.agents.get_mut(name) {
             agent.stage = Stage::Resting { finished: false };
             self.resting.insert(name.clone());
+            self.moved = true;
         }
     }
 
-    /// Whether an agent lives, or may live again without a person's word.
-    #[must_use]
-    pub fn may_come(&self, name: &AgentName) -> bool {
-        let Some(agent) = self.agents.get(name) else { return false };
-        match &agent.stage {
-            Stage::Waiting => agent.member.after.iter().all(|(other, until)| {
-                let stuck = |other: &Standing| *until == Milestone::Finished && other.unfinished;
-                self.is_reached(other, *until)
-                    || (self.may_come(other) && !self.agents.get(other).is_some_and(stuck))
-            }),
-            Stage::Ended { .. } | Stage::Quarantined { .. } => false,
-            _ => true,
+    /// The agents that live, or may live again without a person's word; `None` when they are those that the
+    /// last call said.
+    pub fn coming(&mut self) -> Option<HashSet<AgentName>> {
+        if !std::mem::take(&mut self.moved) {
+            return None;
         }
+        let mut coming = HashSet::new();
+        // Those that one depends on come before it.
+        for (name, agent) in self.agents() {
+            let comes = match &agent.stage {
+                Stage::Waiting => agent.member.after.iter().all(|(other, until)| {
+                    let stuck = |other: &Standing| *until == Milestone::Finished && other.unfinished;
+                    self.is_reached(other, *until)
+                        || (coming.contains(other) && !self.agents.get(other).is_some_and(stuck))
+                }),
+                Stage::Ended { .. } | Stage::Quarantined { .. } => false,
+                _ => true,
+            };
+            if comes {
+                coming.insert(name.clone());
+            }
+        }
+        Some(coming)
     }
 
     /// What an agent waits for.
@@ -317,7 +331,7 @@ impl Fleet {
                 self.change(&name, &Change::Ready, &mut actions);
                 if let Some(agent) = self.agents.get_mut(&name) {
                     agent.idle_since = None;
-                    agent.unfinished = false;
+                    self.moved |= std::mem::take(&mut agent.unfinished);
                 }
             }
             Input::Exited { name, error, draw } => self.exited(&name, error, draw, &mut actions),
@@ -332,6 +346,7 @@ impl Fleet {
             Input::Unfinished(name) => {
                 if let Some(agent) = self.agents.get_mut(&name) {
                     agent.unfinished = agent.idle_since.is_some() || !agent.stage.is_alive();
+                    self.moved = true;
                 }
             }
             Input::Work(name) => self.change(&name, &Change::Work, &mut actions),
@@ -404,6 +419,7 @@ impl Fleet {
             }
         }
         let from = std::mem::replace(&mut agent.stage, after.clone());
+        self.moved = true;
         agent.since = now;
         match after {
             Stage::Starting => {

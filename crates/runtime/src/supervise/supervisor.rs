@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::cache::{
-    Cache, CacheError, Departure, Directive, ExitStatus, Leave, Liveness, Phase, ReadyQuery, Steer, TaskQuery,
+    Cache, CacheError, Departure, Directive, ExitStatus, Leave, Liveness, Phase, ReadyQuery, Registration,
+    Steer, TaskQuery,
 };
 use downbeat_core::event::{Event, EventDraft, EventKind};
-use downbeat_core::ids::{AgentName, GoalId, GroupName};
+use downbeat_core::ids::{AgentName, GoalId, GroupName, Incarnation};
 use downbeat_core::instructions::Milestone;
 use downbeat_core::state::TaskStatus;
 use serde_json::json;
@@ -34,7 +35,7 @@ use crate::orchestrator::{RunError, tell};
 use crate::settings::Settings;
 use crate::steering::{Order, Standing as Orders, Subject, told};
 use crate::stop::Stop;
-use crate::{entropy, recruit};
+use crate::{entropy, process, recruit};
 
 /// How many unfinished tasks are looked at in a step.
 const PAGE: usize = 500;
@@ -273,7 +274,7 @@ impl Actor {
     /// Takes in what happened, and does what is to be done about it.
     async fn take(&mut self, input: Input) {
         let actions = self.fleet.on(self.began.elapsed(), input);
-        self.charge.coming.update(&self.fleet);
+        self.charge.coming.update(&mut self.fleet);
         self.carry_out(actions).await;
     }
 
@@ -286,12 +287,11 @@ impl Actor {
             match action {
                 Action::Spawn { name, generation } => self.spawn(&name, generation),
                 Action::Drain(name) => {
+                    let asked = if self.charge.stop.is_now() { Press::Stop } else { Press::Drain };
                     if let Some(life) = self.lives.get(&name) {
                         life.press.send_if_modified(|press| {
-                            let harder = *press < Press::Drain;
-                            if harder {
-                                *press = Press::Drain;
-                            }
+                            let harder = *press < asked;
+                            *press = asked.max(*press);
                             harder
                         });
                     }
@@ -381,7 +381,7 @@ impl Actor {
         let asked = self.fleet.get(&name).map(|agent| agent.stage.clone());
         let input = Input::Exited { name: name.clone(), error, draw: entropy::draw() };
         let actions = self.fleet.on(self.began.elapsed(), input);
-        self.charge.coming.update(&self.fleet);
+        self.charge.coming.update(&mut self.fleet);
         // The end is recorded, and what it held is free, before anything follows from it.
         self.record(&name, hire.generation, &exit, asked.as_ref()).await;
         self.carry_out(actions).await;
@@ -419,8 +419,14 @@ impl Actor {
         }
         let recorded = async {
             let cache = &self.charge.cache;
+            // The name may be another's by now, which lives: of another process, or on another machine.
+            let is_ours = |life: &Incarnation| {
+                let process = entropy::process_of(life);
+                process == process::identity() || process::has_ended(process)
+            };
             let known = cache.agent(name).await?.filter(|agent| {
-                agent.registration.generation == generation && agent.liveness != Liveness::Dead
+                let Registration { generation: its, incarnation, .. } = &agent.registration;
+                *its == generation && agent.liveness != Liveness::Dead && is_ours(incarnation)
             });
             match known {
                 Some(agent) => {
