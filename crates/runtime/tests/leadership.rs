@@ -51,16 +51,12 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
         name: AgentName::new(format!("agent-{number}")).unwrap(),
         agent: project.agents.get(number).unwrap().clone(),
         goal: None,
-        heartbeat: None,
         project: project.clone(),
         cache: Arc::clone(cache),
         llm: Arc::new(Offline),
         scribe: Arc::new(Offline),
         clock: Arc::new(SystemClock),
-        heartbeat: None,
-        generation: 1,
         settings: settings(),
-        generation: 1,
     }
 }
 

@@ -258,7 +258,7 @@ impl Orchestrator {
                 && needs.iter().all(|needed| registration.capabilities.contains(needed))
         };
         agents.iter().any(lives)
-            || self.project.agents.iter().any(|agent| {
+            || self.project().agents.iter().any(|agent| {
                 self.coming.has(&agent.spec.name.value)
                     && crate::load::works_for(&agent.spec, root)
                     && needs.iter().all(|needed| agent.spec.capabilities.contains(needed))
