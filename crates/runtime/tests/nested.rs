@@ -283,7 +283,8 @@ async fn a_task_that_is_dropped_stops_what_runs_below_and_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orchestrator_that_takes_over_carries_the_goal_below_on() {
     let place = tempfile::tempdir().unwrap();
-    let project = load::load(&write(place.path(), &format!("{AGENTS}{LONG}"))).unwrap();
+    let text = LONG.replace("exec sleep 300", "true");
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
     let cache = memory();
     let first = {
         let orchestrator = orchestrator(&cache, &project).without_agents();
@@ -294,15 +295,14 @@ async fn an_orchestrator_that_takes_over_carries_the_goal_below_on() {
     first.abort();
     let _ = first.await;
     let token = cache.task(&task_id("mid")).await.unwrap().unwrap().task.state.token;
-    let text = LONG.replace("exec sleep 300", "true");
-    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
 
     let alone = Settings { exclusive: true, ..settings() };
     let llm: Arc<dyn downbeat_core::llm::Llm> = Arc::new(Offline);
     let models = Models { default: Arc::clone(&llm), by_agent: HashMap::new(), scribe: llm };
     let second = Orchestrator::new(Arc::clone(&cache), models, Arc::new(SystemClock), alone, project);
-    let report =
-        tokio::time::timeout(Duration::from_secs(25), second.run(&Stop::new())).await.unwrap().unwrap();
+    let stop = Stop::new();
+    let ended = tokio::time::timeout(Duration::from_secs(25), second.run(&stop)).await;
+    let report = ended.unwrap().unwrap();
 
     assert!(report.is_complete(), "{report:?}");
     let mid = cache.task(&task_id("mid")).await.unwrap().unwrap().task.state;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use downbeat_core::cache::{Cache, CacheError};
-use downbeat_core::event::EventDraft;
+use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::goal::{Goal, Usage};
 use downbeat_core::ids::GoalId;
 
@@ -28,6 +28,14 @@ impl Chains {
     /// Enters a goal.
     pub fn add(&mut self, goal: &Goal) {
         self.above.insert(goal.id.clone(), goal.parent.as_ref().map(|parent| parent.goal.clone()));
+    }
+
+    /// Enters the goal that an event tells of, if it was planned just then.
+    pub fn hear(&mut self, event: &EventDraft) {
+        if let Some(goal) = event.goal.as_ref().filter(|_| event.kind == EventKind::GOAL_PLANNED) {
+            let above = event.data.pointer("/parent/goal").cloned();
+            self.above.insert(goal.clone(), above.and_then(|above| serde_json::from_value(above).ok()));
+        }
     }
 
     /// Whether a goal was entered.
