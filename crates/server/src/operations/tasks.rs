@@ -9,7 +9,6 @@ use downbeat_core::cache::{
 };
 use downbeat_core::ids::{Capability, GoalId, TaskId};
 use downbeat_core::state::TaskStatus;
-use downbeat_runtime::steering::{Given, give};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -267,10 +266,7 @@ impl Operation for GiveDirective {
     type Answer = Steered;
 
     async fn carry_out(service: &Service, input: Input<Self>) -> Result<Self::Answer, Problem> {
-        let Steer { directive, by, request } = input.body;
-        // Through the one door of all orders: whoever is at work hears of it.
-        let given = Given { order: directive.into(), by, request };
-        Ok(give(service.cache.as_ref(), &given).await?)
+        Ok(service.cache.steer(&input.body).await?)
     }
 }
 
