@@ -121,7 +121,7 @@ impl Cursor {
         let mut known = base.lines.clone();
         let last_level = lines.iter().rposition(|line| Level::of(&line.says).is_some());
         let level = last_level.and_then(|index| lines.get(index)).and_then(|line| Level::of(&line.says));
-        let mut place = Place { at: at.to_owned(), ..base.clone() };
+        let mut place = Place { at: at.to_owned(), ..base };
         let mut step = Step::default();
         for (index, (line, key)) in lines.iter().zip(&keys).enumerate() {
             if let Some(left) = known.get_mut(key).filter(|left| **left > 0) {

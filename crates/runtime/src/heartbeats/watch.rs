@@ -216,7 +216,7 @@ impl Watch {
 #[cfg(target_os = "linux")]
 fn is_remote(path: &Path) -> bool {
     nix::sys::statfs::statfs(path)
-        .is_ok_and(|data| REMOTE.contains(&(i64::from(data.filesystem_type().0) & 0xffff_ffff)))
+        .is_ok_and(|data| REMOTE.contains(&(data.filesystem_type().0 & 0xffff_ffff)))
 }
 
 #[cfg(not(target_os = "linux"))]
