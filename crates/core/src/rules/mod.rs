@@ -251,16 +251,19 @@ pub fn amended(goal: &Goal, diff: &DagDiff, amend: &Amend) -> EventDraft {
         diff.rewired.len(),
         diff.kept
     );
-    let mut data = json!({ "revision": goal.revision, "digest": goal.digest });
+    let mut data = serde_json::Map::new();
+    data.insert("revision".to_owned(), json!(goal.revision));
+    data.insert("digest".to_owned(), json!(goal.digest));
     if !amend.by.is_empty() {
-        data["by"] = crate::text::clip(&amend.by, 256).into();
+        data.insert("by".to_owned(), crate::text::clip(&amend.by, 256).into());
     }
     if !amend.redo.is_empty() {
         // Writing to a string cannot fail.
         let _ = write!(reason, ", {} affected", amend.redo.len());
-        data["affected"] = json!(amend.redo.keys().take(NAMED_REDOS).collect::<Vec<_>>());
+        let affected: Vec<_> = amend.redo.keys().take(NAMED_REDOS).collect();
+        data.insert("affected".to_owned(), json!(affected));
     }
-    EventDraft::new(EventKind::GOAL_AMENDED).goal(&goal.id).reason(reason).data(data)
+    EventDraft::new(EventKind::GOAL_AMENDED).goal(&goal.id).reason(reason).data(data.into())
 }
 
 /// What doing a task again says, in the plan's new `revision`.

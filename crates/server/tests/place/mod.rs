@@ -1,6 +1,6 @@
 //! A sled store behind the API on a Unix socket.
 #![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod raw;
 
