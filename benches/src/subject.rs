@@ -106,6 +106,14 @@ impl Subject {
         self.caches.first().context("a cache has a handle")
     }
 
+    /// Begins its keys on a Redis server.
+    pub(crate) fn prefix(&self) -> Option<&str> {
+        match &self.store {
+            Store::Redis { prefix, .. } => Some(prefix),
+            _ => None,
+        }
+    }
+
     /// What the store wrote so far.
     pub(crate) fn written(&self) -> Option<Stats> {
         match &self.store {

@@ -40,6 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut settings = Settings::default();
     settings.restart.backoff = Backoff { base: Duration::from_millis(5), ceiling: Duration::from_millis(5) };
     let (ready, mut readies) = tokio::sync::mpsc::unbounded_channel();
+    let (said, mut reasons) = tokio::sync::mpsc::unbounded_channel();
     let running = Orchestrator::builder()
         .workspace(place.path())
         .settings(settings)
@@ -48,8 +49,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .register_agent("needy", Steady)
         .add_dependency("needy", "shaky")
         .run_mode(RunMode::Daemon)
-        .on(EventKind::AGENT_QUARANTINED, |event| {
-            println!("quarantined: {}", event.what.reason.as_deref().unwrap_or_default());
+        .on(EventKind::AGENT_QUARANTINED, move |event| {
+            let _ = said.send(event.what.reason.clone().unwrap_or_default());
         })
         .on(EventKind::AGENT_READY, move |event| {
             let _ = ready.send(event.what.agent.clone());
@@ -57,6 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()
         .await?;
 
+    println!("quarantined: {}", reasons.recv().await.unwrap_or_default());
     let needy = running.wait(&Who::Agent("needy".to_owned()), Duration::from_secs(30)).await?;
     println!("needy: {}", needy[0].1);
     let steady = AgentName::new("steady")?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use downbeat_cache_sled::{Durability, Options, SledCache};
-use downbeat_core::cache::{Cache, StreamLimits};
+use downbeat_core::cache::{Cache, ExitStatus, StreamLimits};
 use downbeat_core::ids::AgentName;
 use downbeat_runtime::Orchestrator;
 use downbeat_runtime::clock::SystemClock;
@@ -67,9 +67,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cache = open(place.path())?;
     if let Some(stats) = stats(cache.as_ref(), &AgentName::new("clerk")?).await? {
         for life in &stats.lives {
-            let why =
-                life.reason.as_deref().unwrap_or("it lives").split(" process ").next().unwrap_or_default();
-            println!("generation {}: {why}", life.generation);
+            let how = match life.exit {
+                Some(ExitStatus::Ok) => "ended well",
+                Some(_) => "died",
+                None => "lives",
+            };
+            println!("generation {} {how}", life.generation);
         }
         println!("done: {}", stats.done);
     }

@@ -39,7 +39,7 @@ fn project() -> Project {
 fn status_is_what_programs_read() {
     let project = project();
     let status = project.json(&["status"]);
-    assert_eq!(keys(&status), BTreeSet::from(["goals", "agents", "parked", "orchestrator"]));
+    assert_eq!(keys(&status), BTreeSet::from(["goals", "agents", "parked", "orchestrator", "instructions"]));
     let goal = &status["goals"][0];
     has(goal, &["id", "status", "reason", "counts", "tokens", "cost_usd"]);
     assert_eq!(
@@ -48,7 +48,20 @@ fn status_is_what_programs_read() {
     );
     assert_eq!(
         keys(&status["agents"][0]),
-        BTreeSet::from(["name", "phase", "liveness", "paused", "task", "lease_expires_at", "last_beat_at"])
+        BTreeSet::from([
+            "name",
+            "phase",
+            "liveness",
+            "paused",
+            "task",
+            "lease_expires_at",
+            "last_beat_at",
+            "stage",
+            "stage_reason",
+            "generation",
+            "restarts",
+            "groups"
+        ])
     );
     assert_eq!(
         keys(&status["orchestrator"]),

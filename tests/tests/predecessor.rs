@@ -322,3 +322,60 @@ fn a_question_is_answered_and_the_users_program_and_arguments_are_used() {
     }
     assert!(binary().exists());
 }
+
+#[test]
+fn what_the_predecessor_left_in_redis_is_neither_misread_nor_destroyed() {
+    let place = Place::new();
+    // As porki 0.8 writes it: a plan, states and an agent, and nothing of ours.
+    let node = r#"{"id":"task-001","title":"Research","priority":10,"expected_artifacts":[],"metadata":{}}"#;
+    for words in [
+        &["HSET", "dag:press-room:nodes", "task-001", node][..],
+        &["HSET", "dag:press-room:deps", "task-001", "[]"],
+        &["HSET", "task:task-001", "status", "dev_done", "progress", "It is done."],
+        &[
+            "HSET",
+            "agent:owner:registered",
+            "pid",
+            "7",
+            "timestamp",
+            "2026-01-01T00:00:00",
+            "cap:role",
+            "owner",
+        ],
+        &["SET", "agent:owner:memory", "[\"Completed task-001\"]"],
+    ] {
+        place.redis.cli(words);
+    }
+    let before: Vec<_> = ["dag:press-room:nodes", "task:task-001", "agent:owner:registered"]
+        .map(|key| place.redis.hash(key))
+        .into();
+    let size = place.redis.cli(&["DBSIZE"]);
+    let refused = place.service().wait();
+    assert_eq!(refused.status.code(), Some(3), "{}", refused.text());
+    refused.says(&["predecessor", "nothing was written", "--redis-prefix"]);
+    let after: Vec<_> = ["dag:press-room:nodes", "task:task-001", "agent:owner:registered"]
+        .map(|key| place.redis.hash(key))
+        .into();
+    assert_eq!((before, size), (after, place.redis.cli(&["DBSIZE"])));
+    assert!(place.plans().is_empty(), "the model was asked");
+
+    // With a prefix of its own it runs beside what is there.
+    let url = place.redis.url();
+    let mut command = place.command(&[
+        "run",
+        "--role",
+        "orchestrator",
+        "--instructions",
+        "instructions/INSTRUCTIONS.md",
+        "--redis-url",
+        &url,
+        "--redis-prefix",
+        "ours:",
+    ]);
+    command.env("PORKI_LLM_MAX_CONCURRENCY", "6");
+    let mut service = Running::start(command);
+    service.wait_for("Goal press-room is complete");
+    service.signal(Signal::SIGTERM);
+    service.wait().code(0);
+    assert_eq!(place.redis.hash("task:task-001").get("status").map(String::as_str), Some("dev_done"));
+}

@@ -42,6 +42,7 @@ fn claim(name: &str, number: &mut usize) -> Claim {
         goal: None,
         capabilities: Default::default(),
         task: None,
+        avoid: Default::default(),
         ttl: Duration::from_secs(60),
     }
 }

@@ -553,6 +553,7 @@ async fn faults_of_an_agent_of_the_protocol() {
 /// A request to do a task in the fake's workspace.
 fn task(fake: &Fake) -> Execute {
     Execute {
+        unfinished: None,
         goal: GoalId::new("demo").unwrap(),
         agent: AgentName::new("ada").unwrap(),
         instructions: String::new(),

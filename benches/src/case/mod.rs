@@ -7,6 +7,7 @@ mod drain;
 mod layered;
 mod machine;
 mod program;
+mod steer;
 mod wake;
 
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub(crate) enum Case {
     Program,
     /// The API: claims and settles through the socket beside those in process, and `status` beside a run.
     Api,
+    /// From a line in a heartbeat file, and from the start of a command, to the order's event.
+    Steer,
 }
 
 /// What a run works with.
@@ -71,6 +74,7 @@ impl Case {
         Self::Contend,
         Self::Program,
         Self::Api,
+        Self::Steer,
     ];
 
     /// Whether what it measures is there.
@@ -88,6 +92,7 @@ impl Case {
             Self::Contend => contend::run(bench).await,
             Self::Program => program::run(bench),
             Self::Api => api::run(bench).await,
+            Self::Steer => steer::run(bench).await,
         }
     }
 }

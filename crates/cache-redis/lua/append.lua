@@ -6,7 +6,8 @@ ARGV[1]  where          "", or the number of the database and "/"; in tests the 
 ARGV[2]  stream         its name
 ARGV[3]  request        names the request
 ARGV[4]  entries        the first of them: each is the number of the arguments that follow for it, then
-                        names and values of its fields by turns
+                        kind, goal, task, agent, token and attempt by spaces, `-` for none, and names and
+                        values of its other fields by turns
 
 Returns  {"last", number}   of the last entry; of the first answer if the request is repeated
 ]]

@@ -14,6 +14,7 @@ Returns  {"opened", epoch, refused}   refused: how many tasks were taken from th
                                       nothing is known to be lost
          {"garbage", key, what}       this key holds something else than a number in its bounds
          {"newer", layout, known}     a later version of Downbeat laid the store out; this one knows less
+         {"older"}                    a version from before the first release laid it out
 ]]
 local prefix = string.sub(KEYS[1], 1, -6)
 local place = tonumber(ARGV[1]) and prefix or ARGV[1] .. prefix
@@ -47,9 +48,10 @@ epoch, what = number_at(KEYS[1], 134217726)
 if not epoch then
   return { 'garbage', KEYS[1], what }
 end
-if layout < LAYOUT then
-  call('SET', prefix .. 'layout', int(LAYOUT))
+if layout == 0 and epoch > 0 then
+  return { 'older' }
 end
+call('SET', prefix .. 'layout', int(LAYOUT))
 call('HSET', prefix .. 'limits', 'events', ARGV[3], 'others', ARGV[4])
 local function info(section, field)
   return string.match(call('INFO', section), '\n' .. field .. ':([^\r\n]*)') or ''
@@ -58,8 +60,16 @@ local run, history = info('server', 'run_id'), info('replication', 'master_repli
 -- This process was told, too, when the store was put in its place under it.
 local seen = math.max(tonumber(ARGV[2]), epochs[place] or 0)
 local last = call('HMGET', prefix .. 'epoch:taken', 'run', 'history')
+-- The epoch stands where a claim looks anyhow, too.
+local function is_now(number)
+  epochs[place], marks[place], dues[place] = number, '!' .. int(number), nil
+  if not call('ZSCORE', prefix .. 'index:ready', marks[place]) then
+    call('ZREMRANGEBYSCORE', prefix .. 'index:ready', '-inf', '-inf')
+    call('ZADD', prefix .. 'index:ready', '-inf', marks[place])
+  end
+end
 if epoch > 0 and epoch >= seen and last[1] == run and last[2] == history then
-  epochs[place], dues[place] = epoch, nil
+  is_now(epoch)
   return { 'opened', int(epoch), '' }
 end
 
@@ -73,7 +83,7 @@ local lost = epoch < seen or (epoch > 0 and (promoted or forgot))
 -- Units of 16 seconds since 2026 fill the 27 bits in the year 2094.
 local clock = math.floor((tonumber(call('TIME')[1]) - 1767225600) / 16)
 epoch = math.max(epoch + 1, seen + 1, clock)
-epochs[place], dues[place] = epoch, nil
+is_now(epoch)
 call('SET', KEYS[1], int(epoch))
 call('HSET', prefix .. 'epoch:taken', 'run', run, 'history', history)
 local floor = epoch * 67108864
@@ -87,11 +97,15 @@ end
 
 -- A token that nobody was given: whoever holds the task is refused, and its lease ends in its time.
 local refused = 0
-for _, id in ipairs(call('ZRANGE', prefix .. 'index:leases', 0, -1)) do
-  local task = prefix .. 'task:' .. id
-  if call('HEXISTS', task, 'lease_expires') == 1 then
-    call('HSET', task, 'token', int(floor))
-    refused = refused + 1
+for _, agent in ipairs(call('ZRANGE', prefix .. 'index:leases', 0, -1)) do
+  local held = call('HGET', prefix .. 'index:agent:' .. agent, 'held') or ''
+  for id in string.gmatch(held, '\t([^\n]+)') do
+    local task = prefix .. 'task:' .. id
+    local stored = call('HMGET', task, 'status', 'owner', 'token')
+    if stored[1] == 'running' and stored[2] == agent and stored[3] ~= int(floor) then
+      call('HSET', task, 'token', int(floor))
+      refused = refused + 1
+    end
   end
 end
 call('HSET', prefix .. 'epoch:taken', 'lost', int(floor))

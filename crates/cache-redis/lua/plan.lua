@@ -13,9 +13,9 @@ ARGV[8]  parent_goal    of the task that owns the goal; "" when it is below none
 ARGV[9]  parent_task    that task, or ""
 ARGV[10] root           the goal above all others, or ""
 ARGV[11] declared       the declared goal that it was made from, or ""
-ARGV[12] tasks          the first of eight arguments for each task, in the order of the draft: id, node
-                        (JSON), dependencies (JSON), dependants (by spaces), needs (by commas), priority,
-                        open, its own attempts or ""
+ARGV[12] tasks          the first of four arguments for each task, in the order of the draft: id, node
+                        (JSON), dependencies (JSON), and what is not as usual: "", or with tabs between its
+                        priority, open, its own attempts or "", needs (by commas), dependants (by spaces)
 
 Returns  {"goal", fields}
          {"unopened"}           as any verb may answer
@@ -39,7 +39,7 @@ if call('EXISTS', P .. 'removing:' .. id) == 1 then
   return { 'removing', id }
 end
 local ids = {}
-for at = TASKS, #ARGV, 8 do
+for at = TASKS, #ARGV, 4 do
   ids[#ids + 1] = ARGV[at]
 end
 local held, removing = taken(id, ids)
@@ -52,7 +52,7 @@ end
 
 goal = {
   id = id, title = ARGV[3], status = 'active', revision = 1, digest = ARGV[6],
-  blocked = 0, ready = 0, running = 0, done = 0, failed = 0, cancelled = 0,
+  blocked = 0, ready = 0, waiting = 0, running = 0, done = 0, failed = 0, cancelled = 0,
   calls = 0, input_tokens = 0, output_tokens = 0, cost_micros = 0,
   created_at = NOW, planned_by = ARGV[4], max_attempts = tonumber(ARGV[5]),
 }
@@ -60,11 +60,14 @@ if ARGV[8] ~= '' then
   goal.parent_goal, goal.parent_task, goal.root = ARGV[8], ARGV[9], ARGV[10]
   goal.declared = ARGV[11] ~= '' and ARGV[11] or nil
 end
+-- A goal of this id may have been removed, and goals that were below it are still there.
+for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
+  goal.below = (goal.below or 0) + call('ZCARD', P .. 'index:ready:' .. id .. ':' .. needs)
+end
 goals[id] = goal
 spend(id, ARGV[7])
 call('ZADD', P .. 'index:goals', 0, id)
 add_all(id, goal, ARGV, TASKS)
-reorder(id, ids)
 say('goal.planned', {
   goal = id,
   reason = string.format('%.0f tasks, %.0f ready', total(goal), goal.ready),

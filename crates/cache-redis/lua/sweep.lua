@@ -26,6 +26,6 @@ for at = 1, math.min(#names, limit) do
 end
 forget_agents(limit)
 resume_removal(1000)
-local next_at = next_due({ 'index:leases', 'index:waits', 'index:silence' })
+local next_at = next_due('index:silence')
 finish()
 return { 'swept', expired, due, silent, next_at }

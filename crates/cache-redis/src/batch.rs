@@ -2,7 +2,8 @@
 //!
 //! The group commit of this store: what a call costs beside its own work - reading it, the time, the epoch,
 //! counts, news, the answer's way back - is paid once for all that came while the server was busy with
-//! others. A call that finds nobody before it is sent at once, by itself. Whatever goes wrong with a batch,
+//! others. A call that finds nobody before it is sent at once, by itself; and by its own caller, who then
+//! needs no other task to be woken, where calls come one by one. Whatever goes wrong with a batch,
 //! each of its calls is made once more, alone: it has one effect, as after any lost answer.
 
 use std::collections::VecDeque;
@@ -32,6 +33,8 @@ pub(crate) struct Queue(Mutex<Waiting>);
 struct Waiting {
     calls: VecDeque<Call>,
     flights: usize,
+    /// Whether the newest batch had several calls: then others come with the next one.
+    crowded: bool,
 }
 
 /// A verb with its arguments, as it would be called alone.
@@ -64,11 +67,12 @@ impl Queue {
         if batch.is_empty() {
             return None;
         }
+        waiting.crowded = batch.len() > 1;
         Some(batch)
     }
 }
 
-/// A task that sends batches until nobody waits.
+/// Whoever sends: a task that does so until nobody waits, or a caller that sends its own.
 struct Flight(Arc<Server>);
 
 impl Drop for Flight {
@@ -84,6 +88,12 @@ impl Drop for Flight {
 
 /// Calls a verb together with those that wait, too. None when it has to be called alone.
 pub(crate) async fn call(server: &Arc<Server>, script: &Script, cmd: &Arc<Cmd>) -> Option<Tried> {
+    if let Some(flight) = alone(server) {
+        let connected = server.connected_now().await?;
+        let tried = connected.query(cmd).await;
+        drop(flight);
+        return Some(tried);
+    }
     let (answer, answered) = oneshot::channel();
     let starts = {
         let mut waiting = server.queue.lock();
@@ -97,6 +107,19 @@ pub(crate) async fn call(server: &Arc<Server>, script: &Script, cmd: &Arc<Cmd>) 
         tokio::spawn(Flight(Arc::clone(server)).fly());
     }
     answered.await.ok().flatten()
+}
+
+/// A flight for a caller that finds nobody before it, and nobody came with those before.
+fn alone(server: &Arc<Server>) -> Option<Flight> {
+    {
+        let mut waiting = server.queue.lock();
+        if waiting.crowded || waiting.flights > 0 {
+            return None;
+        }
+        waiting.flights = 1;
+    }
+    // Made outside of the lock, which its end takes.
+    Some(Flight(Arc::clone(server)))
 }
 
 impl Flight {

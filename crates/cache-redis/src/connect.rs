@@ -112,6 +112,15 @@ pub enum ConnectError {
         /// The latest that this version knows.
         known: String,
     },
+    /// A version from before the first release laid the store out.
+    #[error(
+        "a version of Downbeat from before its first release laid out this deployment, and this one reads it no \
+         more; give it another prefix, or remove its keys place=`{place}`"
+    )]
+    Older {
+        /// Where.
+        place: String,
+    },
     /// The keys of another program, such as Downbeat's predecessor, are under the same prefix.
     #[error(
         "another program's tasks lie under the same names, as those of Downbeat's predecessor do: nothing was \

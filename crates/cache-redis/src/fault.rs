@@ -41,6 +41,8 @@ pub enum FaultKind {
     Moved,
     /// A key is of another type.
     WrongType,
+    /// What is in a key is not what was written there.
+    Corrupt,
     /// What else a server may say.
     Other,
 }
@@ -146,6 +148,10 @@ impl FaultKind {
                 "a key of this deployment has a type that Downbeat never writes",
                 "another program uses the same names: give one of both a prefix of its own",
             ),
+            Self::Corrupt => (
+                "a record of this deployment is not what Downbeat wrote",
+                "put right what was written by hand, or remove what it belongs to",
+            ),
             Self::Other => ("the Redis server refuses a command", "see what it said"),
         }
     }
@@ -197,6 +203,7 @@ fn kind(error: &RedisError, said: &str) -> FaultKind {
         "MASTERDOWN" | "CLUSTERDOWN" => return Kind::Cluster,
         "MOVED" | "ASK" | "TRYAGAIN" => return Kind::Moved,
         "WRONGTYPE" => return Kind::WrongType,
+        "CORRUPT" => return Kind::Corrupt,
         _ => {}
     }
     let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));

@@ -1,5 +1,6 @@
 //! What is stored, as the types of core.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use downbeat_core::cache::{
@@ -80,14 +81,19 @@ fn token(fields: &Fields) -> Result<Token, CacheError> {
 fn state(fields: &Fields) -> Result<TaskState, CacheError> {
     let owner: Option<AgentName> = fields.maybe_parsed("owner")?;
     let holder = match (fields.maybe_moment("lease_expires")?, &owner) {
-        (Some(expires_at), Some(agent)) => Some(Holder {
-            agent: agent.clone(),
-            incarnation: Incarnation(fields.text("incarnation")?.to_owned()),
-            request: RequestId(fields.text("request")?.to_owned()),
-            claimed_at: fields.moment("started_at")?,
-            expires_at,
-            expired: fields.maybe("expired").is_some_and(|expired| !expired.is_empty()),
-        }),
+        (Some(expires_at), Some(agent)) => {
+            let of = format!("{} claim", fields.of);
+            let (incarnation, request) =
+                fields.text("claim")?.split_once('\t').ok_or_else(|| corrupt(&of))?;
+            Some(Holder {
+                agent: agent.clone(),
+                incarnation: Incarnation(incarnation.to_owned()),
+                request: RequestId(request.to_owned()),
+                claimed_at: fields.moment("started_at")?,
+                expires_at,
+                expired: fields.maybe("expired").is_some_and(|expired| !expired.is_empty()),
+            })
+        }
         _ => None,
     };
     Ok(TaskState {
@@ -235,17 +241,20 @@ pub(crate) fn event(value: Value) -> Result<Event, CacheError> {
     let id = text(id).ok_or_else(|| corrupt("stream entry"))?;
     let fields = Fields::new(format!("stream entry {id}"), fields);
     let seq = id.split('-').nth(1).unwrap_or_default();
-    let kind = fields.text("kind")?;
+    let words: Vec<&str> = fields.text("event")?.split(' ').collect();
+    let &[at, kind, goal, task, agent, token, attempt] = words.as_slice() else {
+        return Err(corrupt(&format!("stream entry {id} event")));
+    };
     Ok(Event {
         seq: parse("stream entry", seq)?,
-        at: fields.moment("at")?,
+        at: Timestamp::from_millis(parse(&fields.of, at)?),
         what: EventDraft {
             kind: EventKind::new(kind).ok_or_else(|| corrupt(&format!("stream entry {id} kind")))?,
-            goal: fields.maybe_parsed("goal")?,
-            task: fields.maybe_parsed("task")?,
-            agent: fields.maybe_parsed("agent")?,
-            token: fields.maybe_parsed("token")?.map(Token::from_u64),
-            attempt: fields.maybe_parsed("attempt")?,
+            goal: unless_none(&fields.of, goal)?,
+            task: unless_none(&fields.of, task)?,
+            agent: unless_none(&fields.of, agent)?,
+            token: unless_none(&fields.of, token)?.map(Token::from_u64),
+            attempt: unless_none(&fields.of, attempt)?,
             reason: fields.maybe("reason").map(str::to_owned),
             data: match fields.maybe("data") {
                 Some(data) => json(&fields.of, data)?,
@@ -253,6 +262,14 @@ pub(crate) fn event(value: Value) -> Result<Event, CacheError> {
             },
         },
     })
+}
+
+/// A word of an entry; `-` is none.
+fn unless_none<T: FromStr>(what: &str, word: &str) -> Result<Option<T>, CacheError>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    if word == "-" { Ok(None) } else { parse(what, word).map(Some) }
 }
 
 /// A document: its key, version, time and value.

@@ -111,21 +111,25 @@ pub(crate) fn registration(registration: &Registration) -> String {
     }))
 }
 
-/// The fields of an entry of a stream, names and values by turns.
+/// The fields of an entry of a stream: what has no spaces in one text, `-` for none; then names and values by
+/// turns.
 pub(crate) fn entry(event: &EventDraft) -> Vec<String> {
-    let mut fields = vec!["kind".to_owned(), event.kind.to_string()];
-    let mut add = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            fields.extend([name.to_owned(), value]);
-        }
-    };
-    add("goal", event.goal.as_ref().map(ToString::to_string));
-    add("task", event.task.as_ref().map(ToString::to_string));
-    add("agent", event.agent.as_ref().map(ToString::to_string));
-    add("token", event.token.map(|token| token.to_string()));
-    add("attempt", event.attempt.map(|attempt| attempt.to_string()));
-    add("reason", event.reason.clone());
-    add("data", (!event.data.is_null()).then(|| event.data.to_string()));
+    let word = |word: Option<String>| word.unwrap_or_else(|| "-".to_owned());
+    let words = [
+        event.kind.to_string(),
+        word(event.goal.as_ref().map(ToString::to_string)),
+        word(event.task.as_ref().map(ToString::to_string)),
+        word(event.agent.as_ref().map(ToString::to_string)),
+        word(event.token.map(|token| token.to_string())),
+        word(event.attempt.map(|attempt| attempt.to_string())),
+    ];
+    let mut fields = vec![words.join(" ")];
+    if let Some(reason) = &event.reason {
+        fields.extend(["reason".to_owned(), reason.clone()]);
+    }
+    if !event.data.is_null() {
+        fields.extend(["data".to_owned(), event.data.to_string()]);
+    }
     fields
 }
 
@@ -150,19 +154,26 @@ pub(crate) fn parent(parent: Option<&Parent>) -> [String; 4] {
     })
 }
 
-/// The tasks of a plan: eight arguments each.
+/// The tasks of a plan: four arguments each.
 pub(crate) fn tasks(dag: &Dag, arguments: &mut Vec<String>) -> Result<(), serde_json::Error> {
+    arguments.reserve(dag.nodes().len().saturating_mul(4));
     for node in dag.nodes() {
-        arguments.extend([
-            node.id.to_string(),
-            serde_json::to_string(node)?,
-            dependencies(dag, &node.id),
-            dependants(dag, &node.id),
-            needs(node),
-            node.priority.to_string(),
-            dag.dependencies(&node.id).len().to_string(),
-            node.max_attempts.map(|attempts| attempts.to_string()).unwrap_or_default(),
-        ]);
+        let waits_for = dag.dependencies(&node.id);
+        let own = node.max_attempts.map(|attempts| attempts.to_string()).unwrap_or_default();
+        let (needs, dependants) = (needs(node), dependants(dag, &node.id));
+        let usual = node.priority == 0
+            && waits_for.is_empty()
+            && own.is_empty()
+            && needs.is_empty()
+            && dependants.is_empty();
+        let rest = if usual {
+            String::new()
+        } else {
+            format!("{}\t{}\t{own}\t{needs}\t{dependants}", node.priority, waits_for.len())
+        };
+        let dependencies =
+            if waits_for.is_empty() { "[]".to_owned() } else { serde_json::to_string(&waits_for)? };
+        arguments.extend([node.id.to_string(), serde_json::to_string(node)?, dependencies, rest]);
     }
     Ok(())
 }

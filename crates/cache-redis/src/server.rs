@@ -73,14 +73,13 @@ impl std::fmt::Debug for Server {
 struct Present {
     /// Counts connections, so that only the one that broke is given up.
     number: u64,
-    connected: Option<Connected>,
+    connected: Option<Arc<Connected>>,
     /// Why there is none, and until when no other attempt is made: callers that wait share one attempt.
     failed: Option<(Instant, Fault)>,
     wait: Duration,
 }
 
 /// A connection, and what belongs to it.
-#[derive(Clone)]
 pub(crate) struct Connected {
     number: u64,
     client: Client,
@@ -91,12 +90,12 @@ pub(crate) struct Connected {
 }
 
 /// What a command was answered, and on which connection.
-pub(crate) type Tried = (Result<Value, RedisError>, Connected);
+pub(crate) type Tried = (Result<Value, RedisError>, Arc<Connected>);
 
 impl Connected {
     /// Sends a command once.
-    pub(crate) async fn query(mut self, cmd: &Cmd) -> Tried {
-        (cmd.query_async(&mut self.connection).await, self)
+    pub(crate) async fn query(self: Arc<Self>, cmd: &Cmd) -> Tried {
+        (cmd.query_async(&mut self.connection.clone()).await, self)
     }
 }
 
@@ -185,7 +184,7 @@ impl Server {
     /// A connection of its own for news.
     pub(crate) async fn news(&self) -> Result<PubSub, Fault> {
         let (client, place) = match self.connected().await {
-            Ok(connected) => (connected.client, connected.place),
+            Ok(connected) => (connected.client.clone(), Arc::clone(&connected.place)),
             Err(ConnectError::Server(fault)) => return Err(fault),
             Err(error) => {
                 let place = self.place().to_owned();
@@ -273,6 +272,7 @@ impl Server {
             let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let place = place.to_owned();
             return Err(match word.as_str() {
+                "older" => ConnectError::Older { place },
                 "newer" => ConnectError::Newer { place, layout: first, known: second },
                 _ => ConnectError::Garbage { place, key: first, what: second },
             });
@@ -295,8 +295,15 @@ impl Server {
 
     /// The beginning of a call: the function, its key, and when and in which database.
     pub(crate) fn call(&self, script: &Script) -> Cmd {
-        let mut cmd = redis::cmd("FCALL");
-        cmd.arg(&script.function).arg(1).arg(self.keys.epoch());
+        self.call_of(script, 0, 0)
+    }
+
+    /// The same with room for as many more arguments, and their bytes.
+    fn call_of(&self, script: &Script, arguments: usize, bytes: usize) -> Cmd {
+        const BEGINNING_BYTES: usize = 128;
+        let room = (arguments.saturating_add(5), bytes.saturating_add(BEGINNING_BYTES));
+        let mut cmd = Cmd::with_capacity(room.0, room.1);
+        cmd.arg("FCALL").arg(&script.function).arg(1).arg(self.keys.epoch());
         match &self.options.clock {
             Some(clock) => cmd.arg(clock.now().as_millis()),
             None => cmd.arg(&self.database),
@@ -305,10 +312,10 @@ impl Server {
     }
 
     /// The connection that there is, or a new one.
-    async fn connected(&self) -> Result<Connected, ConnectError> {
+    async fn connected(&self) -> Result<Arc<Connected>, ConnectError> {
         let mut present = self.present.lock().await;
         if let Some(connected) = &present.connected {
-            return Ok(connected.clone());
+            return Ok(Arc::clone(connected));
         }
         if let Some((until, fault)) = &present.failed
             && Instant::now() < *until
@@ -318,7 +325,8 @@ impl Server {
         let number = present.number.saturating_add(1);
         match self.open(number).await {
             Ok(connected) => {
-                *present = Present { number, connected: Some(connected.clone()), ..Present::default() };
+                let connected = Arc::new(connected);
+                *present = Present { number, connected: Some(Arc::clone(&connected)), ..Present::default() };
                 self.renewed.send_replace(number);
                 Ok(connected)
             }
@@ -333,7 +341,7 @@ impl Server {
     }
 
     /// The connection that there is.
-    pub(crate) async fn connected_now(&self) -> Option<Connected> {
+    pub(crate) async fn connected_now(&self) -> Option<Arc<Connected>> {
         self.present.lock().await.connected.clone()
     }
 
@@ -369,7 +377,8 @@ impl Server {
     }
 
     fn call_with(&self, script: &Script, arguments: &[impl AsRef<[u8]>]) -> Cmd {
-        let mut cmd = self.call(script);
+        let bytes: usize = arguments.iter().map(|argument| argument.as_ref().len()).sum();
+        let mut cmd = self.call_of(script, arguments.len(), bytes);
         for argument in arguments {
             cmd.arg(argument.as_ref());
         }
@@ -404,7 +413,7 @@ impl Server {
                 },
             };
             let error = match now {
-                Ok((known, mut connected)) => match self.opened(known, cmd, script, &mut connected).await {
+                Ok((known, connected)) => match self.opened(known, cmd, script, &connected).await {
                     Ok(value) => return self.acknowledged(value, script, &connected).await,
                     Err(ConnectError::Server(fault)) => {
                         if fault.kind.is_elsewhere() {
@@ -424,7 +433,7 @@ impl Server {
                 ConnectError::Garbage { ref key, .. } => {
                     return Err(CacheError::Corrupt { key: key.clone(), source: Some(error.into()) });
                 }
-                ConnectError::Newer { .. } | ConnectError::Foreign { .. } => {
+                ConnectError::Newer { .. } | ConnectError::Older { .. } | ConnectError::Foreign { .. } => {
                     return Err(CacheError::Failed { reason: error.to_string() });
                 }
                 error => {
@@ -451,7 +460,7 @@ impl Server {
                 script.map_or("", |script| script.name)
             );
         }
-        if fault.kind == FaultKind::WrongType {
+        if matches!(fault.kind, FaultKind::WrongType | FaultKind::Corrupt) {
             let named = fault.said.split("key=`").nth(1).and_then(|rest| rest.split('`').next());
             let key = named.map_or_else(|| format!("{}*", self.keys.prefix()), str::to_owned);
             return CacheError::Corrupt { key, source: Some(fault.into()) };
@@ -500,7 +509,7 @@ impl Server {
         known: Result<Value, RedisError>,
         cmd: &Cmd,
         script: Option<&Script>,
-        connected: &mut Connected,
+        connected: &Connected,
     ) -> Result<Value, ConnectError> {
         let is_closed = match &known {
             Err(error) => is_unknown(error),
@@ -508,8 +517,9 @@ impl Server {
             Ok(_) => false,
         };
         if script.is_some() && is_closed {
-            self.take_epoch(&mut connected.connection, &connected.place).await?;
-            let again = cmd.query_async(&mut connected.connection).await;
+            let mut connection = connected.connection.clone();
+            self.take_epoch(&mut connection, &connected.place).await?;
+            let again = cmd.query_async(&mut connection).await;
             return again.map_err(|error| ConnectError::of(&connected.place, &error));
         }
         known.map_err(|error| ConnectError::of(&connected.place, &error))

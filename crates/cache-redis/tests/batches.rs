@@ -189,6 +189,7 @@ async fn a_carried_claim_is_granted_also_when_the_epoch_has_changed() {
     let lease = cache.claim(&claim("one")).await.unwrap().granted().unwrap().lease;
     let epoch: u64 = server.text(&["GET", "epoch"]).parse().unwrap();
     server.ask(&["SET", "epoch", &(epoch + 5).to_string()]);
+    server.ask(&["ZREM", "index:ready", &format!("!{epoch}")]);
 
     let next = Some(Claim { ttl: Duration::from_secs(60), ..claim("two") });
     let asked = Settle { next, ..settle(lease.task.as_str(), lease.token) };

@@ -101,6 +101,7 @@ async fn an_epoch_is_no_older_than_the_servers_clock() {
     let units = (now[0].parse::<u64>().unwrap() - 1_767_225_600) / 16;
     // As a snapshot has it that is a year old.
     server.ask(&["SET", "epoch", &(units - 1_000_000).to_string()]);
+    server.ask(&["SET", "layout", "1"]);
     let cache = open(server.url()).await;
     cache.plan(&plan("g", "a")).await.unwrap();
     assert!(token(&cache, "one").await.epoch() >= units);

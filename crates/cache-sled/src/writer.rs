@@ -3,7 +3,8 @@
 //! It takes all operations that wait, decides them in order against the store and what the group has
 //! decided so far, writes *one* record, syncs once if one of the group needs it, and answers all. So a sync
 //! is shared by everybody who waits for one, and nobody is answered on the
-//! strength of a write that a crash could still take back.
+//! strength of a write that a crash could still take back. Who needs no sync, a claim above all, is answered
+//! before it: unless one of its group that does need it made work appear, on which the claim may rest.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -120,7 +121,11 @@ pub(crate) struct Writer {
 struct Group {
     writes: Writes,
     need: Option<Need>,
+    /// Of those who wait for no sync.
+    early: Vec<Answer>,
     answers: Vec<Answer>,
+    /// Work appeared by what is not synced yet.
+    rests_on_a_sync: bool,
     streams: BTreeMap<StreamName, u64>,
     work: u64,
 }
@@ -142,12 +147,13 @@ impl Writer {
                     broken = Some(reason);
                     break;
                 }
-                let full = group.answers.len() >= GROUP || group.writes.layer().len() >= GROUP_KEYS;
+                let full = group.answers.len().saturating_add(group.early.len()) >= GROUP
+                    || group.writes.layer().len() >= GROUP_KEYS;
                 waiting = if full { None } else { jobs.try_recv().ok() };
             }
-            let Group { writes, need, answers, streams, work: appeared } = group;
+            let Group { writes, need, early, answers, streams, work: appeared, .. } = group;
             if broken.is_none() {
-                broken = self.write(writes, need).err();
+                broken = self.write(writes).err();
             }
             // Who is answered may look for the news at once.
             if broken.is_none() {
@@ -157,6 +163,12 @@ impl Writer {
                 if appeared > 0 {
                     self.signals.work_appeared(appeared);
                 }
+            }
+            for answer in early {
+                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
+            }
+            if broken.is_none() {
+                broken = self.sync(need).err();
             }
             for answer in answers {
                 answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
@@ -191,10 +203,15 @@ impl Writer {
             give_up(Err(unusable(&reason)));
             reason
         })?;
-        group.answers.push(answer);
-        if let Some(effects) =
-            effects.filter(|effects| !effects.writes.layer().is_empty() || effects.work > 0)
-        {
+        let effects = effects.filter(|effects| !effects.writes.layer().is_empty() || effects.work > 0);
+        // What was only read may be of this very group, and not synced yet.
+        if need == Need::Process && effects.is_some() && !group.rests_on_a_sync {
+            group.early.push(answer);
+        } else {
+            group.answers.push(answer);
+        }
+        if let Some(effects) = effects {
+            group.rests_on_a_sync |= need == Need::Power && effects.work > 0;
             group.need = group.need.max(Some(need));
             group.writes.merge(effects.writes);
             group.streams.extend(effects.streams);
@@ -203,21 +220,27 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes what a group decided as durable as it needs. An error says why the store can be used no
-    /// more: what is on the disk is then unknown until it is opened again.
-    fn write(&mut self, writes: Writes, need: Option<Need>) -> Result<(), String> {
-        let need = need.map(|need| need.min(self.strongest));
+    /// Writes what a group decided: it survives the process. An error says why the store can be used no more:
+    /// what is on the disk is then unknown until it is opened again.
+    fn write(&mut self, writes: Writes) -> Result<(), String> {
         self.attempt(|store, counters| {
             if !writes.layer().is_empty() {
                 counters.wrote(writes.layer());
                 store.write(writes)?;
                 counters.flushed();
             }
-            if need >= Some(Need::Power) {
-                counters.synced();
-                store.sync()?;
-            }
             Ok(())
+        })
+    }
+
+    /// Makes it as durable as it needs; the same.
+    fn sync(&mut self, need: Option<Need>) -> Result<(), String> {
+        if need.map(|need| need.min(self.strongest)) < Some(Need::Power) {
+            return Ok(());
+        }
+        self.attempt(|store, counters| {
+            counters.synced();
+            store.sync()
         })
     }
 
@@ -299,6 +322,47 @@ mod tests {
         assert_eq!(seen.blocking_recv().unwrap().unwrap(), 1);
         drop(jobs);
         thread.join().unwrap();
+    }
+
+    /// In one group, in this order: a settle that unblocks nothing, a claim, one that unblocks, another claim.
+    #[test]
+    fn a_claim_waits_for_no_sync_unless_it_may_rest_on_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let writer = Writer {
+            store,
+            clock: Arc::new(ManualClock::default()),
+            signals: Arc::new(Signals::new(1)),
+            counters: Arc::default(),
+            epoch: 1,
+            limits: StreamLimits::default(),
+            strongest: Need::Power,
+        };
+        let (mut group, mut dags) = (Group::default(), Dags::default());
+        let mut decide = |need, work: u64, writes: bool| {
+            let (caller, _) = oneshot::channel();
+            let job = Job::new(
+                need,
+                move |step: &mut Step<'_>| {
+                    if writes {
+                        step.txn.set_number(&Key::LastOrdinal, work);
+                    }
+                    for _ in 0..work {
+                        step.work_appeared();
+                    }
+                    Ok(())
+                },
+                caller,
+            );
+            writer.decide(job, &mut group, &mut dags).unwrap();
+            (group.early.len(), group.answers.len())
+        };
+        assert_eq!(decide(Need::Power, 0, true), (0, 1));
+        assert_eq!(decide(Need::Process, 0, true), (1, 1));
+        assert_eq!(decide(Need::Process, 0, false), (1, 2), "it only read");
+        assert_eq!(decide(Need::Power, 1, true), (1, 3));
+        assert_eq!(decide(Need::Process, 0, true), (1, 4));
+        writer.store.close();
     }
 
     #[test]

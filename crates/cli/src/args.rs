@@ -130,6 +130,12 @@ pub(crate) enum Command {
     #[command(after_help = examples("  downbeat flush shell_agent"))]
     Flush(AgentArg),
     Reparse(Reparse),
+    /// Try a failed or cancelled task again: the same as `task retry`
+    #[command(after_help = examples("  downbeat retry report && downbeat run"))]
+    Retry(TaskArg),
+    /// Call a task off: the same as `task cancel`
+    #[command(after_help = examples("  downbeat cancel report"))]
+    Cancel(TaskArg),
     Init(Init),
     Doctor(Doctor),
     Schema(Schema),
@@ -248,9 +254,6 @@ pub(crate) struct Orchestrator {
     pub(crate) keep_running: bool,
     #[command(flatten)]
     pub(crate) listen: crate::api::Listen,
-    /// With the declared agents in this process, as the predecessor had them.
-    #[arg(skip)]
-    pub(crate) own_agents: bool,
 }
 
 /// Work as one agent of a fleet, as a process of its own
@@ -275,8 +278,8 @@ pub(crate) struct Agent {
     /// Take tasks of this goal only
     #[arg(long, alias = "goal-id", value_name = "GOAL")]
     pub(crate) goal: Option<String>,
-    /// The file that steers it, in place of the declared one
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// The file that steers it [default: as declared]
+    #[arg(long, value_name = "FILE")]
     pub(crate) heartbeat: Option<PathBuf>,
     /// Its role, in place of the declared one
     #[arg(long, alias = "agent-role", value_name = "ROLE", hide = true)]
@@ -302,9 +305,9 @@ pub(crate) struct Agent {
 /// As what agents are brought to life, and how many.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Spawning {
-    /// As what agents are brought to life: tasks of this process, or processes of their own [default:
-    /// in-process; an orchestrator has no agents of its own without it]
-    #[arg(long, value_name = "AS", value_parser = ["in-process", "process"])]
+    /// As what agents are brought to life: tasks of this process, processes of their own, or
+    /// processes beside this one under systemg [default: in-process; an orchestrator has no agents of its own without it]
+    #[arg(long, value_name = "AS", value_parser = ["in-process", "process", "sysg"])]
     pub(crate) spawn: Option<String>,
     /// What becomes of agents that are processes when this one is killed: they end with it, or go on and
     /// are adopted by the next one [default: end]
@@ -342,6 +345,12 @@ pub(crate) struct Child {
     /// It ends with this process
     #[arg(long, value_name = "PID", hide = true, requires = "seat")]
     pub(crate) parent: Option<u32>,
+    /// Another supervisor started it: it takes its seat itself
+    #[arg(long, hide = true, requires = "seat", conflicts_with = "parent")]
+    pub(crate) apart: bool,
+    /// The same, and it ends when nobody watches over it any more
+    #[arg(long, hide = true, requires = "seat", conflicts_with = "parent")]
+    pub(crate) watched: bool,
     /// Keep this file, to which its outputs go, at most as long as `max_output`
     #[arg(long, value_name = "FILE", hide = true, requires = "seat")]
     pub(crate) log_file: Option<PathBuf>,
@@ -349,7 +358,7 @@ pub(crate) struct Child {
 
 impl Default for Child {
     fn default() -> Self {
-        Self { generation: 1, seat: None, parent: None, log_file: None }
+        Self { generation: 1, seat: None, parent: None, apart: false, watched: false, log_file: None }
     }
 }
 
@@ -367,12 +376,26 @@ pub(crate) struct Model {
 /// Each task stands in the first step in which it could run, the more urgent first. `◆` marks a longest
 /// chain: with any number of agents it takes that many steps. A goal without a plan is shown without
 /// tasks unless a model is chosen; then the model is asked, which may cost something.
+///
+/// `--diff` shows the file beside the store: what was added, removed, rewired or re-scoped, what stays done
+/// and what `downbeat reparse` would have done again.
 #[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat plan\n  downbeat plan demo --json"))]
+#[command(after_help = examples(
+    "  downbeat plan
+  downbeat plan demo --json
+  downbeat plan --diff                     what an edit would change, and what that costs
+  downbeat plan --diff --ask               the same, and a model plans what it has to plan anew"
+))]
 pub(crate) struct Plan {
     /// The file of instructions, or its directory
     #[arg(value_name = "INSTRUCTIONS.md")]
     pub(crate) instructions: Option<PathBuf>,
+    /// Compare with the plans that are stored; changes none of them
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Ask the model for the plan of a goal whose brief changed. It is kept: a REPARSE does not ask again
+    #[arg(long, requires = "diff")]
+    pub(crate) ask: bool,
     #[command(flatten)]
     pub(crate) model: Model,
 }

@@ -117,7 +117,7 @@ impl Context {
         let Some(heritage) = &cli.heritage else { return Self::new(&cli.global, positional, flags) };
         flags.extend(heritage.flags());
         let mut context = Self::new(&cli.global, positional, flags)?;
-        predecessor::settle(&mut context.config);
+        predecessor::settle(&mut context);
         heritage.notes.iter().for_each(|note| context.out.note(format!("note: {note}")));
         heritage.warnings.iter().for_each(|warning| context.out.warning(warning));
         Ok(context)

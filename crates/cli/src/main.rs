@@ -31,11 +31,15 @@ mod store;
 use std::process::ExitCode;
 
 use downbeat_runtime::guard;
+use downbeat_runtime::spawn::launch;
 
 fn main() -> ExitCode {
     // A guard is a process per command: it must cost nothing and start nothing.
     if std::env::args_os().nth(1).is_some_and(|word| word == guard::ARGUMENT) {
         return guard::main();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == launch::ARGUMENT) {
+        return launch::main();
     }
     commands::main()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::ids::AgentName;
-use downbeat_runtime::spawn::{self, Children, How, Orphans, Seat, Seated};
+use downbeat_runtime::spawn::{self, By, Children, How, Orphans, Seat, Seated};
 use downbeat_runtime::supervise::Spawner;
 use downbeat_runtime::{Orchestrator, Stop};
 
@@ -22,6 +22,9 @@ use crate::signals::Terminate;
 
 /// What a child needs to give back its work, beside the grace of its commands.
 const MARGIN: Duration = Duration::from_secs(5);
+
+/// How long an agent under another supervisor may take to give back its work when its orchestrator is gone.
+const ABANDONED: Duration = Duration::from_secs(4);
 
 /// Settings of the parent that are none of an agent's.
 const OF_THE_PARENT: [&str; 5] = ["spawn", "orphans", "max_agents", "spawn_limit", "max_workers"];
@@ -38,19 +41,20 @@ pub(crate) fn with_agents(
 ) -> Result<Orchestrator, CliError> {
     Ok(match context.config.spawn {
         None | Some(Spawn::InProcess) => orchestrator,
-        Some(Spawn::Process) => orchestrator.spawned_by(children(context, stop)?),
+        Some(Spawn::Process) => orchestrator.spawned_by(children(context, By::Us, stop)?),
+        Some(Spawn::Sysg) => orchestrator.spawned_by(children(context, By::Systemg, stop)?),
     })
 }
 
 /// What SIGTERM means to a process with the agents that the settings say.
 pub(crate) fn terminate(context: &Context) -> Terminate {
     match context.config.spawn {
-        Some(Spawn::Process) => Terminate::After(context.config.settings.drain_grace),
+        Some(Spawn::Process | Spawn::Sysg) => Terminate::After(context.config.settings.drain_grace),
         None | Some(Spawn::InProcess) => Terminate::AtOnce,
     }
 }
 
-fn children(context: &Context, stop: &Stop) -> Result<Arc<dyn Spawner>, CliError> {
+fn children(context: &Context, by: By, stop: &Stop) -> Result<Arc<dyn Spawner>, CliError> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::internal("this program cannot be found to start agents with", &error))?;
     let orphans = context.config.orphans;
@@ -74,6 +78,7 @@ fn children(context: &Context, stop: &Stop) -> Result<Arc<dyn Spawner>, CliError
         seats: context.place.own().join("agents"),
         logs: logs_directory(context).join("agents"),
         orphans,
+        by,
         patience: context.config.settings.kill_grace + MARGIN,
     };
     Ok(Arc::new(Children::new(how, stop.clone())))
@@ -92,7 +97,11 @@ fn variable(key: &str) -> String {
 pub(crate) fn begin(args: &args::Agent) -> Result<Option<Seated>, CliError> {
     let Some(seats) = &args.child.seat else { return Ok(None) };
     let name = AgentName::new(args.name.as_str())?;
-    let begun = spawn::begin(Seat::of(seats, &name), args.child.generation, args.child.parent);
+    let (seat, generation) = (Seat::of(seats, &name), args.child.generation);
+    let begun = match args.child.apart || args.child.watched {
+        true => spawn::begin_apart(seat, generation, args.child.watched.then_some(ABANDONED)),
+        false => spawn::begin(seat, generation, args.child.parent),
+    };
     begun
         .map(Some)
         .map_err(|error| CliError::new(Kind::Busy, format!("agent `{name}` cannot begin: {error}")))

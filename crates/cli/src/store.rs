@@ -119,6 +119,9 @@ fn unreachable(error: &ConnectError) -> CliError {
         (ConnectError::Evicts { .. }, _) => {
             refused.hint("`--allow-eviction` takes it as it is: what it evicts is lost")
         }
+        (ConnectError::Foreign { .. }, _) => refused
+            .hint("`--redis-prefix NAME:` or $DOWNBEAT_REDIS_PREFIX gives it a prefix of its own")
+            .hint("`redis://HOST:PORT/1` is another database of the same server"),
         (ConnectError::Layout { .. }, _) => refused.hint("`--key-layout cluster`"),
         _ => refused,
     }

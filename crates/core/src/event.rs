@@ -67,6 +67,12 @@ kinds! {
     TASK_REDO = "task.redo";
     /// The task's priority changed.
     TASK_ELEVATED = "task.elevated";
+    /// Another version of the instructions is in force.
+    INSTRUCTIONS_CHANGED = "instructions.changed";
+    /// A goal is declared otherwise than it is planned, and that has to be asked for.
+    INSTRUCTIONS_WAITING = "instructions.waiting";
+    /// The instructions cannot be read: what was in force stays in force.
+    ALERT_INSTRUCTIONS = "alert.instructions";
     /// An agent registered.
     AGENT_REGISTERED = "agent.registered";
     /// An agent's loop began.
@@ -101,6 +107,12 @@ kinds! {
     DIRECTIVE_APPLIED = "directive.applied";
     /// Somebody steered, and it could not be.
     DIRECTIVE_REFUSED = "directive.refused";
+    /// Work waits that no agent offers to do.
+    ALERT_NO_AGENT = "alert.no_agent";
+    /// What an alert was about is over.
+    ALERT_RESOLVED = "alert.resolved";
+    /// A file that steers agents says something that nobody can follow.
+    ALERT_HEARTBEAT = "alert.heartbeat";
     /// A model was called.
     LLM_CALL = "llm.call";
     /// Calls of a model wait until it may be called again.

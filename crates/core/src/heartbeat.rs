@@ -6,6 +6,7 @@
 //! ELEVATE write-report 100   # the customer asked
 //! ```
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::dag::MAX_PRIORITY;
@@ -35,6 +36,20 @@ pub enum HeartbeatDirective {
     Elevate(TaskId, u32),
     /// Forget what the agent remembers.
     FlushMemory,
+}
+
+impl fmt::Display for HeartbeatDirective {
+    /// As it is written, in one way: what says the same reads the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pause => f.write_str("PAUSE"),
+            Self::Resume => f.write_str("RESUME"),
+            Self::Reparse => f.write_str("REPARSE"),
+            Self::DropTask(task) => write!(f, "DROP-TASK {task}"),
+            Self::Elevate(task, priority) => write!(f, "ELEVATE {task} {priority}"),
+            Self::FlushMemory => f.write_str("FLUSH-MEMORY"),
+        }
+    }
 }
 
 /// A directive and where it stands.

@@ -55,6 +55,7 @@ pub(crate) fn execute(id: &str) -> Execute {
         node: node(id),
         attempt: 1,
         last_error: None,
+        unfinished: None,
         inputs: Vec::new(),
         memory: Vec::new(),
         workspace: PathBuf::from("/home/ada/count"),

@@ -1,6 +1,6 @@
 //! The loop of one agent: choose, claim, attempt; and wake when a task becomes ready.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,15 +23,13 @@ use crate::attempt::{self, End};
 use crate::clock::CacheClock;
 use crate::entropy;
 use crate::library::Code;
+use crate::memory::Memory;
+use crate::nested::chain::Places;
+use crate::passing::{Load, Passing, Seat};
 use crate::settings::{Selection, Settings};
 use crate::spending::Ledger;
+use crate::steering::notice::Notices;
 use crate::stop::Stop;
-
-/// How many lines an agent remembers.
-const MEMORY_LINES: usize = 50;
-
-/// The longest line of memory, in bytes.
-const MEMORY_LINE: usize = 2 * 1024;
 
 /// How many ready tasks a model chooses from.
 const CHOICES: usize = 20;
@@ -73,12 +71,20 @@ pub struct Worker {
     pub clock: Arc<CacheClock>,
     /// The limits and periods.
     pub settings: Arc<Settings>,
-    /// The directory of each goal.
+    /// The directory of each declared goal.
     pub workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    /// What it leaves to others for a while.
+    pub(crate) passing: Passing,
+    /// How many tasks it works on.
+    pub(crate) load: Load,
+    /// Those of goals below tasks.
+    pub(crate) places: Places,
     /// What it does now, for its beats.
     pub doing: Mutex<(Phase, Option<TaskId>)>,
     /// What it remembers.
-    pub lines: Mutex<VecDeque<String>>,
+    pub remembered: Mutex<Memory>,
+    /// What it is told while it works.
+    pub(crate) notices: Notices,
     /// Cancelled when the name is somebody else's now.
     pub replaced: CancellationToken,
 }
@@ -94,19 +100,20 @@ impl Worker {
     /// Works until `stop`, in as many slots as the agent works on tasks at once.
     pub async fn run(self: Arc<Self>, stop: Stop) {
         // Ended with it, also when a slot panics: one that crashed does not live on by its beats.
-        let mut beats = tokio::task::JoinSet::new();
-        beats.spawn(Arc::clone(&self).beat_on());
+        let mut beside = tokio::task::JoinSet::new();
+        beside.spawn(Arc::clone(&self).beat_on());
+        beside.spawn(Arc::clone(&self).hear_flushes());
         let slots = (0..self.max_parallel.max(1)).map(|_| Arc::clone(&self).slot(stop.clone()));
         futures::future::join_all(slots).await;
     }
 
     async fn slot(self: Arc<Self>, stop: Stop) {
-        let mut carried: Option<Held> = None;
+        let mut carried: Option<(Held, Seat<'_>)> = None;
         loop {
-            let held = match carried.take() {
-                Some(held) => held,
+            let (held, seat) = match carried.take() {
+                Some(carried) => carried,
                 None => match self.obtain(&stop).await {
-                    Some(held) => held,
+                    Some(obtained) => obtained,
                     None => return,
                 },
             };
@@ -119,18 +126,23 @@ impl Worker {
             let next = carries_on.then(|| self.claim(None));
             if let End::Settled { settled, asked } = attempt::run(&self, &held, &stop, next).await {
                 let granted = settled.next.and_then(ClaimReply::granted);
-                carried = granted.map(|claimed| Held { claimed, asked });
+                carried = granted.map(|claimed| (Held { claimed, asked }, seat));
             }
         }
     }
 
     /// Chooses and claims, or waits until there is something; `None` when it is time to stop.
-    async fn obtain(&self, stop: &Stop) -> Option<Held> {
+    async fn obtain(&self, stop: &Stop) -> Option<(Held, Seat<'_>)> {
         let between = Backoff { base: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
         let mut failures = 0;
         loop {
             if stop.is_draining() || self.replaced.is_cancelled() {
                 return None;
+            }
+            // Who is idle goes before who works on something already.
+            let (seat, after_others) = self.load.sit(&self.cache, &self.name);
+            if !after_others.is_zero() {
+                tokio::time::sleep(after_others).await;
             }
             // A store that does not answer is waited for here: nothing is claimed yet.
             let looked = tokio::select! {
@@ -144,11 +156,16 @@ impl Worker {
                 Err(error) => Err(error),
             };
             let wait = match tried {
-                Ok((_, ClaimReply::Granted(claimed))) => return Some(Held { claimed: *claimed, asked }),
+                Ok((_, ClaimReply::Granted(claimed))) => {
+                    return Some((Held { claimed: *claimed, asked }, seat));
+                }
                 Ok((seen, ClaimReply::Nothing { next_due, .. })) => {
+                    drop(seat);
                     failures = 0;
                     self.enter(Phase::Idle, None).await;
                     let due = next_due.map_or(LONGEST_SLEEP, |due| due.since(self.clock.now()));
+                    let own_again = self.passing.ends().map(|ends| ends.duration_since(Instant::now()));
+                    let due = own_again.map_or(due, |own_again| own_again.min(due));
                     let wait = due.clamp(Duration::from_millis(2), LONGEST_SLEEP);
                     let news = async {
                         if let Err(error) = self.cache.changed(&Topic::Ready, seen, wait).await {
@@ -185,6 +202,7 @@ impl Worker {
     /// What there is: the number is from before the look, so that news during it counts.
     async fn look(&self) -> Result<(u64, Option<TaskId>), CacheError> {
         let seen = self.cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await?;
+        self.passing.look(self.cache.as_ref(), &self.name).await?;
         if self.settings.selection != Selection::Model || self.ledger.closed(&self.llm.name()).is_some() {
             return Ok((seen, None));
         }
@@ -234,7 +252,7 @@ impl Worker {
             goal,
             agent: self.name.clone(),
             ready: nodes,
-            memory: self.memory(),
+            memory: self.memory().await,
             conduct: Conduct::default(),
         };
         let chosen = match self.llm.select(&request).await {
@@ -250,13 +268,13 @@ impl Worker {
 
     fn claim(&self, task: Option<TaskId>) -> Claim {
         Claim {
-            avoid: std::collections::BTreeSet::default(),
             agent: self.name.clone(),
             incarnation: self.incarnation.clone(),
             request: entropy::request_id(),
             goal: self.goal.clone(),
             capabilities: self.capabilities.clone(),
             task,
+            avoid: self.passing.now(),
             ttl: self.settings.lease_ttl,
         }
     }
@@ -307,39 +325,16 @@ impl Worker {
         }
     }
 
-    /// What the agent remembers, oldest first.
-    pub(crate) fn memory(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-
-    /// Adds a line to the agent's memory and keeps it.
-    pub(crate) async fn remember(&self, line: &str) {
-        let snapshot = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push_back(downbeat_core::text::clip(line, MEMORY_LINE));
-            let excess = lines.len().saturating_sub(MEMORY_LINES);
-            lines.drain(..excess);
-            serde_json::to_string(&*lines).unwrap_or_default()
-        };
-        if let Err(error) = self.cache.remember(&self.name, &self.incarnation, &snapshot).await {
-            debug!(target: "runtime", agent = %self.name, "remembering: {error}");
-        }
-    }
-
-    /// Brings back what an earlier life of the agent remembered.
-    pub async fn recall(&self) -> Result<(), CacheError> {
-        if let Some(snapshot) = self.cache.recall(&self.name).await?
-            && let Ok(mut lines) = serde_json::from_str::<VecDeque<String>>(&snapshot)
-        {
-            let excess = lines.len().saturating_sub(MEMORY_LINES);
-            lines.drain(..excess);
-            *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
-        }
-        Ok(())
-    }
-
     /// The directory that a goal's tasks work in.
-    pub(crate) fn workspace(&self, goal: &GoalId) -> PathBuf {
-        self.workspaces.get(goal).cloned().unwrap_or_else(|| PathBuf::from("."))
+    pub(crate) async fn workspace(&self, goal: &GoalId) -> PathBuf {
+        if let Some(place) = self.workspaces.get(goal) {
+            return place.clone();
+        }
+        let found = self.places.find(self.cache.as_ref(), &self.workspaces, goal).await;
+        let found = found.unwrap_or_else(|error| {
+            warn!(target: "runtime", agent = %self.name, "Looking for the directory of goal {goal}: {error}");
+            None
+        });
+        found.unwrap_or_else(|| PathBuf::from("."))
     }
 }

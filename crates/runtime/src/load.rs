@@ -1,7 +1,7 @@
 //! INSTRUCTIONS.md and the files it names: read whole, or refused with everything that is wrong.
 
-use std::collections::HashSet;
-use std::fmt;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::{self, Write as _};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use downbeat_core::dag::{self, Dag, DagError};
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::instructions::{self, AgentSpec, GoalSpec, Instructions, PlanSource, Spanned};
+use sha2::{Digest as _, Sha256};
+
+use crate::nested::{NESTED_ORCHESTRATOR, Owned, declared};
 
 /// The most bytes of a file of instructions or of an agent's own.
 const MAX_TEXT: u64 = 1024 * 1024;
@@ -26,10 +29,35 @@ pub struct Project {
     pub root: PathBuf,
     /// In the order of the file.
     pub agents: Vec<ProjectAgent>,
-    /// In the order of the file.
+    /// Those that start by themselves, in the order of the file.
     pub goals: Vec<ProjectGoal>,
+    /// What tasks own.
+    pub owned: Owned,
     /// What is probably not intended.
     pub warnings: Vec<Report>,
+}
+
+/// The files that a project was read from, or was to be: what each said, or nothing where it could not be
+/// read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files(pub BTreeMap<PathBuf, Option<String>>);
+
+impl Files {
+    /// The SHA-256 of all of them, as 64 hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (path, text) in &self.0 {
+            // Lengths keep two lists from reading alike.
+            hash.update(format!("{}\n{:?}\n", path.display(), text.as_ref().map(String::len)));
+            hash.update(text.as_deref().unwrap_or_default());
+        }
+        hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
 }
 
 /// An agent with its own instructions.
@@ -84,6 +112,48 @@ impl std::error::Error for LoadError {}
 ///
 /// Everything that is wrong with any of the files, at once.
 pub fn load(path: &Path) -> Result<Project, LoadError> {
+    load_from(path, &mut Reading::default())
+}
+
+/// The same, and which files it read or tried to: what has to be watched for it to become another project.
+pub fn load_files(path: &Path) -> (Files, Result<Project, LoadError>) {
+    let mut reading = Reading::default();
+    let project = load_from(path, &mut reading);
+    (reading.read, project)
+}
+
+/// A project as it was when `files` were read, whatever stands in them now.
+///
+/// # Errors
+///
+/// Everything that is wrong with them, as another version of this program may see it.
+pub fn load_kept(path: &Path, files: &Files) -> Result<Project, LoadError> {
+    load_from(path, &mut Reading { kept: Some(files.clone()), read: Files::default() })
+}
+
+/// Where texts come from, and what was read.
+#[derive(Default)]
+struct Reading {
+    /// Instead of the files themselves.
+    kept: Option<Files>,
+    read: Files,
+}
+
+impl Reading {
+    fn text(&mut self, path: &Path, limit: u64) -> Result<String, Unread> {
+        let text = match &self.kept {
+            None => read_text(path, limit),
+            Some(kept) => match kept.0.get(path) {
+                Some(Some(text)) => Ok(text.clone()),
+                _ => Err(Unread::Because(format!("{} was not kept", path.display()))),
+            },
+        };
+        self.read.0.insert(path.to_path_buf(), text.as_ref().ok().cloned());
+        text
+    }
+}
+
+fn load_from(path: &Path, reading: &mut Reading) -> Result<Project, LoadError> {
     let name = path.display().to_string();
     let alone = |message: String| LoadError {
         reports: vec![Report {
@@ -91,7 +161,7 @@ pub fn load(path: &Path) -> Result<Project, LoadError> {
             diagnostics: vec![Diagnostic::error(0..0, message)],
         }],
     };
-    let text = read_text(path, MAX_TEXT).map_err(|unread| match unread {
+    let text = reading.text(path, MAX_TEXT).map_err(|unread| match unread {
         Unread::Because(reason) => alone(reason),
         Unread::NoText(report) => LoadError { reports: vec![report] },
     })?;
@@ -104,9 +174,10 @@ pub fn load(path: &Path) -> Result<Project, LoadError> {
         Ok(parsed) => parsed,
         Err(report) => return Err(LoadError { reports: vec![report] }),
     };
-    let mut loader = Loader { root: &root, faults: Vec::new(), reports: Vec::new() };
+    let mut loader = Loader { root: &root, reading, faults: Vec::new(), reports: Vec::new() };
     let agents = loader.agents(&declared);
-    let goals = loader.goals(&declared, &agents);
+    let mut goals = loader.goals(&declared, &agents);
+    let owned = loader.owned(&declared, &mut goals);
     let Loader { faults, mut reports, .. } = loader;
     if !faults.is_empty() {
         reports.insert(0, Report { source: source.clone(), diagnostics: faults });
@@ -116,7 +187,7 @@ pub fn load(path: &Path) -> Result<Project, LoadError> {
     }
     let warnings =
         if warnings.is_empty() { Vec::new() } else { vec![Report { source, diagnostics: warnings }] };
-    Ok(Project { path: path.to_path_buf(), root, agents, goals, warnings })
+    Ok(Project { path: path.to_path_buf(), root, agents, goals, owned, warnings })
 }
 
 /// Reads an agent's own text, which stands in no file of instructions.
@@ -138,6 +209,7 @@ pub fn load_text(path: &Path) -> Result<String, LoadError> {
 
 struct Loader<'a> {
     root: &'a Path,
+    reading: &'a mut Reading,
     faults: Vec<Diagnostic>,
     reports: Vec<Report>,
 }
@@ -198,7 +270,7 @@ impl Loader<'_> {
     }
 
     fn text(&mut self, path: &Spanned<String>, what: &str, limit: u64) -> Option<String> {
-        match read_text(&self.beside(&path.value), limit) {
+        match self.reading.text(&self.beside(&path.value), limit) {
             Ok(text) => Some(text),
             Err(Unread::Because(reason)) => {
                 self.faults.push(Diagnostic::error(path.span.clone(), format!("{what}: {reason}")));
@@ -235,6 +307,59 @@ impl Loader<'_> {
         }
     }
 
+    /// Takes the goals that tasks own from those that start by themselves.
+    fn owned(&mut self, declared: &Instructions, goals: &mut Vec<ProjectGoal>) -> Owned {
+        let place = |goal: usize, node: usize| {
+            let spec = declared.goals.get(goal)?;
+            Some(match &spec.plan {
+                PlanSource::Checklist { spans, .. } => spans.get(node).unwrap_or(&spec.id.span).clone(),
+                PlanSource::File(path) => path.span.clone(),
+                PlanSource::Model => spec.id.span.clone(),
+            })
+        };
+        let resolved = declared::resolve(goals, |path, goal, node| {
+            let named = Spanned::new(path.to_owned(), place(goal, node).unwrap_or_default());
+            self.plan_of_a_task(&named)
+        });
+        let owned = match resolved {
+            Ok(owned) => owned,
+            Err(faults) => {
+                for fault in faults {
+                    let span = place(fault.goal, fault.node).unwrap_or_default();
+                    self.faults.push(Diagnostic::error(span, fault.message).help(fault.help));
+                }
+                return Owned::default();
+            }
+        };
+        for agent in &declared.agents {
+            if agent.name.value.as_str() == NESTED_ORCHESTRATOR {
+                let message = format!("the name `{NESTED_ORCHESTRATOR}` is reserved");
+                self.faults.push(Diagnostic::error(agent.name.span.clone(), message));
+            }
+            let Some(goal) = &agent.goal else { continue };
+            if owned.goals.iter().any(|owned| owned.id == goal.value) {
+                let message = format!("goal `{}` is owned by a task, and so are its agents", goal.value);
+                let help = "name the goal that starts by itself: its agents take the tasks of all below it";
+                self.faults.push(Diagnostic::error(goal.span.clone(), message).help(help));
+            }
+        }
+        owned
+    }
+
+    /// The plan in a file that a task names. It is for whatever goal the task gets.
+    fn plan_of_a_task(&mut self, path: &Spanned<String>) -> Option<Dag> {
+        let text = self.text(path, "plan", MAX_DAG)?;
+        match dag::parse(&text) {
+            Ok(dag) => Some(dag),
+            Err(error) => {
+                let name = self.beside(&path.value).display().to_string();
+                let diagnostics = error.diagnostics(&text);
+                self.reports.push(Report { source: Source::new(name, text), diagnostics });
+                None
+            }
+        }
+    }
+
     /// A fault of a checklist's draft, shown at the item that it is about.
     fn checklist_faults(&mut self, spec: &GoalSpec, spans: &[std::ops::Range<usize>], error: &DagError) {
         for fault in &error.faults {
@@ -248,13 +373,20 @@ impl Loader<'_> {
     }
 }
 
-/// Whether an agent takes tasks of a goal.
+/// Whether an agent takes tasks of a goal, which is below none.
 #[must_use]
 pub fn works_for(agent: &AgentSpec, goal: &GoalId) -> bool {
     agent.goal.as_ref().is_none_or(|own| own.value == *goal)
 }
 
 impl Project {
+    /// The directory of each declared goal.
+    #[must_use]
+    pub fn workspaces(&self) -> HashMap<GoalId, PathBuf> {
+        let all = self.goals.iter().chain(&self.owned.goals);
+        all.map(|goal| (goal.id.clone(), goal.workspace.clone())).collect()
+    }
+
     /// Warnings about tasks that no declared agent is capable of, each in a line.
     #[must_use]
     pub fn unmanned(&self) -> Vec<String> {
@@ -262,7 +394,7 @@ impl Project {
         for goal in &self.goals {
             let Some(dag) = &goal.dag else { continue };
             let mut told = HashSet::new();
-            for node in dag.nodes() {
+            for node in dag.nodes().filter(|node| node.kind.is_task()) {
                 let manned = self.agents.iter().any(|agent| {
                     works_for(&agent.spec, &goal.id)
                         && node.capabilities.iter().all(|needed| agent.spec.capabilities.contains(needed))

@@ -18,9 +18,12 @@ use crate::agent::Worker;
 use crate::clock::CacheClock;
 use crate::library::Code;
 use crate::load::ProjectAgent;
+use crate::nested::chain::Places;
 use crate::orchestrator::RunError;
+use crate::passing::{Load, Passing};
 use crate::settings::Settings;
 use crate::spending::Ledger;
+use crate::steering::notice::Notices;
 use crate::stop::Stop;
 use crate::{entropy, process};
 
@@ -72,7 +75,11 @@ impl Recruit<'_> {
             settings: Arc::clone(self.settings),
             workspaces: Arc::clone(self.workspaces),
             doing: Mutex::new((Phase::Created, None)),
-            lines: Mutex::default(),
+            remembered: Mutex::default(),
+            places: Places::default(),
+            passing: Passing::default(),
+            load: Load::default(),
+            notices: Notices::listen(Arc::clone(self.cache)).await?,
             replaced: CancellationToken::new(),
         };
         let registration = Registration {
@@ -135,8 +142,9 @@ pub(crate) async fn check_undeclared(
     workspaces: &HashMap<GoalId, PathBuf>,
 ) -> Result<(), RunError> {
     let stored = cache.goals().await?;
-    let undeclared =
-        stored.into_iter().filter(|goal| goal.counts.unfinished() > 0 && !workspaces.contains_key(&goal.id));
+    let undeclared = stored
+        .into_iter()
+        .filter(|goal| goal.counts.unfinished() > 0 && !workspaces.contains_key(goal.root()));
     let goals: Vec<GoalId> = undeclared.map(|goal| goal.id).collect();
     if goals.is_empty() { Ok(()) } else { Err(RunError::Undeclared { goals }) }
 }

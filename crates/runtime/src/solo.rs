@@ -13,6 +13,7 @@ use downbeat_core::time::Clock;
 use tracing::info;
 
 use crate::clock::CacheClock;
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::load::{Project, ProjectAgent};
 use crate::orchestrator::RunError;
 use crate::orchestrator::leader::announcements;
@@ -34,6 +35,8 @@ pub struct Solo {
     pub agent: ProjectAgent,
     /// The goal it works for, in place of the declared one.
     pub goal: Option<GoalId>,
+    /// The file that steers it, in place of the declared one.
+    pub heartbeat: Option<PathBuf>,
     /// The project that declares it.
     pub project: Project,
     /// The shared state.
@@ -70,9 +73,7 @@ impl Solo {
     /// [`RunError`]: another process has the name, or the cache failed for good.
     pub async fn run(&self, stop: &Stop) -> Result<Left, RunError> {
         let settings = Arc::new(self.settings.clone());
-        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(
-            self.project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect(),
-        );
+        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(self.project.workspaces());
         let goal = self.goal.clone().or_else(|| recruit::goal_of(&self.agent, &self.project.goals));
         if goal.is_none() {
             recruit::check_undeclared(self.cache.as_ref(), &workspaces).await?;
@@ -93,12 +94,17 @@ impl Solo {
             workspaces: &workspaces,
         };
         let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), self.generation).await?;
+        let declared = &self.agent.spec.name.value;
+        let files = SteeringFile::of_agent(&self.project, &self.name, declared, self.heartbeat.as_deref());
+        let mut heartbeats = Heartbeats::new(&self.cache, files);
+        heartbeats.look().await;
         let goals: Vec<GoalId> = match goal {
             Some(goal) => vec![goal],
             None => self.project.goals.iter().map(|goal| goal.id.clone()).collect(),
         };
         let mut work = tokio::spawn(recruit::watch_over(Arc::clone(&worker), stop.clone()));
         let left = tokio::select! {
+            never = heartbeats.run() => match never {},
             rest = self.until_rest(&goals) => rest.map(|complete| Left::Rest { complete }).map_err(RunError::from),
             // Work ends because it was asked to, too, and then neither is first.
             _ = &mut work => match stop.is_draining() && !worker.replaced.is_cancelled() {

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, Liveness, Phase, TaskQuery};
-use downbeat_core::goal::{Counts, GoalStatus};
+use downbeat_core::goal::{Counts, Goal, GoalStatus};
 use downbeat_core::ids::{AgentName, GoalId, GroupName, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::live::Versions;
+use crate::nested::chain::{Chains, with_all_below};
 use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 use crate::spending::{self, Parked, larger};
 use crate::supervise::board::{Board, Line};
@@ -25,6 +27,9 @@ pub struct Status {
     pub parked: Vec<Parked>,
     /// Who orchestrates.
     pub orchestrator: OrchestratorLine,
+    /// The versions of the instructions, oldest first; what is in the files and cannot be read; what waits to
+    /// be asked for.
+    pub instructions: Versions,
 }
 
 /// A goal at a glance.
@@ -40,7 +45,11 @@ pub struct GoalLine {
     pub reason: Option<String>,
     /// How many tasks stand where.
     pub counts: Counts,
-    /// Calls of models so far.
+    /// The task that owns it, when it is below one.
+    pub parent: Option<TaskId>,
+    /// From the goal above all others down to this one.
+    pub chain: Vec<GoalId>,
+    /// Calls of models so far, with those of all goals below it, as tokens and cost.
     pub model_calls: u64,
     /// Model tokens so far.
     pub tokens: u64,
@@ -120,9 +129,14 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
             }
         }
     }
+    let chains = Chains::of(&goals);
+    let sums = with_all_below(&goals);
     let goals = goals
         .into_iter()
+        .map(|goal| Goal { usage: sums.get(&goal.id).copied().unwrap_or(goal.usage), ..goal })
         .map(|goal| GoalLine {
+            chain: chains.to(&goal.id),
+            parent: goal.parent.map(|parent| parent.task),
             id: goal.id,
             title: goal.title,
             status: goal.status,
@@ -179,7 +193,13 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
     }));
     agents.sort_by(|one, other| one.name.cmp(&other.name));
     let parked = spending::parked(cache, now).await?;
-    Ok(Status { goals, agents, parked, orchestrator: orchestrator_line(cache, now).await? })
+    Ok(Status {
+        goals,
+        agents,
+        parked,
+        instructions: Versions::load(cache).await?,
+        orchestrator: orchestrator_line(cache, now).await?,
+    })
 }
 
 /// Unheard for this long an orchestrator counts as absent, if it says nothing about that.

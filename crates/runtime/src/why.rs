@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use downbeat_core::cache::{Agent, Cache, CacheError, Liveness, Task};
+use downbeat_core::cache::{Agent, Cache, CacheError, Liveness, Phase, Task, TaskQuery};
+use downbeat_core::dag::NodeKind;
 use downbeat_core::goal::GoalStatus;
-use downbeat_core::ids::{Capability, TaskId};
+use downbeat_core::ids::{Capability, GoalId, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
 use schemars::JsonSchema;
@@ -44,6 +45,8 @@ pub enum CauseKind {
     Backoff,
     /// Somebody holds it.
     Lease,
+    /// The goal that it owns is not complete.
+    Below,
     /// Nobody who lives is capable of it.
     NoAgent,
     /// Everybody who is capable of it is paused.
@@ -98,6 +101,7 @@ pub async fn why(
     match task.state.status {
         TaskStatus::Blocked => dependencies(cache, task, &mut causes).await?,
         TaskStatus::Ready => ready(cache, task, now, company, &mut causes).await?,
+        TaskStatus::Running if task.node.kind == NodeKind::Goal => below(cache, task, &mut causes).await?,
         TaskStatus::Running => {
             if let Some(holder) = &task.state.holder {
                 let attempt = format!("attempt {} of {}", task.state.attempt, task.state.max_attempts);
@@ -160,6 +164,47 @@ pub async fn why(
         }
     }
     Ok(Why { task: id.clone(), status: task.state.status, causes })
+}
+
+/// How many tasks of a goal below are named.
+const NAMED_BELOW: usize = 10;
+
+/// What a task that owns a goal waits for: the unfinished tasks of that, those that stand in the way first.
+async fn below(cache: &dyn Cache, task: &Task, causes: &mut Vec<Cause>) -> Result<(), CacheError> {
+    let id = crate::nested::below(&task.goal, &task.node.id);
+    let Some(goal) = cache.goal(&id).await? else {
+        causes.push(cause(
+            CauseKind::Below,
+            format!("goal `{id}` below it is being planned"),
+            "it has a plan",
+        ));
+        return Ok(());
+    };
+    let (done, total) = (goal.counts.done, goal.counts.total());
+    causes.push(cause(
+        CauseKind::Below,
+        format!("waits for goal `{id}`, which is {}: {done} of {total} tasks are done", goal.status),
+        format!("goal `{id}` is complete"),
+    ));
+    let mut named = 0;
+    for status in [TaskStatus::Failed, TaskStatus::Running, TaskStatus::Ready] {
+        let query = TaskQuery { goal: id.clone(), status: Some(status), after: None, limit: NAMED_BELOW };
+        for waiting in cache.tasks(&query).await? {
+            if named == NAMED_BELOW {
+                return Ok(());
+            }
+            named += 1;
+            let id = &waiting.node.id;
+            let holder = waiting.state.holder.as_ref().filter(|_| status == TaskStatus::Running);
+            let at = holder.map(|holder| format!(" at `{}`", holder.agent)).unwrap_or_default();
+            causes.push(cause(
+                CauseKind::Below,
+                format!("below it, `{id}` is {status}{at}"),
+                format!("`{id}` is done; `downbeat why {id}` says more"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 async fn dependencies(cache: &dyn Cache, task: &Task, causes: &mut Vec<Cause>) -> Result<(), CacheError> {
@@ -225,14 +270,28 @@ async fn ready(
             format!("it is {until}"),
         ));
     }
+    if task.node.kind == NodeKind::Goal {
+        if causes.is_empty() {
+            causes.push(cause(
+                CauseKind::NoAgent,
+                "it owns a goal, and waits for an orchestrator that plans it",
+                "one leads (`downbeat run` or `downbeat orchestrator`)",
+            ));
+        }
+        return Ok(());
+    }
     let mut agents = cache.agents().await?;
     if company == Company::Alone {
         for agent in &mut agents {
             agent.liveness = Liveness::Dead;
         }
     }
-    let able: Vec<&Agent> = agents.iter().filter(|agent| is_able(agent, task)).collect();
-    let living: Vec<&&Agent> = able.iter().filter(|agent| agent.liveness == Liveness::Alive).collect();
+    let root = cache.goal(&task.goal).await?.map_or_else(|| task.goal.clone(), |goal| goal.root().clone());
+    let able: Vec<&Agent> = agents.iter().filter(|agent| is_able(agent, task, &root)).collect();
+    let lives = |agent: &Agent| {
+        agent.liveness == Liveness::Alive && !matches!(agent.phase, Phase::Quarantined | Phase::Stopped)
+    };
+    let living: Vec<&&Agent> = able.iter().filter(|agent| lives(agent)).collect();
     let needed: Vec<String> = task.node.capabilities.iter().map(|it| format!("`{it}`")).collect();
     let needs = if needed.is_empty() { String::new() } else { format!(" capable of {}", needed.join(", ")) };
     if living.is_empty() {
@@ -241,11 +300,28 @@ async fn ready(
         } else {
             let names: Vec<String> = able
                 .iter()
-                .map(|agent| format!("`{}` is {}", agent.registration.name, agent.liveness))
+                .map(|agent| {
+                    let name = &agent.registration.name;
+                    let is = match agent.phase {
+                        Phase::Quarantined => "quarantined".to_owned(),
+                        _ => agent.liveness.to_string(),
+                    };
+                    let why = agent.end_reason.as_ref().filter(|_| agent.phase == Phase::Quarantined);
+                    let why = why.map(|reason| format!(": {reason}")).unwrap_or_default();
+                    format!("`{name}` is {is}{why}")
+                })
                 .collect();
             format!("no agent{needs} lives: {}", names.join(", "))
         };
-        causes.push(cause(CauseKind::NoAgent, detail, "such an agent starts (`downbeat run`)"));
+        let unblocks = if needed.is_empty() {
+            "an agent starts (`downbeat run`)".to_owned()
+        } else {
+            format!(
+                "an agent with {} is declared and starts (`downbeat run`), or joins (`downbeat agent`)",
+                needed.join(", ")
+            )
+        };
+        causes.push(cause(CauseKind::NoAgent, detail, unblocks));
     } else if living.iter().all(|agent| agent.paused) {
         let names: Vec<String> =
             living.iter().map(|agent| format!("`{}`", agent.registration.name)).collect();
@@ -265,10 +341,11 @@ async fn ready(
     Ok(())
 }
 
-/// Whether an agent could take a task, by goal and capabilities.
+/// Whether an agent could take a task, by goal and capabilities. `root` is the goal above all others that
+/// the task's own is below.
 #[must_use]
-pub fn is_able(agent: &Agent, task: &Task) -> bool {
+pub fn is_able(agent: &Agent, task: &Task, root: &GoalId) -> bool {
     let capabilities: &BTreeSet<Capability> = &agent.registration.capabilities;
-    agent.registration.goal.as_ref().is_none_or(|goal| *goal == task.goal)
+    agent.registration.goal.as_ref().is_none_or(|goal| goal == root)
         && task.node.capabilities.iter().all(|needed| capabilities.contains(needed))
 }

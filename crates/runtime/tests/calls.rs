@@ -242,6 +242,7 @@ async fn one_call_per_step(run: &Run) -> Usage {
             node: task.node.as_ref().clone(),
             attempt: 1,
             last_error: None,
+            unfinished: None,
             inputs,
             memory: memory.clone(),
             workspace: run.place.path().to_owned(),

@@ -46,6 +46,8 @@ fn orchestrator(cache: &Arc<dyn Cache>, project: &load::Project) -> Orchestrator
 
 fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo {
     Solo {
+        generation: 1,
+        heartbeat: None,
         name: AgentName::new(format!("agent-{number}")).unwrap(),
         agent: project.agents.get(number).unwrap().clone(),
         goal: None,

@@ -36,7 +36,7 @@ fn plain_code_is_an_agent() {
 fn code_works_beside_a_model() {
     says(
         "beside_a_model",
-        &["numbers: Write some numbers; wrote numbers.txt.", "add: the sum is 55", "complete: true"],
+        &["numbers: Write some numbers: wrote numbers.txt (21 B).", "add: the sum is 55", "complete: true"],
     );
 }
 
@@ -108,8 +108,8 @@ fn the_lives_of_an_agent_are_known_after_a_crash() {
         &[
             "the first process ended well: false",
             "complete: true",
-            "generation 1: its",
-            "generation 2: the run ended",
+            "generation 1 died",
+            "generation 2 ended well",
             "done: 2",
         ],
     );

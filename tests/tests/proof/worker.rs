@@ -116,6 +116,7 @@ impl Worker {
 
     async fn register(&mut self) {
         let registration = Registration {
+            generation: 1,
             name: self.agent(),
             incarnation: Incarnation(self.name.clone()),
             host: "here".to_owned(),

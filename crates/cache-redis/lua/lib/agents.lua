@@ -44,11 +44,11 @@ end
 -- registered, keeps its own.
 local function free(name, incarnation, move, by)
   local freed = {}
-  local held = still_held(held_by(name))
+  local held = still_held(name, held_by(name))
   table.sort(held, before)
   for _, id in ipairs(held) do
     local task = task_of(id)
-    if task and task.status == 'running' and task.owner == name and task.incarnation == incarnation
+    if task and task.status == 'running' and task.owner == name and string.match(task.claim, '^[^\t]*') == incarnation
       and make_alone(id, task, move, by) then
       freed[#freed + 1] = id
     end

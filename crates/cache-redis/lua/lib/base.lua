@@ -12,18 +12,10 @@ local together
 
 -- What this process of the server knows, by deployment. It ends with the process, as the library is
 -- compiled anew, and may then be found again in what is stored.
-local epochs, dues, quiet = {}, {}, {}
+local epochs, marks, dues, quiet = {}, {}, {}, {}
 
--- Somebody may have emptied the store, or put another one in its place; or this process was a replica for a
--- while, of a master with a later epoch. What makes tokens looks, and answers `unopened`.
-local looked
-
-local function is_replaced()
-  if not looked then
-    looked = tonumber(call('GET', P .. 'epoch') or '') == EPOCH
-  end
-  return not looked
-end
+-- Never written to.
+local EMPTY = {}
 
 -- The last moment that core writes.
 local LAST_MOMENT = 253402207200000
@@ -46,7 +38,8 @@ local NUMBERS = {
   true, created_at = true, started_at = true, ended_at = true, revision = true, blocked = true,
   ready = true, running = true, done = true, failed = true, cancelled = true, calls = true,
   input_tokens = true, output_tokens = true, cost_micros = true, started = true, last_beat = true,
-  ttl = true, expires_at = true, expired = true,
+  ttl = true, expires_at = true, expired = true, tasks = true, active = true, waiting = true,
+  listed = true, below = true,
 }
 
 -- A hash as a table; nil when there is none. A number that is an empty text is none.
@@ -76,12 +69,15 @@ local function draft(old)
   return setmetatable({}, { __index = old })
 end
 
--- Writes what differs. A number that goes is written as an empty text, in the same command.
-local function write(key, old, new)
+-- Writes what differs, but for what is derived from the rest. A number that goes is written as an empty text, in
+-- the same command.
+local function write(key, old, new, derived)
   local set, size, gone = {}, 0
   for name, value in pairs(new) do
     local was = old and old[name]
-    if value == false then
+    if derived and derived[name] then
+      was = value
+    elseif value == false then
       if was and NUMBERS[name] then
         set[size + 1], set[size + 2] = name, ''
         size = size + 2

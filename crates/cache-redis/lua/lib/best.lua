@@ -32,7 +32,7 @@ local function take_any(has)
       if id and bound > score then
         return id
       end
-      if covers(has, string.sub(other, string.find(other, ':', 1, true) + 1)) then
+      if not is_mark(other) and covers(has, string.sub(other, string.find(other, ':', 1, true) + 1)) then
         local key = P .. 'index:ready:' .. other
         local head = id and call('ZRANGE', key, 0, 0, 'WITHSCORES') or call('ZPOPMIN', key)
         local first = tonumber(head[2])
@@ -98,7 +98,7 @@ local function best(goal, has, limit)
     return found
   end
   for _, group in ipairs(groups_of(goal)) do
-    if covers(has, string.sub(group, string.find(group, ':', 1, true) + 1)) then
+    if not is_mark(group) and covers(has, string.sub(group, string.find(group, ':', 1, true) + 1)) then
       local pairs_of = call('ZRANGE', P .. 'index:ready:' .. group, 0, int(limit - 1), 'WITHSCORES')
       for at = 1, #pairs_of, 2 do
         found[#found + 1] = { pairs_of[at], tonumber(pairs_of[at + 1]) }

@@ -1,7 +1,6 @@
 -- One task to one agent. Refusals come before the first write.
 
 local CLAIM_SWEEP = 16
-local EMPTY = {}
 
 local function granted(id, task)
   return {
@@ -15,34 +14,39 @@ end
 -- and this costs half of what the table of moves does. Nil when the task is not ready.
 local function grant(id, floor, by)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'max_attempts', 'progress', 'last_error',
-    'last_error_detail', 'expired')
+  local task = call('HMGET', key, 'status', 'goal', 'max_attempts', 'token', 'attempt', 'owner', 'last_error', 'root')
   if task[1] ~= 'ready' then
     return nil
   end
+  -- Only somebody who had it before, or called it off, left these.
+  local before_it = (task[6] or task[7]) and call('HMGET', key, 'progress', 'last_error_detail', 'expired') or EMPTY
   local goal, agent = task[2], by.agent
-  local token, attempt = int(math.max(tonumber(task[3]), floor) + 1), int(task[4] + 1)
+  local token, attempt = int(math.max(tonumber(task[4] or 0), floor) + 1), int((task[5] or 0) + 1)
   local now, expires_at = int(NOW), later(NOW, by.ttl)
   local until_then = int(expires_at)
   call('HSET', key, 'status', 'running', 'token', token, 'attempt', attempt, 'owner', agent, 'lease_expires',
-    until_then, 'started_at', now, 'incarnation', by.incarnation, 'request', by.request)
-  if task[6] then
+    until_then, 'started_at', now, 'claim', by.incarnation .. '\t' .. by.request)
+  if before_it[1] then
     call('HDEL', key, 'progress')
   end
-  if task[9] and task[9] ~= '' then
+  if before_it[3] and before_it[3] ~= '' then
     call('HSET', key, 'expired', '')
   end
   lock(id, agent, token, expires_at)
-  lease(id, expires_at)
-  hold(agent, by.request, id)
-  count(goal, 'ready', -1)
-  count(goal, 'running', 1)
+  hold(agent, by.request, id, expires_at)
+  if task[8] then
+    count_listed({ goal = goal, root = task[8] }, -1)
+  end
+  if goals[goal] then
+    count(goal, 'ready', -1)
+    count(goal, 'running', 1)
+  end
   told[#told + 1] = {
-    'kind', 'task.claimed', 'goal', goal, 'task', id, 'agent', agent, 'token', token, 'attempt', attempt,
+    'task.claimed ' .. goal .. ' ' .. id .. ' ' .. agent .. ' ' .. token .. ' ' .. attempt,
   }
   return {
-    'granted', id, goal, token, attempt, task[5], now, until_then, task[7] and '+' .. task[7] or '',
-    task[8] and '+' .. task[8] or '', call('HGET', P .. 'dag:' .. goal .. ':nodes', id) or '',
+    'granted', id, goal, token, attempt, task[3], now, until_then, task[7] and '+' .. task[7] or '',
+    before_it[2] and '+' .. before_it[2] or '', call('HGET', P .. 'dag:' .. goal .. ':nodes', id) or '',
   }
 end
 
@@ -58,7 +62,7 @@ local function take_other(by, has)
   for _, id in ipairs(best(by.goal, has, commas + 2)) do
     if not avoids(by, id) then
       local task = call('HMGET', P .. 'task:' .. id, 'goal', 'root', 'needs')
-      call('ZREM', P .. 'index:ready:' .. (task[2] or task[1]) .. ':' .. task[3], id)
+      call('ZREM', P .. 'index:ready:' .. (task[2] or task[1]) .. ':' .. (task[3] or ''), id)
       return id
     end
   end
@@ -80,7 +84,8 @@ local function granted_before(by, held)
   while from do
     local id = string.match(held, '^[^\n]+', to + 1)
     local task = task_of(id)
-    if task and task.status == 'running' and task.owner == by.agent and task.request == by.request then
+    if task and task.status == 'running' and task.owner == by.agent
+      and task.claim == by.incarnation .. '\t' .. by.request then
       return id, task
     end
     from, to = string.find(held, line, to + 1, true)
@@ -93,7 +98,7 @@ local function claim(by)
   if is_replaced() then
     return { 'unopened' }
   end
-  local agent = call('HMGET', P .. 'index:agent:' .. by.agent, 'life', 'paused', 'held')
+  local agent = call('HMGET', P .. 'index:agent:' .. by.agent, 'life', 'paused', 'held', 'due')
   if agent[1] and agent[1] ~= '+' .. by.incarnation then
     return { 'replaced' }
   end
@@ -101,7 +106,7 @@ local function claim(by)
     return { 'nothing', 1, '' }
   end
   local held = agent[3]
-  lines[by.agent] = held or '\n'
+  lines[by.agent], bounds[by.agent] = held or '\n', tonumber(agent[4] or '')
   if held then
     local id, task = granted_before(by, held)
     if id then
@@ -142,5 +147,5 @@ local function claim(by)
       end
     until not id
   end
-  return { 'nothing', 0, next_due({ 'index:leases', 'index:waits' }) }
+  return { 'nothing', 0, next_due() }
 end

@@ -64,69 +64,97 @@ local function reorder(goal, ids)
   end
 end
 
--- Adds the tasks of a goal that has none. They begin at `from` in a list, eight values each: id, node,
--- dependencies, dependants, needs, priority, open, its own attempts or "".
+-- Adds the tasks of a goal that has none. They begin at `from` in a list, four values each: id, node,
+-- dependencies, and what is not as usual: "" or its priority, how many it waits for, its own attempts, its needs
+-- and its dependants, with tabs between.
 local function add_all(goal_id, goal, list, from)
   local dag = P .. 'dag:' .. goal_id
-  local nodes, deps = bulk('HSET', dag .. ':nodes'), bulk('HSET', dag .. ':deps')
-  local dependants, tasks = bulk('HSET', dag .. ':dependants'), bulk('ZADD', dag .. ':tasks')
-  local ready, best_of = {}, {}
+  local nodes, deps, order = dag .. ':nodes', dag .. ':deps', dag .. ':order'
   local scope = goal.root or goal_id
-  local number = (#list - from + 1) / 8
+  local usual, dependants = P .. 'index:ready:' .. scope .. ':', bulk('HSET', dag .. ':dependants')
+  local ready, best_of = {}, {}
+  local number = (#list - from + 1) / 4
   local ordinal = call('INCRBY', P .. 'index:ordinal', int(number)) - number
-  local now, prefix = int(NOW), P .. 'task:'
+  local now, prefix, most = int(NOW), P .. 'task:', int(math.max(goal.max_attempts, 1))
   -- Whoever held a task of the same id once stays fenced.
   local token = int(forgotten_token())
-  for at = from, #list, 8 do
-    local id, needs, open, own = list[at], list[at + 4], list[at + 6], list[at + 7]
-    ordinal = ordinal + 1
-    local number_of = int(ordinal)
-    local status = open == '0' and 'ready' or 'blocked'
-    local most = own ~= '' and math.max(tonumber(own), 1) or goal.max_attempts
-    local waited = list[at + 3] ~= ''
-    -- What every attempt reads and writes comes first: a small hash is searched from its beginning.
-    if own == '' and not waited and not goal.root then
-      call('HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
-        'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
-        'interruptions', '0', 'created_at', now)
-    else
-      local set = { 'HSET', prefix .. id, 'goal', goal_id, 'status', status, 'token', token, 'attempt', '0',
-        'max_attempts', most, 'open', open, 'priority', list[at + 5], 'ordinal', number_of, 'needs', needs,
-        'interruptions', '0', 'created_at', now }
-      if goal.root then
-        set[#set + 1], set[#set + 2] = 'root', goal.root
+  local format = string.format
+  -- As many tasks at a time as Lua passes at once.
+  for first = from, #list, 4 * BULK do
+    local ids, pairs_of_nodes, pairs_of_deps, ranks, scores = {}, {}, {}, {}, {}
+    local count_of, ready_of = 0, 0
+    for at = first, math.min(first + 4 * BULK - 4, #list), 4 do
+      local id, rest = list[at], list[at + 3]
+      ordinal = ordinal + 1
+      local number_of = format('%d', ordinal)
+      count_of = count_of + 1
+      local second = count_of + count_of
+      ids[count_of] = id
+      pairs_of_nodes[second - 1], pairs_of_nodes[second] = id, list[at + 1]
+      pairs_of_deps[second - 1], pairs_of_deps[second] = id, list[at + 2]
+      ranks[second - 1], ranks[second] = number_of, id
+      -- What every attempt reads and writes comes first: a small hash is searched from its beginning. What is 0
+      -- or empty is left out.
+      if rest == '' and token == '0' and not goal.root then
+        call('HSET', prefix .. id, 'status', 'ready', 'goal', goal_id, 'max_attempts', most, 'ordinal', number_of,
+          'created_at', now)
+        ready_of = ready_of + 2
+        scores[ready_of - 1], scores[ready_of] = number_of, id
+        best_of[''] = best_of[''] or ordinal
+      else
+        local priority, open, own, needs, waiting = '0', '0', '', '', ''
+        if rest ~= '' then
+          priority, open, own, needs, waiting =
+            string.match(rest, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$')
+        end
+        local attempts = own ~= '' and int(math.max(tonumber(own), 1)) or most
+        local set = { 'HSET', prefix .. id, 'status', open == '0' and 'ready' or 'blocked', 'goal', goal_id,
+          'max_attempts', attempts, 'ordinal', number_of, 'created_at', now }
+        local function also(name, value, unless)
+          if value ~= unless then
+            set[#set + 1], set[#set + 2] = name, value
+          end
+        end
+        also('token', token, '0')
+        also('open', open, '0')
+        also('priority', priority, '0')
+        also('needs', needs, '')
+        also('own_attempts', own, '')
+        also('root', goal.root, nil)
+        if waiting ~= '' then
+          set[#set + 1], set[#set + 2] = 'waited', '1'
+          put(dependants, id, waiting)
+        end
+        call(unpack(set))
+        if open == '0' then
+          local score = ordinal - tonumber(priority) * RANK
+          if not ready[needs] then
+            ready[needs] = bulk('ZADD', usual .. needs)
+          end
+          best_of[needs] = math.min(best_of[needs] or score, score)
+          put(ready[needs], int(score), id)
+        else
+          goal.blocked = goal.blocked + 1
+        end
       end
-      if own ~= '' then
-        set[#set + 1], set[#set + 2] = 'own_attempts', own
-      end
-      if waited then
-        set[#set + 1], set[#set + 2] = 'waited', '1'
-        put(dependants, id, list[at + 3])
-      end
-      call(unpack(set))
     end
-    goal[status] = goal[status] + 1
-    put(nodes, id, list[at + 1])
-    put(deps, id, list[at + 2])
-    put(tasks, number_of, id)
-    if open == '0' then
-      local score = ordinal - tonumber(list[at + 5]) * RANK
-      if not ready[needs] then
-        ready[needs] = bulk('ZADD', P .. 'index:ready:' .. scope .. ':' .. needs)
-        best_of[needs] = score
-      end
-      best_of[needs] = math.min(best_of[needs], score)
-      put(ready[needs], int(score), id)
-      work = work + 1
+    call('HSET', nodes, unpack(pairs_of_nodes))
+    call('HSET', deps, unpack(pairs_of_deps))
+    call('RPUSH', order, unpack(ids))
+    call('ZADD', dag .. ':tasks', unpack(ranks))
+    if ready_of > 0 then
+      call('ZADD', usual, unpack(scores))
     end
   end
-  flush(nodes)
-  flush(deps)
+  goal.ready = number - goal.blocked
+  count_listed({ goal = goal_id, root = goal.root }, goal.ready)
+  work = work + goal.ready
   flush(dependants)
-  flush(tasks)
-  for needs, gathered in pairs(ready) do
+  for _, gathered in pairs(ready) do
     flush(gathered)
-    top('ZADD', 'LT', int(best_of[needs]), scope .. ':' .. needs)
+  end
+  for needs, score in pairs(best_of) do
+    top('ZADD', 'LT', int(score), scope .. ':' .. needs)
     call('SADD', P .. 'index:needs:' .. scope, needs)
   end
 end

@@ -1,15 +1,22 @@
 -- The log and the news: both are gathered while a verb runs and written at its end.
 
--- Entries as they are written: names and values by turns.
+-- Entries as they are written: kind, goal, task, agent, token and attempt in one text, by spaces, `-` for none,
+-- since each field of its own costs as much as all of that; behind it, names and values by turns, the reason and
+-- the data (JSON), if there are any.
 local told = {}
 local work = 0
 
--- `what`: goal, task, agent, token, attempt, reason, data (JSON), each if there is one.
+-- `what`: goal, task, agent, token, attempt, reason, data, each if there is one.
 local function say(kind, what)
-  local entry = { 'kind', kind }
-  for name, value in pairs(what) do
-    entry[#entry + 1] = name
-    entry[#entry + 1] = value
+  local entry = {
+    kind .. ' ' .. (what.goal or '-') .. ' ' .. (what.task or '-') .. ' ' .. (what.agent or '-') .. ' '
+      .. (what.token or '-') .. ' ' .. (what.attempt or '-'),
+  }
+  if what.reason then
+    entry[2], entry[3] = 'reason', what.reason
+  end
+  if what.data then
+    entry[#entry + 1], entry[#entry + 2] = 'data', what.data
   end
   told[#told + 1] = entry
 end
@@ -41,9 +48,10 @@ end
 -- Adds entries, numbered from 1 without a gap; the number of the last one, as a text.
 local function append(stream, entries)
   local key = P .. 'stream:' .. stream
-  local now, last = int(NOW)
+  local now, last = int(NOW) .. ' '
   for at = 1, #entries do
-    last = call('XADD', key, '0-*', 'at', now, unpack(entries[at]))
+    local entry = entries[at]
+    last = call('XADD', key, '0-*', 'event', now .. entry[1], unpack(entry, 2))
   end
   last = string.sub(last, 3)
   trim(stream, tonumber(last), #entries)

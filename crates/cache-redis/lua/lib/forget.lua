@@ -36,11 +36,11 @@ local function forget_agents(limit)
     return
   end
   for _, name in ipairs(call('ZRANGE', P .. 'index:gone', 0, int(excess - 1))) do
-    if #still_held(held_by(name)) == 0 then
+    if #still_held(name, held_by(name)) == 0 then
       local key = P .. 'agent:' .. name
       call('UNLINK', key .. ':registered', key .. ':heartbeat', key .. ':memory', key .. ':errors')
       -- That somebody paused it stays.
-      call('HDEL', P .. 'index:agent:' .. name, 'life', 'held')
+      call('HDEL', P .. 'index:agent:' .. name, 'life', 'held', 'due')
       call('ZREM', P .. 'index:gone', name)
       call('ZREM', P .. 'index:agents', name)
       call('ZREM', P .. 'index:silence', name)

@@ -16,10 +16,24 @@ local counted, pending = {}, {}
 -- Of goals in the same call, with what is pending: whether one is active; how many tasks are ready or run.
 local levels = {}
 
+-- Where a task is counted that stands there. Ready ones and running ones are told apart by the indexes of ready
+-- tasks, and what is done is the rest of all tasks: so a claim counts nothing, and a settle one number.
+local FIELDS = {
+  blocked = 'blocked', ready = 'active', running = 'active', failed = 'failed', cancelled = 'cancelled',
+  waiting = 'waiting', listed = 'listed', below = 'below',
+}
+local DERIVED = { ready = true, running = true, done = true }
+
+-- `status` may also be `waiting`: of the ready tasks, those that wait for their next attempt; `listed`: of a goal
+-- below another, those that do not; `below`: of a goal above others, how many those have together.
 local function count(id, status, by)
   local goal = goals[id]
   if goal then
-    goal[status] = math.max(goal[status] + by, 0)
+    goal[status] = math.max((goal[status] or 0) + by, 0)
+    return
+  end
+  local field = FIELDS[status]
+  if not field then
     return
   end
   local counts = counted[id]
@@ -27,7 +41,7 @@ local function count(id, status, by)
     counts = {}
     counted[id] = counts
   end
-  counts[status] = (counts[status] or 0) + by
+  counts[field] = (counts[field] or 0) + by
 end
 
 -- Adds what one verb counted to what the others of its call did.
@@ -47,14 +61,18 @@ end
 -- so as long as one of its tasks is ready or runs.
 local function write_counts(id)
   local active = false
-  merge(id)
-  local counts = pending[id]
+  local counts = counted[id]
+  if pending[id] then
+    merge(id)
+    counts = pending[id]
+  end
   if counts then
-    pending[id], levels[id] = nil, nil
-    for status, by in pairs(counts) do
-      if by ~= 0 then
-        local now = call('HINCRBY', P .. 'goal:' .. id, status, by)
-        active = active or ((status == 'running' or status == 'ready') and now > 0 and now > by)
+    counted[id], pending[id], levels[id] = nil, nil, nil
+    for field, by in pairs(counts) do
+      -- A goal above others may be gone before they are.
+      if by ~= 0 and (field ~= 'below' or call('EXISTS', P .. 'goal:' .. id) == 1) then
+        local now = call('HINCRBY', P .. 'goal:' .. id, field, by)
+        active = active or (field == 'active' and now > 0 and now > by)
       end
     end
   end
@@ -64,8 +82,23 @@ end
 local function goal_of(id)
   if not goals[id] then
     write_counts(id)
-    local goal = read(P .. 'goal:' .. id)
+    local key = P .. 'goal:' .. id
+    local goal = read(key)
     if goal then
+      for _, field in ipairs({ 'tasks', 'active', 'waiting', 'blocked', 'failed', 'cancelled', 'revision' }) do
+        if not goal[field] then
+          error({ err = 'CORRUPT its `' .. field .. '` is no number key=`' .. key .. '`' })
+        end
+      end
+      goal.ready = goal.waiting + (goal.listed or 0)
+      if not goal.root then
+        for _, needs in ipairs(call('SMEMBERS', P .. 'index:needs:' .. id)) do
+          goal.ready = goal.ready + call('ZCARD', P .. 'index:ready:' .. id .. ':' .. needs)
+        end
+        goal.ready = goal.ready - (goal.below or 0)
+      end
+      goal.running = goal.active - goal.ready
+      goal.done = goal.tasks - goal.blocked - goal.active - goal.failed - goal.cancelled
       goals[id] = goal
       goals_before[id] = copy(goal)
     end
@@ -74,27 +107,33 @@ local function goal_of(id)
 end
 
 local function active_of(counts)
-  return counts and (counts.ready or 0) + (counts.running or 0) or 0
+  return counts and counts.active or 0
 end
 
 -- Whether a goal that was not read was active and still is, among several verbs: nothing is written.
 local function stays_active(id)
   local level = levels[id]
   if not level then
-    local stored = call('HMGET', P .. 'goal:' .. id, 'status', 'ready', 'running')
-    level = {
-      active = stored[1] == 'active',
-      number = tonumber(stored[2] or 0) + tonumber(stored[3] or 0) + active_of(pending[id]),
-    }
+    local stored = call('HMGET', P .. 'goal:' .. id, 'status', 'active')
+    level = { active = stored[1] == 'active', number = tonumber(stored[2] or 0) + active_of(pending[id]) }
     levels[id] = level
   end
   return level.active and level.number + active_of(counted[id]) > 0
 end
 
+local function unfinished(goal)
+  return goal.blocked + goal.ready + goal.running
+end
+
+local function total(goal)
+  return unfinished(goal) + goal.done + goal.failed + goal.cancelled
+end
+
 local function write_goals()
   if next(goals) then
     for id, goal in pairs(goals) do
-      write(P .. 'goal:' .. id, goals_before[id], goal)
+      goal.active, goal.tasks = goal.ready + goal.running, total(goal)
+      write(P .. 'goal:' .. id, goals_before[id], goal, DERIVED)
     end
     goals, goals_before = {}, {}
   end
@@ -123,7 +162,7 @@ local function write_all()
     write_counts(id)
   end
   write_goals()
-  write_leases()
+  write_locks()
   finish_events()
 end
 
@@ -131,14 +170,6 @@ local function finish()
   if not together then
     write_all()
   end
-end
-
-local function unfinished(goal)
-  return goal.blocked + goal.ready + goal.running
-end
-
-local function total(goal)
-  return unfinished(goal) + goal.done + goal.failed + goal.cancelled
 end
 
 local function goal_status(goal)

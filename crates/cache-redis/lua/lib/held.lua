@@ -1,46 +1,120 @@
 -- What an agent holds, in one field: a line for each claim, its request and its task. A settle leaves its
--- line, so that it need not look; lines are cut when there are many.
+-- line, so that it need not look; lines are cut when there are many. Beside them stands a moment that none of
+-- the agent's leases ends before, by which `index:leases` orders agents: it is looked at when that moment comes
+-- or somebody asks, so that claims and settles, which come much more often, need not write there.
 
 local HELD = 256
 
--- Lines that this call has read, by agent.
-local lines = {}
+-- Lines that this call has read, and the moments beside them, by agent.
+local lines, bounds = {}, {}
+
+-- Leases that this process saw end and whose lines may still be there. Only what would be found anyhow is
+-- known here: it goes with the process, as what is stored may be another's then.
+local over, overs = {}, 0
+local MOST_OVERS = 20000
 
 local function held_by(agent)
   if not lines[agent] then
-    lines[agent] = call('HGET', P .. 'index:agent:' .. agent, 'held') or '\n'
+    local stored = call('HMGET', P .. 'index:agent:' .. agent, 'held', 'due')
+    lines[agent], bounds[agent] = stored[1] or '\n', tonumber(stored[2] or '')
   end
   return lines[agent]
 end
 
--- The tasks of these lines that run, with their lines; by whom is not looked at.
-local function still_held(held)
-  local tasks, kept = {}, {}
-  for line, id in string.gmatch(held, '([^\n\t]+\t([^\n]+))') do
-    tasks[#tasks + 1] = id
-    kept[#kept + 1] = line
+local function end_lease(id)
+  if overs >= MOST_OVERS then
+    over, overs = {}, 0
   end
-  if #tasks == 0 then
-    return tasks, kept
-  end
-  write_leases()
-  local running, still = {}, {}
-  for at, lease in ipairs(call('ZMSCORE', P .. 'index:leases', unpack(tasks))) do
-    if lease then
-      running[#running + 1] = tasks[at]
-      still[#still + 1] = kept[at]
-    end
-  end
-  return running, still
+  over[PLACE .. id] = true
+  overs = overs + 1
 end
 
-local function hold(agent, request, id)
+-- The tasks that an agent runs by one of these lines, with the lines and the ends of their leases.
+local function still_held(agent, held)
+  local running, still, ends = {}, {}, {}
+  for line, request, id in string.gmatch(held, '(([^\n\t]+)\t([^\n]+))') do
+    local known = PLACE .. id
+    if over[known] then
+      over[known], overs = nil, overs - 1
+    else
+      local task = call('HMGET', P .. 'task:' .. id, 'status', 'owner', 'claim', 'lease_expires')
+      if task[1] == 'running' and task[2] == agent and string.match(task[3], '\t(.*)') == request then
+        local at = #running + 1
+        running[at], still[at], ends[at] = id, line, tonumber(task[4])
+      end
+    end
+  end
+  return running, still, ends
+end
+
+local function joined(still)
+  if #still == 0 then
+    return '\n'
+  end
+  return '\n' .. table.concat(still, '\n') .. '\n'
+end
+
+-- No lease and no wait ends before `dues`, as far as this process has seen to it.
+local function due_from(moment)
+  local due = dues[PLACE]
+  if due and moment < due.at then
+    due.at = moment
+  end
+end
+
+-- Finds out when the first of an agent's leases ends. Returns its tasks and the ends of their leases.
+local function look_at(agent)
+  local held = held_by(agent)
+  local running, still, ends = still_held(agent, held)
+  local least
+  for _, at in ipairs(ends) do
+    least = math.min(at, least or at)
+  end
+  local now = joined(still)
+  if now ~= held or least ~= bounds[agent] then
+    lines[agent], bounds[agent] = now, least
+    if least then
+      call('HSET', P .. 'index:agent:' .. agent, 'held', now, 'due', int(least))
+      call('ZADD', P .. 'index:leases', int(least), agent)
+    else
+      call('HDEL', P .. 'index:agent:' .. agent, 'held', 'due')
+      call('ZREM', P .. 'index:leases', agent)
+    end
+  end
+  return running, ends
+end
+
+-- A lease of this agent ends then.
+local function lease(agent, expires_at)
+  held_by(agent)
+  due_from(expires_at)
+  if not bounds[agent] or expires_at < bounds[agent] then
+    bounds[agent] = expires_at
+    call('HSET', P .. 'index:agent:' .. agent, 'due', int(expires_at))
+    call('ZADD', P .. 'index:leases', int(expires_at), agent)
+  end
+end
+
+-- Enters a claim.
+local function hold(agent, request, id, expires_at)
+  local known = PLACE .. id
+  if over[known] then
+    over[known], overs = nil, overs - 1
+  end
   local held = held_by(agent) .. request .. '\t' .. id .. '\n'
   if #held > HELD then
-    local _, still = still_held(held)
+    local _, still = still_held(agent, lines[agent])
     still[#still + 1] = request .. '\t' .. id
-    held = '\n' .. table.concat(still, '\n') .. '\n'
+    held = joined(still)
   end
   lines[agent] = held
-  call('HSET', P .. 'index:agent:' .. agent, 'held', held)
+  due_from(expires_at)
+  if not bounds[agent] or expires_at < bounds[agent] then
+    local ends = int(expires_at)
+    bounds[agent] = expires_at
+    call('HSET', P .. 'index:agent:' .. agent, 'held', held, 'due', ends)
+    call('ZADD', P .. 'index:leases', ends, agent)
+  else
+    call('HSET', P .. 'index:agent:' .. agent, 'held', held)
+  end
 end

@@ -4,12 +4,12 @@
 -- and whether somebody waits for it; nil when it is another move.
 local function finish_task(id, token, request, summary, artifacts)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'token', 'goal', 'owner', 'attempt', 'last_error', 'waited',
+  local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'owner', 'waited', 'last_error',
     'outdated')
-  if task[1] ~= 'running' or task[2] ~= token or task[8] == token then
+  if task[1] ~= 'running' or task[3] ~= token or task[8] == token then
     return nil
   end
-  local goal, settled_by = task[3], token .. ' ' .. request
+  local goal, settled_by = task[2], token .. ' ' .. request
   if artifacts == '' then
     call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
       'ended_at', int(NOW))
@@ -17,7 +17,7 @@ local function finish_task(id, token, request, summary, artifacts)
     call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
       'ended_at', int(NOW), 'artifacts', artifacts)
   end
-  if task[6] then
+  if task[7] then
     call('HDEL', key, 'last_error', 'last_error_detail')
   end
   unlock(id)
@@ -25,10 +25,9 @@ local function finish_task(id, token, request, summary, artifacts)
   count(goal, 'running', -1)
   count(goal, 'done', 1)
   told[#told + 1] = {
-    'kind', 'task.done', 'goal', goal, 'task', id, 'agent', task[4], 'token', token, 'attempt', task[5], 'reason',
-    summary,
+    'task.done ' .. goal .. ' ' .. id .. ' ' .. task[5] .. ' ' .. token .. ' ' .. task[4], 'reason', summary,
   }
-  return goal, task[7]
+  return goal, task[6]
 end
 
 -- An outcome as the table of moves takes it.
@@ -51,22 +50,29 @@ end
 -- it waits for more; nil when it is another move.
 local function count_down(goal, id, dependency)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'open', 'priority', 'ordinal', 'needs', 'not_before', 'root')
-  local open = tonumber(task[2] or 0)
-  if task[1] ~= 'blocked' or open < 1 or (task[6] and task[6] ~= '') then
-    return nil
-  end
-  if open > 1 then
-    call('HSET', key, 'open', int(open - 1))
+  local open = call('HINCRBY', key, 'open', -1)
+  if open > 0 then
+    -- Whatever its state is, this one counts.
     return false
   end
-  call('HSET', key, 'open', '0', 'status', 'ready')
-  enter(id, { goal = goal, root = task[7], needs = task[5], ordinal = tonumber(task[4]), priority = tonumber(task[3]) })
+  local task = open == 0 and call('HMGET', key, 'status', 'priority', 'ordinal', 'needs', 'not_before', 'root')
+    or EMPTY
+  if task[1] ~= 'blocked' or (task[5] and task[5] ~= '') then
+    -- As it was.
+    if call('HINCRBY', key, 'open', 1) == 0 and call('HLEN', key) == 1 then
+      call('DEL', key)
+    end
+    return nil
+  end
+  call('HSET', key, 'status', 'ready')
+  enter(id, {
+    goal = goal, root = task[6] or nil, needs = task[4] or '', ordinal = tonumber(task[3]), priority = tonumber(task[2] or 0),
+  })
   count(goal, 'blocked', -1)
   count(goal, 'ready', 1)
   work = work + 1
   told[#told + 1] = {
-    'kind', 'task.ready', 'goal', goal, 'task', id, 'reason', 'last dependency `' .. dependency .. '` is done',
+    'task.ready ' .. goal .. ' ' .. id .. ' - - -', 'reason', 'last dependency `' .. dependency .. '` is done',
   }
   return true
 end

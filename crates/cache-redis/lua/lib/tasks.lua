@@ -6,6 +6,11 @@ local RANK = 8589934592
 
 local function task_of(id)
   local task = read(P .. 'task:' .. id)
+  -- What a plan leaves out.
+  if task then
+    task.attempt, task.interruptions, task.open = task.attempt or 0, task.interruptions or 0, task.open or 0
+    task.priority, task.token, task.needs = task.priority or 0, task.token or 0, task.needs or ''
+  end
   -- What is left of a goal that is being removed is not there; all of it was finished.
   if task and task.ended_at and call('EXISTS', P .. 'goal:' .. task.goal) == 0 then
     return nil
@@ -38,21 +43,29 @@ local function stays(old, new)
   return new.status ~= 'running' or old.lease_expires == new.lease_expires
 end
 
-local function score_of(task)
-  return int(task.ordinal - task.priority * RANK)
-end
-
 -- The goal under which a task is found when it is ready: the one above all others that its own is below.
 local function scope_of(task)
   return task.root or task.goal
 end
 
--- A group of ready tasks: those of a goal, and of all below it, that need the same. Each is in `index:ready` with a score that
--- its best task does not fall below; that one is empty, or has become worse, is noticed when it is looked at.
+-- Under a goal above all others lie its own ready tasks and those of goals below it: there the latter are counted,
+-- and with their own goal, so that each goal knows its own.
+local function count_listed(task, by)
+  if task.root then
+    count(task.goal, 'listed', by)
+    count(task.root, 'below', by)
+  end
+end
+
+-- A group of ready tasks: those of a goal, and of all below it, that need the same. Each is in `index:ready` with
+-- a score that its best task does not fall below; that one is empty, or has become worse, is noticed when it is
+-- looked at.
 local function enter(id, task)
-  local group, score = scope_of(task) .. ':' .. task.needs, score_of(task)
+  local group, number = scope_of(task) .. ':' .. task.needs, task.ordinal - task.priority * RANK
+  local score = int(number)
   call('ZADD', P .. 'index:ready:' .. group, score, id)
-  if top('ZADD', 'LT', score, group) == 1 then
+  count_listed(task, 1)
+  if not is_below(group, number) and top('ZADD', 'LT', score, group) == 1 then
     call('SADD', P .. 'index:needs:' .. scope_of(task), task.needs)
   end
 end
@@ -64,10 +77,10 @@ local function index(id, old, new)
   if old then
     if claimable(old) then
       call('ZREM', P .. 'index:ready:' .. scope_of(old) .. ':' .. old.needs, id)
+      count_listed(old, -1)
     elseif old.status == 'ready' then
       call('ZREM', P .. 'index:waits', id)
-    elseif old.status == 'running' and not (new and new.status == 'running') then
-      end_lease(id)
+      count(old.goal, 'waiting', -1)
     end
   end
   if new then
@@ -75,11 +88,13 @@ local function index(id, old, new)
       enter(id, new)
     elseif new.status == 'ready' then
       call('ZADD', P .. 'index:waits', int(new.not_before), id)
+      count(new.goal, 'waiting', 1)
       due_from(new.not_before)
     elseif new.status == 'running' then
-      lease(id, new.lease_expires)
       if not old or old.status ~= 'running' then
-        hold(new.owner, new.request, id)
+        hold(new.owner, string.match(new.claim, '\t(.*)'), id, new.lease_expires)
+      else
+        lease(new.owner, new.lease_expires)
       end
     end
   end
@@ -104,28 +119,24 @@ local function put_task(id, old, new)
   else
     call('DEL', P .. 'task:' .. id)
   end
+  if old and old.status == 'running' and not (new and new.status == 'running') then
+    end_lease(id)
+  end
 end
 
 local IN_ATTEMPT = { ['task.claimed'] = true, ['task.progress'] = true, ['task.done'] = true }
 
 local function tell(id, task, event, end_of)
   local kind, reason = event[1], event[2]
-  local entry = { 'kind', kind, 'goal', task.goal, 'task', id }
-  local size = 6
+  local what = { goal = task.goal, task = id, reason = reason }
   if end_of or IN_ATTEMPT[kind] then
-    local attempt = end_of and end_of.attempt or int(task.attempt)
-    entry[7], entry[8], entry[9], entry[10], entry[11], entry[12] =
-      'agent', task.owner, 'token', int(task.token), 'attempt', attempt
-    size = 12
-  end
-  if reason then
-    entry[size + 1], entry[size + 2] = 'reason', reason
-    size = size + 2
+    what.agent, what.token = task.owner, int(task.token)
+    what.attempt = end_of and end_of.attempt or int(task.attempt)
   end
   if kind == 'task.retry' and task.not_before then
-    entry[size + 1], entry[size + 2] = 'data', '{"not_before":"' .. iso(task.not_before) .. '"}'
+    what.data = '{"not_before":"' .. iso(task.not_before) .. '"}'
   end
-  told[#told + 1] = entry
+  say(kind, what)
 end
 
 -- Makes a move: state, indexes, counts, history and event, all but the goal's status, which a verb

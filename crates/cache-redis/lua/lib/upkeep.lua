@@ -1,32 +1,75 @@
 -- What time alone brings about.
 
-local function move_due(key, limit, name)
-  local moved = {}
-  write_leases()
-  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', int(NOW), 'LIMIT', 0, int(limit))) do
-    local task = task_of(id)
-    if task and make_alone(id, task, name) then
-      moved[#moved + 1] = id
+-- How many agents are looked at for leases that ended.
+local LOOKED_AT = 1000
+
+-- Expires the leases that ended first.
+local function expire_leases(limit)
+  local due, seen, expired, touched = {}, {}, {}, {}
+  local agents = call('ZRANGEBYSCORE', P .. 'index:leases', '-inf', int(NOW), 'LIMIT', 0, LOOKED_AT)
+  for _, agent in ipairs(agents) do
+    local running, ends = look_at(agent)
+    for at, id in ipairs(running) do
+      if ends[at] <= NOW and not seen[id] then
+        seen[id] = true
+        due[#due + 1] = { id, ends[at], agent }
+      end
     end
   end
-  return moved
-end
-
-local function expire_leases(limit)
-  return move_due(P .. 'index:leases', limit, 'expire')
+  table.sort(due, function(one, other)
+    return one[2] < other[2] or (one[2] == other[2] and before(one[1], other[1]))
+  end)
+  for at = 1, math.min(#due, limit) do
+    local id = due[at][1]
+    local task = task_of(id)
+    if task and make_alone(id, task, 'expire') then
+      expired[#expired + 1] = id
+      touched[due[at][3]] = true
+    end
+  end
+  for agent in pairs(touched) do
+    look_at(agent)
+  end
+  return expired
 end
 
 local function end_waits(limit)
-  return move_due(P .. 'index:waits', limit, 'due')
+  local ended = {}
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'index:waits', '-inf', int(NOW), 'LIMIT', 0, int(limit))) do
+    local task = task_of(id)
+    if task and make_alone(id, task, 'due') then
+      ended[#ended + 1] = id
+    end
+  end
+  return ended
 end
 
--- The least score of these sorted sets, as a text; empty for none.
-local function next_due(keys)
-  local least
-  write_leases()
-  for _, key in ipairs(keys) do
-    local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
-    local at = tonumber(first[2])
+-- The first member of a sorted set, and its score.
+local function first_of(key)
+  local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
+  return first[1], tonumber(first[2])
+end
+
+-- When the first lease ends: the agent that comes first may have none that ends so soon.
+local function next_lease()
+  while true do
+    local agent, at = first_of('index:leases')
+    if not agent then
+      return nil
+    end
+    look_at(agent)
+    if bounds[agent] == at then
+      return at
+    end
+  end
+end
+
+-- When the first lease or wait ends, or the first score of another of these sorted sets, as a text; empty for
+-- never.
+local function next_due(key)
+  local least = next_lease()
+  for _, other in ipairs({ 'index:waits', key }) do
+    local _, at = first_of(other)
     if at and (not least or at < least) then
       least = at
     end
@@ -42,7 +85,9 @@ local DUE_BELIEVED = 1000
 local function is_due()
   local due = dues[PLACE]
   if not due or NOW >= due.at or NOW < due.seen or NOW - due.seen > DUE_BELIEVED then
-    due = { at = tonumber(next_due({ 'index:leases', 'index:waits' })) or LAST_MOMENT, seen = NOW }
+    local _, lease_ends = first_of('index:leases')
+    local _, wait_ends = first_of('index:waits')
+    due = { at = math.min(lease_ends or LAST_MOMENT, wait_ends or LAST_MOMENT), seen = NOW }
     dues[PLACE] = due
   end
   return NOW >= due.at

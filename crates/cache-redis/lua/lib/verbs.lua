@@ -19,9 +19,27 @@ local function begin(keys, argv)
     local time = call('TIME')
     NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   end
-  told, work, lines = {}, 0, {}
-  goals, goals_before, counted, pending, levels = {}, {}, {}, {}, {}
-  leases, unlocked, first_page = {}, {}, nil
+  work, first_page = 0, nil
+  -- What the last call left, and only that: most of these stay empty.
+  lines, bounds = {}, {}
+  if #told > 0 then
+    told = {}
+  end
+  if next(goals) or next(goals_before) then
+    goals, goals_before = {}, {}
+  end
+  if next(counted) then
+    counted = {}
+  end
+  if next(pending) then
+    pending = {}
+  end
+  if next(levels) then
+    levels = {}
+  end
+  if next(unlocked) then
+    unlocked = {}
+  end
   looked, together = false, false
   return true
 end
@@ -65,6 +83,6 @@ local function run_among(name, argv)
   for at = #told, told_before + 1, -1 do
     told[at] = nil
   end
-  work, goals, goals_before, counted, lines, first_page = work_before, {}, {}, {}, {}, nil
+  work, goals, goals_before, counted, lines, bounds, first_page = work_before, {}, {}, {}, {}, {}, nil
   return { 'alone' }
 end

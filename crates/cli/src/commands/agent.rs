@@ -63,6 +63,7 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
         name,
         agent,
         goal,
+        heartbeat: args.heartbeat.clone(),
         project,
         cache,
         clock: Arc::clone(&context.clock),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Cache, Disposition, Page};
 use downbeat_core::event::Event;
+use downbeat_runtime::nested::chain::Chains;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args;
@@ -37,7 +38,7 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
     // From the end without --since: all are read, and the newest kept.
     let newest = args.since.is_none();
     let mut kept: VecDeque<Event> = VecDeque::new();
-    let mut widths = (0, 0);
+    let mut widths = Columns { chains: Chains::of(&cache.goals().await?), ..Columns::default() };
     'reading: loop {
         let events = page(cache.as_ref(), seen).await?;
         let last = is_last(&events);
@@ -89,7 +90,18 @@ struct Follower<'a> {
     context: &'a Context,
     interrupt: &'a mut Signal,
     seen: u64,
-    widths: (usize, usize),
+    widths: Columns,
+}
+
+/// What later lines need to know of earlier ones.
+#[derive(Debug, Default)]
+struct Columns {
+    /// How wide the column of tasks is.
+    task: usize,
+    /// And that of agents.
+    agent: usize,
+    /// Which goal is below which.
+    chains: Chains,
 }
 
 /// Why following ended.
@@ -210,25 +222,32 @@ fn is_wanted(args: &args::Events, event: &Event) -> bool {
 fn print(
     context: &Context,
     events: impl Iterator<Item = Event>,
-    widths: &mut (usize, usize),
+    widths: &mut Columns,
 ) -> Result<(), CliError> {
     let events: Vec<Event> = events.collect();
     let mut text = String::new();
     if context.out.is_json() {
         for event in &events {
-            let line = serde_json::to_string(event);
+            widths.chains.hear(&event.what);
+            let line = serde_json::to_value(event).map(|mut line| {
+                let chain = widths.chains.goal_of(&event.what).map(|goal| widths.chains.to(&goal));
+                if let (Some(members), Some(chain)) = (line.as_object_mut(), chain) {
+                    members.insert("chain".to_owned(), serde_json::json!(chain));
+                }
+                line.to_string()
+            });
             text.push_str(&inert(line.map_err(|error| CliError::internal("cannot write JSON", &error))?));
             text.push('\n');
         }
     } else {
         for event in &events {
             let (task, agent) = (subject(event), agent(event));
-            widths.0 = widths.0.max(width(&task)).min(TASK);
-            widths.1 = widths.1.max(width(&agent)).min(AGENT);
+            widths.task = widths.task.max(width(&task)).min(TASK);
+            widths.agent = widths.agent.max(width(&agent)).min(AGENT);
         }
         let most = context.out.width();
         for event in &events {
-            line(event, *widths, most, &mut text);
+            line(event, widths, most, &mut text);
         }
     }
     if text.is_empty() { Ok(()) } else { context.out.text(&text) }
@@ -248,7 +267,7 @@ fn agent(event: &Event) -> String {
     event.what.agent.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
-fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut String) {
+fn line(event: &Event, widths: &Columns, most: Option<usize>, text: &mut String) {
     let kind = event.what.kind.as_str();
     let colour = match kind {
         "task.done" | "goal.complete" => GOOD,
@@ -264,7 +283,7 @@ fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut S
     if let Some(attempt) = event.what.attempt.filter(|attempt| *attempt > 1) {
         said = format!("(attempt {attempt}) {said}").trim_end().to_owned();
     }
-    let before = 6 + 2 + 12 + 2 + 17 + 2 + widths.0 + 2 + widths.1 + 2;
+    let before = 6 + 2 + 12 + 2 + 17 + 2 + widths.task + 2 + widths.agent + 2;
     if let Some(most) = most {
         said = cut(&said, most.saturating_sub(before).max(20));
     }
@@ -274,8 +293,8 @@ fn line(event: &Event, widths: (usize, usize), most: Option<usize>, text: &mut S
         (FAINT, format!("{:>6}", event.seq), 6),
         (FAINT, time::clock(event.at), 12),
         (colour, kind.to_owned(), 17),
-        (STRONG, subject, widths.0),
-        (FAINT, agent, widths.1),
+        (STRONG, subject, widths.task),
+        (FAINT, agent, widths.agent),
         (PLAIN, said, 0),
     ];
     // Blanks wait for what follows them, so that no line ends in any.

@@ -7,9 +7,11 @@ mod doctor;
 mod events;
 mod fleet;
 mod graph;
+mod in_force;
 mod init;
 mod orchestrator;
 mod plan;
+mod plan_diff;
 mod providers;
 mod run;
 mod schema;
@@ -118,6 +120,7 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Orchestrator(args) => return Box::pin(orchestrator::orchestrator(args, context)).await,
         Command::Serve(args) => serve::serve(args, context).await?,
         Command::Agent(args) => return Box::pin(agent::agent(args, context)).await,
+        Command::Plan(args) if args.diff => plan_diff::plan_diff(args, context).await?,
         Command::Plan(_) => plan::plan(context).await?,
         Command::Status(_) => status::status(context).await?,
         Command::Task(TaskCommand::Show(args)) => task::show(&args.task, context).await?,
@@ -148,6 +151,8 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Drop(args) => steer::drop_task(&args.task, context).await?,
         Command::Elevate(args) => steer::elevate(&args.task, args.priority, context).await?,
         Command::Flush(args) => steer::flush(&args.agent, context).await?,
+        Command::Retry(args) => steer::retry(&args.task, context).await?,
+        Command::Cancel(args) => steer::cancel(&args.task, context).await?,
         Command::Reparse(args) => steer::reparse(args, context).await?,
         Command::Init(_) | Command::Doctor(_) | Command::Schema(_) | Command::Completions(_) => {}
         Command::Predecessor(_) => {}

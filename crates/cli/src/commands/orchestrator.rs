@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use downbeat_runtime::{Orchestrator, Stop};
 
-use super::{run, summary};
+use super::{in_force, run, summary};
 use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::CliError;
-use crate::signals::{self, Terminate, Work};
+use crate::signals::{self, Work};
 use crate::{api, models, spawned, store};
 
 /// What this process is, for others that want its store.
@@ -28,21 +28,13 @@ pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
 
 /// Plans, leads, and says what came of it.
 pub(crate) async fn orchestrator(args: &args::Orchestrator, context: &Context) -> Result<u8, CliError> {
-    let project = run::load(context)?;
+    let project = in_force::load(context, args.keep_running).await?;
     run::start_logs(context, &project, false);
     let models = models::of(&project, context.config.chosen())?;
     let stop = Stop::new();
-    let has_agents = args.own_agents || context.config.spawn.is_some();
-    match args.own_agents {
-        true => {
-            let grace = Terminate::After(context.config.settings.drain_grace);
-            signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
-        }
-        false => {
-            let work = if has_agents { Work::Uncounted } else { Work::None };
-            signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
-        }
-    }
+    let has_agents = context.config.spawn.is_some();
+    let work = if has_agents { Work::Uncounted } else { Work::None };
+    signals::listen(&stop, &context.out, work, spawned::terminate(context))?;
     run::own_directory(context)?;
     let cache = store::open(&context.how(HOLDER)).await?;
     let served = api::serve(context, &cache, HOLDER, &args.listen).await?;

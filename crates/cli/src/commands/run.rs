@@ -10,13 +10,14 @@ use downbeat_core::cache::Cache;
 use downbeat_core::dag::Analysis;
 use downbeat_core::diagnostic::Report;
 use downbeat_core::goal::{Goal, GoalStatus};
+use downbeat_runtime::live;
 use downbeat_runtime::load::{self, Project, ProjectAgent, ProjectGoal};
 use downbeat_runtime::patient::{Outage, Patient};
 use downbeat_runtime::report::{self, RunReport};
 use downbeat_runtime::{Orchestrator, RunError, Settings, Stop};
 use tokio_util::sync::CancellationToken;
 
-use super::summary;
+use super::{in_force, summary};
 use crate::args;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind, chain};
@@ -52,7 +53,7 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
 
 /// Plans, runs, and says what came of it.
 pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliError> {
-    let project = load(context)?;
+    let project = in_force::load(context, args.keep_running && !args.fresh).await?;
     let beside_view = context.out.can_redraw() && context.config.log_level.is_none();
     start_logs(context, &project, beside_view);
     let models = models::of(&project, context.config.chosen())?;
@@ -274,7 +275,9 @@ async fn complete_already(cache: &dyn Cache, project: &Project) -> Result<Option
     let mut complete = Vec::new();
     for declared in &project.goals {
         match cache.goal(&declared.id).await? {
-            Some(goal) if goal.status == GoalStatus::Complete && is_planned_so(&goal, declared) => {
+            Some(goal)
+                if goal.status == GoalStatus::Complete && is_planned_so(cache, &goal, declared).await? =>
+            {
                 complete.push(goal);
             }
             _ => return Ok(None),
@@ -283,10 +286,11 @@ async fn complete_already(cache: &dyn Cache, project: &Project) -> Result<Option
     Ok((!complete.is_empty()).then_some(complete))
 }
 
-fn is_planned_so(goal: &Goal, declared: &ProjectGoal) -> bool {
-    let Some(dag) = &declared.dag else { return true };
+async fn is_planned_so(cache: &dyn Cache, goal: &Goal, declared: &ProjectGoal) -> Result<bool, CliError> {
+    // Nothing is known of a plan that a model would have to make: its brief changed.
+    let Some(dag) = live::declared(cache, declared).await? else { return Ok(false) };
     // Ids that another goal had were prefixed when it was planned.
-    goal.digest == dag.digest() || dag.with_prefix(&goal.id).is_ok_and(|dag| dag.digest() == goal.digest)
+    Ok(goal.digest == dag.digest() || dag.with_prefix(&goal.id).is_ok_and(|dag| dag.digest() == goal.digest))
 }
 
 async fn nothing_to_do(

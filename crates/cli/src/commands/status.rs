@@ -6,7 +6,7 @@ use downbeat_runtime::status::{self, AgentLine, Status};
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::output::style::{self, CARE, FAINT, GOOD, PLAIN, STRONG, paint};
+use crate::output::style::{self, BAD, CARE, FAINT, GOOD, PLAIN, STRONG, paint};
 use crate::output::table::{Cell, Table};
 use crate::output::text::{clean, thousands};
 use crate::output::time;
@@ -40,6 +40,21 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
             let (mark, colour) = style::of_goal(goal.status);
             context.out.line(format!("{} {}: {}", paint(colour, mark), goal.id, clean(reason)))?;
         }
+    }
+    if let Some(refused) = &status.instructions.refused {
+        for fault in &refused.faults {
+            context.out.line(format!("{} {}", paint(BAD, "refused:"), clean(&fault.to_string())))?;
+        }
+        let what = "the instructions in force stay in force until that is mended";
+        context.out.line(paint(FAINT, format!("  {what}")))?;
+    }
+    for (goal, why) in &status.instructions.waiting {
+        let how = context.command("plan --diff");
+        context.out.line(format!(
+            "{} {goal} is declared otherwise than it is planned: {} (`{how}`)",
+            paint(CARE, "waiting:"),
+            clean(why)
+        ))?;
     }
     for parked in &status.parked {
         let until = parked.until.map(|until| format!(" until {until}")).unwrap_or_default();

@@ -57,6 +57,15 @@ pub(crate) async fn show(text: &str, context: &Context) -> Result<(), CliError> 
         names.map(clean).collect::<Vec<_>>().join(", ")
     };
     row("goal", goal.to_string());
+    row(
+        "owns",
+        shown
+            .get("owns")
+            .and_then(|owns| owns.get("goal"))
+            .and_then(Value::as_str)
+            .map(clean)
+            .unwrap_or_default(),
+    );
     row("priority", state.priority.to_string());
     row("needs", list("capabilities"));
     row("waits for", list("dependencies"));

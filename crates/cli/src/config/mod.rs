@@ -90,6 +90,8 @@ pub(crate) enum Spawn {
     InProcess,
     /// As processes of their own.
     Process,
+    /// As processes of their own under systemg.
+    Sysg,
 }
 
 /// How log lines look.
@@ -129,12 +131,12 @@ pub(crate) struct Config {
     pub(crate) cache_origin: Origin,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
+    /// How many entries streams keep.
+    pub(crate) limits: StreamLimits,
     /// As what agents are brought to life, if that was chosen.
     pub(crate) spawn: Option<Spawn>,
     /// What becomes of agents that are processes when their orchestrator dies.
     pub(crate) orphans: Orphans,
-    /// How many entries streams keep.
-    pub(crate) limits: StreamLimits,
     /// The least level that is logged, if one was chosen.
     pub(crate) log_level: Option<String>,
     /// How log lines look.
@@ -236,7 +238,10 @@ impl Sources {
         let store_patience =
             layers.span("store_patience", &[], Duration::from_secs(0)..=day * 7, defaults.store_patience);
         let drain_grace = layers.span("drain_grace", &[], Duration::ZERO..=day, defaults.drain_grace);
-        let spawn = layers.chosen("spawn", &[("in-process", Spawn::InProcess), ("process", Spawn::Process)]);
+        let spawn = layers.chosen(
+            "spawn",
+            &[("in-process", Spawn::InProcess), ("process", Spawn::Process), ("sysg", Spawn::Sysg)],
+        );
         let orphans =
             layers.choice("orphans", Orphans::End, &[("end", Orphans::End), ("keep", Orphans::Keep)]);
         let idle_for = layers.span("idle_for", &[], tenth..=day, defaults.idle_for);
@@ -296,9 +301,9 @@ impl Sources {
             cache,
             cache_origin,
             durability,
+            limits,
             spawn,
             orphans,
-            limits,
             log_level,
             log_format,
             color,

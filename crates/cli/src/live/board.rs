@@ -241,6 +241,8 @@ impl Board {
             kind if *kind == EventKind::TASK_FAILED => How::Failed,
             kind if *kind == EventKind::TASK_CANCELLED => How::Cancelled,
             kind if *kind == EventKind::TASK_RELEASED || *kind == EventKind::TASK_EXPIRED => How::Back,
+            // Somebody held it: an amendment ended that.
+            kind if *kind == EventKind::TASK_REDO && event.what.token.is_some() => How::Back,
             kind if *kind == EventKind::TASK_RETRY => {
                 let until = event.what.data.get("not_before").cloned();
                 let until: Option<Timestamp> = until.and_then(|until| serde_json::from_value(until).ok());

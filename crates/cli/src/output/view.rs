@@ -1,7 +1,7 @@
 //! Tasks and goals as programs read them: fields are added, never renamed.
 
 use downbeat_core::cache::{Task, TaskDetail};
-use downbeat_core::dag::Dag;
+use downbeat_core::dag::{Dag, NodeKind};
 use downbeat_core::goal::{Goal, Usage};
 use downbeat_core::state::TaskStatus;
 use serde_json::{Map, Value, json};
@@ -20,6 +20,15 @@ pub(crate) fn task(task: &Task) -> Map<String, Value> {
         object.entry(key).or_insert_with(|| json!([]));
     }
     object.entry("metadata").or_insert_with(|| json!({}));
+    if task.node.kind == NodeKind::Goal {
+        // The goal that it is of stands in place of the one that its node names.
+        let owns = json!({
+            "goal": downbeat_runtime::nested::below(&task.goal, &task.node.id),
+            "declared": task.node.goal,
+            "plan": task.node.plan,
+        });
+        object.insert("owns".to_owned(), owns);
+    }
     let state = &task.state;
     let holder = state.holder.as_ref().filter(|_| state.status == TaskStatus::Running);
     let error = state.last_error.as_ref();

@@ -35,7 +35,7 @@ pub(super) fn ask(ask: &Ask, cli: &Cli, out: &Out) -> Result<u8, CliError> {
     let mut flags = cli.heritage.as_ref().map(super::Heritage::flags).unwrap_or_default();
     flags.push(("llm", ask.llm.clone()));
     let mut context = Context::new(&cli.global, Some(Path::new(".")), flags)?;
-    super::heritage::settle(&mut context.config);
+    super::heritage::settle(&mut context);
     let config = &context.config;
     let name = config.llm.as_deref().unwrap_or_default();
     let environment = models::environment(config.asking());

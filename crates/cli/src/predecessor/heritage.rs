@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use downbeat_runtime::load::Project;
 
-use crate::config::{Config, Origin};
-use crate::context::Flags;
+use crate::config::{Config, Origin, Spawn};
+use crate::context::{Context, Flags};
 
 /// What the predecessor's command line asks for beside one of our commands.
 #[derive(Debug, Default)]
@@ -28,10 +28,20 @@ impl Heritage {
 /// The model that porki asked when nobody named one.
 const MODEL: &str = "claude";
 
-/// What nobody set is as it was there.
-pub(crate) fn settle(config: &mut Config) {
-    config.llm.get_or_insert_with(|| MODEL.to_owned());
-    config.work_in.get_or_insert_with(|| PathBuf::from("."));
+/// What nobody set is as it was there: a model, work in the directory where somebody stands, and an
+/// orchestrator with agents of its own. Agents that are processes are told the same.
+pub(crate) fn settle(context: &mut Context) {
+    let Context { config, said, .. } = context;
+    if config.llm.is_none() {
+        config.llm = Some(MODEL.to_owned());
+        said.insert("llm", MODEL.to_owned());
+    }
+    if config.work_in.is_none() {
+        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        said.insert("work_in", here.display().to_string());
+        config.work_in = Some(here);
+    }
+    config.spawn.get_or_insert(Spawn::InProcess);
 }
 
 /// Has the goals that name no workspace worked on where the settings say: a file says it from where it

@@ -39,10 +39,12 @@ pub(crate) fn project(args: &args::Agent) -> Result<Option<Project>, CliError> {
         workspace: root.to_path_buf(),
     };
     Ok(Some(Project {
+        owned: Default::default(),
         path: path.to_path_buf(),
         root: root.to_path_buf(),
         agents: vec![ProjectAgent { spec: agent, instructions: text }],
         goals: vec![goal],
+        owned: downbeat_runtime::nested::Owned::default(),
         warnings: Vec::new(),
     }))
 }

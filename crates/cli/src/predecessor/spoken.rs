@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::args::{Global, Model, examples};
+use crate::api::Listen;
+use crate::args::{Global, Model, Spawning, examples};
 
 /// The command line of porki, as far as it differs from ours; docs/predecessor.md tells what each option
 /// means here.
@@ -100,6 +101,10 @@ pub(super) struct Run {
     pub(super) claude_use_sysg: bool,
     #[command(flatten)]
     pub(super) model: Model,
+    #[command(flatten)]
+    pub(super) spawning: Spawning,
+    #[command(flatten)]
+    pub(super) listen: Listen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

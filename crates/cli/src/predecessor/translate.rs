@@ -116,9 +116,8 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 max_attempts: None,
                 leader_ttl: None,
                 keep_running: true,
-                own_agents: true,
-                spawning: args::Spawning::default(),
-                listen: crate::api::Listen::default(),
+                spawning: run.spawning,
+                listen: run.listen,
             }))
         }
         Role::Agent => {
@@ -226,7 +225,7 @@ mod tests {
                       --llm-extra-arg=--model")
         .unwrap();
         let Command::Orchestrator(args) = cli.command else { panic!("{:?}", cli.command) };
-        assert!(args.own_agents && args.keep_running);
+        assert!(args.keep_running);
         assert_eq!(args.model.llm.as_deref(), Some("codex"));
         assert_eq!(cli.global.cache.as_deref(), Some("redis://127.0.0.1:6379"));
         assert_eq!(cli.global.log_level.as_deref(), Some("warn"));

@@ -221,6 +221,16 @@ impl Dag {
         digest
     }
 
+    /// The same DAG for the goal `goal`, with every task `x` called `<goal>.x`: so a plan is made for each of
+    /// the tasks that own it.
+    ///
+    /// # Errors
+    ///
+    /// [`IdError::TooLong`]: an id does not fit.
+    pub fn below(&self, goal: &GoalId) -> Result<Self, IdError> {
+        Ok(Self { goal: goal.clone(), ..self.with_prefix(goal)? })
+    }
+
     /// The same DAG with every task `x` called `<prefix>.x`, so that the ids of two goals cannot
     /// collide.
     ///

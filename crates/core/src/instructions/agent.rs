@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::faults::Faults;
 use super::field::{Field, Form, Value, recognise, slice};
 use super::types::{AgentSpec, Dependency, LogLevel, Milestone, Spanned};
+use crate::dag::ORCHESTRATOR_CAPABILITY;
 use crate::ids::{AgentName, Capability, GroupName, IdError};
 use crate::span::HumanDuration;
 
@@ -247,7 +248,9 @@ pub(super) fn id<T: FromStr<Err = IdError>>(
 pub(super) fn capabilities(values: Vec<Value>, faults: &mut Faults<'_>) -> Vec<Capability> {
     let mut all: Vec<Capability> = Vec::new();
     for value in values {
-        if let Some(capability) = id::<Capability>(&value, "capability", faults)
+        if value.text == ORCHESTRATOR_CAPABILITY {
+            faults.error(&value.span, format!("capability `{}` is reserved", value.text));
+        } else if let Some(capability) = id::<Capability>(&value, "capability", faults)
             && !all.contains(&capability.value)
         {
             all.push(capability.value);

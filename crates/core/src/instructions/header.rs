@@ -7,7 +7,8 @@ use super::field::{Value, listed, one_line, slice, trimmed, unquoted};
 use super::marks;
 
 /// The attributes of a task.
-pub(super) const ATTRIBUTES: [&str; 5] = ["priority", "capabilities", "after", "attempts", "timeout"];
+pub(super) const ATTRIBUTES: [&str; 8] =
+    ["priority", "capabilities", "after", "attempts", "timeout", "kind", "goal", "plan"];
 
 /// How far attributes are looked for, in bytes.
 const MAX_HEADER: usize = 4_096;

@@ -12,9 +12,9 @@ use super::blocks::{Block, Code, Item, List};
 use super::faults::Faults;
 use super::field::{Value, slice, trimmed};
 use super::header::{self, Header};
-use crate::dag::{DraftNode, MAX_PRIORITY};
+use crate::dag::{DraftNode, MAX_PRIORITY, NodeKind};
 use crate::diagnostic::Diagnostic;
-use crate::ids::TaskId;
+use crate::ids::{GoalId, TaskId};
 
 const MAX_ATTEMPTS: u32 = 1_000;
 /// The bounds of [`DraftNode`], which a checklist keeps as a DAG file does.
@@ -125,6 +125,24 @@ fn attributes(header: &Header, faults: &mut Faults<'_>) -> (Vec<Value>, DraftNod
             }
             "attempts" => node.max_attempts = number(value, "attempts", 1, MAX_ATTEMPTS, faults),
             "timeout" => node.timeout = duration(value, faults),
+            "kind" => match value.text.as_str() {
+                "task" => {}
+                "goal" => node.kind = NodeKind::Goal,
+                other => faults.error_with(
+                    &value.span,
+                    format!("`{other}` is no kind of task"),
+                    "write `kind=goal` for a task that owns a goal; without it an agent works on it",
+                ),
+            },
+            // Whoever names a goal means a task that owns it.
+            "goal" => {
+                node.kind = NodeKind::Goal;
+                node.goal = id::<GoalId>(value, "goal", faults).map(|id| id.value.as_str().to_owned());
+            }
+            "plan" => {
+                node.kind = NodeKind::Goal;
+                node.plan = Some(value.text.clone());
+            }
             "capabilities" => {
                 let parts = parts(key, value, faults);
                 node.capabilities = capabilities(parts, faults).iter().map(ToString::to_string).collect();

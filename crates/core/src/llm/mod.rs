@@ -144,6 +144,9 @@ pub struct Execute {
     pub attempt: u32,
     /// Why the attempt before failed.
     pub last_error: Option<Failure>,
+    /// The attempt before, when it was cut off and did not fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Unfinished>,
     /// What the tasks that this one waited for left behind.
     pub inputs: Vec<Input>,
     /// What the agent remembers, oldest first.
@@ -153,6 +156,21 @@ pub struct Execute {
     /// How it is to be answered: no part of what is asked.
     #[serde(skip)]
     pub conduct: Conduct,
+}
+
+/// An attempt that was cut off: its agent died, was silent for too long, or lost the task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// Who was at it.
+    pub agent: AgentName,
+    /// What ended it.
+    pub reason: String,
+    /// How far it was, as it had said last.
+    pub progress: Option<String>,
+    /// The file with what it had put out by then.
+    pub output: Option<PathBuf>,
+    /// The end of that.
+    pub tail: Option<String>,
 }
 
 /// What a finished task left behind for those that waited for it.

@@ -312,9 +312,9 @@ pub fn departed_reason(name: &AgentName, reason: &str) -> String {
 pub fn ended(departure: &Departure, generation: u64) -> Vec<EventDraft> {
     let event =
         |kind| EventDraft::new(kind).agent(&departure.name).reason(crate::text::clip(&departure.reason, 500));
-    let mut data = json!(departure.exit);
-    if let Some(fields) = data.as_object_mut() {
-        fields.insert("generation".to_owned(), generation.into());
+    let mut data = json!({ "generation": generation });
+    if let (Some(fields), serde_json::Value::Object(exit)) = (data.as_object_mut(), json!(departure.exit)) {
+        fields.extend(exit);
     }
     let mut events = vec![event(EventKind::AGENT_TERMINATED).data(data)];
     if let Leave::Quarantined { .. } = departure.how {

@@ -17,7 +17,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use downbeat_core::dag::Node;
-use downbeat_core::llm::{Assess, Decompose, Execute, Input, Select, Summarize};
+use downbeat_core::llm::{Assess, Decompose, Execute, Input, Select, Summarize, Unfinished};
 use downbeat_core::state::{Artifact, Failure};
 use downbeat_core::text::clip;
 use serde_json::Value;
@@ -147,10 +147,37 @@ pub(crate) fn execute(request: &Execute, schema: &Value) -> Prompt {
                 ("memory", &memory(&request.memory)),
                 ("inputs", &inputs(&request.inputs)),
                 ("task", &task(&request.node)),
-                ("failure", &failure.unwrap_or_default()),
+                (
+                    "failure",
+                    &[failure, request.unfinished.as_ref().map(unfinished)]
+                        .into_iter()
+                        .flatten()
+                        .collect::<Vec<_>>()
+                        .join("\n\n"),
+                ),
             ],
         ),
     }
+}
+
+/// What the attempt before had come to when it was cut off.
+fn unfinished(attempt: &Unfinished) -> String {
+    let mut said = vec![format!("It ended because: {}", one_line(&clip(&attempt.reason, limits::SHORT)))];
+    if let Some(progress) = &attempt.progress {
+        said.push(format!("It had said: {}", one_line(&clip(progress, limits::SHORT))));
+    }
+    if let Some(output) = &attempt.output {
+        said.push(format!("What it had put out by then is in {}", output.display()));
+    }
+    if let Some(tail) = &attempt.tail {
+        said.push(format!("The end of that:\n{tail}"));
+    }
+    format!(
+        "An attempt before this one, by `{}`, was cut off and did not finish. Files that it left behind may be \
+         half done: look at them before you go on from there.\n\n{}",
+        attempt.agent,
+        fenced("unfinished", &said.join("\n"), limits::FAILURE)
+    )
 }
 
 pub(crate) fn summarize(request: &Summarize, schema: &Value) -> Prompt {

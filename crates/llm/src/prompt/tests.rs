@@ -201,3 +201,26 @@ fn no_section_grows_without_bound() {
     plan.faults = vec![huge; 100];
     assert!(decompose(&plan, &schema::proposal(plan.conduct.permissions)).prompt.len() < 140_000);
 }
+
+#[test]
+fn who_follows_an_attempt_that_was_cut_off_is_told_how_far_it_was() {
+    let unfinished = Unfinished {
+        agent: testing::agent(),
+        reason: "its process 7 on engine is gone without a word".to_owned(),
+        progress: Some("wrote half of\nlines.csv".to_owned()),
+        output: Some("/home/ada/count/.downbeat/logs/lines/1-9.log".into()),
+        tail: Some("counting src/main.rs".to_owned()),
+    };
+    let request = Execute { unfinished: Some(unfinished), ..testing::execute("lines") };
+    let prompt = execute(&request, &schema::of(&schema::EXECUTION)).prompt;
+    for part in [
+        "was cut off and did not finish",
+        "It ended because: its process 7 on engine is gone without a word",
+        "It had said: wrote half of lines.csv",
+        "is in /home/ada/count/.downbeat/logs/lines/1-9.log",
+        "counting src/main.rs",
+    ] {
+        assert!(prompt.contains(part), "{part} is not in:\n{prompt}");
+    }
+    assert!(!execute(&testing::execute("lines"), &schema::of(&schema::EXECUTION)).prompt.contains("cut off"));
+}

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Disposition, Phase};
 use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::ids::Token;
 use downbeat_core::llm::{Conduct, Execute, Execution, ExecutionStatus, Input, LlmError};
 use downbeat_core::state::Failure;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::watching::Watch;
-use super::{Attempt, Executed, Setback};
+use super::{Attempt, Executed, Setback, unfinished};
 use crate::command::{self, CommandEnd, CommandReport, ShellCommand};
 use crate::library::{Done, Trouble};
 
@@ -32,6 +33,9 @@ impl Attempt<'_> {
         match self.claimed.node.run.clone() {
             Some(script) => {
                 self.phase(Phase::Executing).await;
+                if let Ok(Some(unfinished)) = self.unfinished().await {
+                    self.left_behind = unfinished::environment(&unfinished);
+                }
                 let report = self.shell(&script, "command", stop).await?;
                 Ok(Executed { notes: report.tail, summary: None, outputs: Vec::new() })
             }
@@ -128,14 +132,21 @@ impl Attempt<'_> {
             let said = downbeat_core::text::clip(&failure.message, MAX_ENV_ERROR).replace('\0', "");
             env.push(("DOWNBEAT_LAST_ERROR".to_owned(), said.into()));
         }
+        let left_behind = self.left_behind.iter();
+        env.extend(left_behind.map(|(name, value)| ((*name).to_owned(), value.into())));
         env
     }
 
     /// Where the output of this attempt is kept.
     fn log(&self) -> Option<PathBuf> {
         let lease = &self.claimed.lease;
+        self.log_of(lease.attempt, lease.token)
+    }
+
+    /// Where the output of an attempt at this task is kept.
+    pub(super) fn log_of(&self, attempt: u32, token: Token) -> Option<PathBuf> {
         let logs = self.worker.settings.logs.as_ref()?;
-        Some(logs.join(lease.task.as_str()).join(format!("{}-{}.log", lease.attempt, lease.token)))
+        Some(logs.join(self.claimed.lease.task.as_str()).join(format!("{attempt}-{token}.log")))
     }
 
     /// How a model is to do the task.
@@ -150,8 +161,9 @@ impl Attempt<'_> {
 
     async fn ask(&mut self) -> Result<Executed, Setback> {
         let lease = &self.claimed.lease;
-        let inputs = match self.inputs().await {
-            Ok(inputs) => inputs,
+        let asked = async { Ok::<_, CacheError>((self.inputs().await?, self.unfinished().await?)) };
+        let (inputs, unfinished) = match asked.await {
+            Ok(known) => known,
             Err(error) => {
                 let message = format!("the results of its dependencies could not be read: {error}");
                 return Err(Setback::Retry(Failure::new(message, None)));
@@ -166,8 +178,9 @@ impl Attempt<'_> {
             node: self.claimed.node.as_ref().clone(),
             attempt: lease.attempt,
             last_error: self.claimed.last_error.clone(),
+            unfinished,
             inputs,
-            memory: self.worker.memory(),
+            memory: self.worker.memory().await,
             workspace: self.workspace.clone(),
             conduct: self.conduct(limit),
         };

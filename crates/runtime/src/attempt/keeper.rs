@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use downbeat_core::cache::{CacheError, Disposition, Lease, Renew};
-use tokio::sync::{oneshot, watch};
+use downbeat_core::cache::{CacheError, Directive, Disposition, Lease, Renew};
+use downbeat_core::ids::{GoalId, TaskId};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -26,6 +28,21 @@ pub(super) struct Keeper {
     loss: tokio::sync::Mutex<oneshot::Receiver<Loss>>,
 }
 
+/// Until somebody gives an order that may end the work on this task.
+async fn ordered(notices: &mut broadcast::Receiver<Directive>, task: &TaskId, goal: &GoalId) {
+    loop {
+        match notices.recv().await {
+            Ok(Directive::DropTask { task: other } | Directive::Cancel { task: other }) if other == *task => {
+                return;
+            }
+            Ok(Directive::CancelGoal { goal: other }) if other == *goal => return,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.task.abort();
@@ -43,6 +60,8 @@ impl Keeper {
         let (tell, loss) = oneshot::channel();
         let cache = worker.cache.clone();
         let ttl = worker.settings.lease_ttl;
+        let mut notices = worker.notices.subscribe();
+        let goal = lease.goal.clone();
         let mut renew = Renew { task: lease.task.clone(), token: lease.token, ttl, progress: None };
         let task = tokio::spawn(async move {
             // Counted from when each request was sent: our deadline is never after the cache's.
@@ -53,6 +72,8 @@ impl Keeper {
                 let due = Instant::now() + pause;
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => {}
+                    // The cache says whether it is about this lease: it was asked to end it before.
+                    () = ordered(&mut notices, &renew.task, &goal) => {}
                     // Progress is told at once, and then not again for a while.
                     Ok(()) = news.changed(), if told.is_none_or(|told| told.elapsed() >= BETWEEN_NEWS) => {
                         told = Some(Instant::now());

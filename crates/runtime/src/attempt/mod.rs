@@ -4,7 +4,9 @@
 
 mod execute;
 mod keeper;
+mod noting;
 mod settle;
+mod unfinished;
 mod verify;
 mod watching;
 
@@ -73,6 +75,8 @@ pub(crate) struct Attempt<'a> {
     workspace: PathBuf,
     spent: Usage,
     progress: watch::Sender<Option<String>>,
+    /// What a command is told of the attempt before, if that was cut off.
+    left_behind: Vec<(&'static str, PathBuf)>,
 }
 
 /// Works on a claimed task and settles it. `next` is claimed in the same step.
@@ -82,12 +86,15 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
     info!(target: "runtime", agent = %lease.agent, "Acquired lease for task {} (attempt {} of {})",
         lease.task, lease.attempt, lease.max_attempts);
     let (progress, news) = watch::channel(None);
+    let noting = noting::note(worker, claimed, news.clone());
     let keeper = Keeper::start(worker, lease, held.asked, news);
     let work = stop.for_work();
-    let workspace = worker.workspace(&lease.goal);
-    let mut attempt = Attempt { worker, claimed, workspace, spent: Usage::default(), progress };
+    let workspace = worker.workspace(&lease.goal).await;
+    let mut attempt =
+        Attempt { worker, claimed, workspace, spent: Usage::default(), progress, left_behind: Vec::new() };
     let verdict = tokio::select! {
         verdict = attempt.work(&work) => Some(verdict),
+        never = noting => match never {},
         loss = keeper.lost() => {
             // Dropping the work ends its process group.
             match loss {
@@ -99,8 +106,23 @@ pub(crate) async fn run(worker: &Worker, held: &Held, stop: &Stop, next: Option<
             None
         }
     };
-    let Some(verdict) = verdict else { return End::Lost };
+    let Some(verdict) = verdict else {
+        worker.remember(&lease.task, None).await;
+        return End::Lost;
+    };
     let is_parked = verdict.is_parked;
+    let next = match &verdict.outcome {
+        // Somebody else tries it first, if there is anybody.
+        Outcome::Retry { after, .. } => {
+            let left =
+                worker.passing.leave(worker.cache.as_ref(), &worker.name, &lease.goal, &claimed.node, *after);
+            if let Err(error) = left.await {
+                warn!(target: "runtime", agent = %lease.agent, "Looking for another agent for task {}: {error}", lease.task);
+            }
+            next.map(|next| Claim { avoid: worker.passing.now(), ..next })
+        }
+        _ => next,
+    };
     let end =
         settle::settle(worker, claimed, verdict, stop, next.filter(|_| !stop.is_draining() && !is_parked))
             .await;

@@ -97,12 +97,13 @@ fn tell(worker: &Worker, claimed: &Claimed, outcome: &Outcome, settled: &Settled
 }
 
 async fn remember(worker: &Worker, claimed: &Claimed, outcome: &Outcome) {
+    let task = &claimed.lease.task;
     let line = match outcome {
-        Outcome::Done { summary, .. } => format!("Completed {}: {summary}", claimed.lease.task),
+        Outcome::Done { summary, .. } => Some(format!("Completed {task}: {summary}")),
         Outcome::Retry { failure, .. } | Outcome::Failed { failure } => {
-            format!("Failed {}: {}", claimed.lease.task, failure.message)
+            Some(format!("Failed {task}: {}", failure.message))
         }
-        Outcome::Release { .. } => return,
+        Outcome::Release { .. } => None,
     };
-    worker.remember(&line).await;
+    worker.remember(task, line.as_deref()).await;
 }

@@ -347,7 +347,8 @@ impl Builder {
         let agents: BTreeSet<AgentName> =
             parts.project.agents.iter().map(|agent| agent.spec.name.value.clone()).collect();
         let mut orchestrator =
-            Orchestrator::new(Arc::clone(&cache), parts.models, parts.clock, parts.settings, parts.project);
+            Orchestrator::new(Arc::clone(&cache), parts.models, parts.clock, parts.settings, parts.project)
+                .without_following();
         if parts.stays {
             orchestrator = orchestrator.as_service();
         }
@@ -483,7 +484,14 @@ pub enum StartError {
 }
 
 fn empty(root: PathBuf) -> Project {
-    Project { path: PathBuf::new(), root, agents: Vec::new(), goals: Vec::new(), warnings: Vec::new() }
+    Project {
+        path: PathBuf::new(),
+        root,
+        agents: Vec::new(),
+        goals: Vec::new(),
+        owned: crate::nested::Owned::default(),
+        warnings: Vec::new(),
+    }
 }
 
 /// A text as an id, or a fault.

@@ -1,6 +1,8 @@
 //! The orchestrator: reconciles what is declared with what is, keeps the upkeep going, and ends when
 //! all goals rest.
 
+mod alerts;
+mod below;
 mod error;
 pub(crate) mod leader;
 mod planning;
@@ -27,14 +29,18 @@ pub(crate) use roster::start_order;
 
 use crate::clock::CacheClock;
 use crate::feed::Feed;
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::library::Code;
+use crate::live::InForce;
 use crate::load::Project;
+use crate::nested::desk::Desk;
 use crate::report::{self, RunReport};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
-use crate::supervise::{Board, Coming, Spawner, Supervisor};
+use crate::supervise::{Board, Coming, Declarer, Spawner, Supervisor};
 use crate::{entropy, recruit};
+use alerts::Watchman;
 use leader::{Campaign, Standing};
 
 /// Which model does what.
@@ -70,26 +76,28 @@ impl Models {
 /// Takes a project all the way: plans its goals, runs its agents, and ends when all goals rest.
 #[derive(Debug)]
 pub struct Orchestrator {
-    cache: Arc<dyn Cache>,
-    models: Models,
+    pub(crate) cache: Arc<dyn Cache>,
+    pub(crate) models: Models,
     ledger: Arc<Ledger>,
-    clock: Arc<CacheClock>,
-    settings: Arc<Settings>,
-    project: Project,
-    workspaces: Arc<HashMap<GoalId, PathBuf>>,
+    pub(crate) clock: Arc<CacheClock>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) in_force: InForce,
+    /// Its files are followed.
+    pub(crate) follows: bool,
+    pub(crate) workspaces: Arc<HashMap<GoalId, PathBuf>>,
     id: String,
     /// All work is done by agents of other processes.
-    only_leads: bool,
+    pub(crate) only_leads: bool,
+    /// It may stay when all goals rest, or when nothing can move.
+    is_service: bool,
     /// Who brings agents to life, if not this process itself.
     spawner: Option<Arc<dyn Spawner>>,
     /// The agents that live or may come.
     coming: Coming,
     /// The agents that are code.
-    code: HashMap<AgentName, Code>,
+    pub(crate) code: HashMap<AgentName, Code>,
     /// Where the life of every agent stands.
     board: watch::Sender<Board>,
-    /// It may stay when all goals rest, or when nothing can move.
-    is_service: bool,
 }
 
 impl Orchestrator {
@@ -102,7 +110,7 @@ impl Orchestrator {
         settings: Settings,
         project: Project,
     ) -> Self {
-        let workspaces = project.goals.iter().map(|goal| (goal.id.clone(), goal.workspace.clone())).collect();
+        let workspaces = project.workspaces();
         let clock = Arc::new(CacheClock::new(clock));
         let ledger = Arc::new(Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling));
         Self {
@@ -115,12 +123,18 @@ impl Orchestrator {
             spawner: None,
             code: HashMap::new(),
             board: watch::channel(Board::default()).0,
-            project,
+            follows: !project.path.as_os_str().is_empty(),
+            in_force: InForce::new(project),
             workspaces: Arc::new(workspaces),
             id: entropy::incarnation().0,
             only_leads: false,
             is_service: false,
         }
+    }
+
+    /// What is in force now.
+    pub(crate) fn project(&self) -> Arc<Project> {
+        self.in_force.get()
     }
 
     /// Without agents of its own: those of other processes do the work, and come and go as they like.
@@ -145,6 +159,13 @@ impl Orchestrator {
     #[must_use]
     pub fn spawned_by(mut self, spawner: Arc<dyn Spawner>) -> Self {
         self.spawner = Some(spawner);
+        self
+    }
+
+    /// What is declared stays as it is: no file is followed.
+    #[must_use]
+    pub const fn without_following(mut self) -> Self {
+        self.follows = false;
         self
     }
 
@@ -177,9 +198,9 @@ impl Orchestrator {
         }
         self.bury_the_dead().await?;
         self.ledger.open().await?;
-        let goals: Vec<GoalId> = self.project.goals.iter().map(|goal| goal.id.clone()).collect();
-        let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
+        let goals: Vec<GoalId> = self.project().goals.iter().map(|goal| goal.id.clone()).collect();
         let feed = Feed::start(Arc::clone(&self.cache)).await?;
+        let campaign = Campaign::start(&self.cache, &self.clock, &self.settings, &self.id, goals.clone());
         let mut agents = Fleet { feed: &feed, supervisor: None };
         let ended = self.through_leaderships(stop, &goals, campaign.standing(), &mut agents).await;
         // Whatever ended the upkeep, no agent is left running behind it. Without a store there is nothing
@@ -247,6 +268,14 @@ impl Orchestrator {
                         self.check_same_deployment(leader)?;
                     }
                     self.start_agents_once(agents, stop).await?;
+                    let declarer = agents.declarer();
+                    tokio::select! {
+                        error = agents.failed() => return Err(error),
+                        failed = self.follow(false, declarer.as_ref()) => match failed? {},
+                        changed = standing.changed() => if changed.is_err() { return Ok(None) },
+                        () = stop.draining() => return Ok(None),
+                    }
+                    continue;
                 }
                 Standing::Leads(epoch) => {
                     told.clear();
@@ -260,15 +289,33 @@ impl Orchestrator {
                         () = stop.draining() => return Ok(None),
                     };
                     planned?;
+                    // Before an agent takes its first task: it may be told to pause.
+                    let mut heartbeats =
+                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project()));
+                    heartbeats.look().await;
                     self.start_agents_once(agents, stop).await?;
-                    tokio::select! {
-                        ended = self.keep_up(stop, goals) => return ended,
-                        error = agents.failed() => return Err(error),
-                        () = is_over(&mut standing, epoch) => {
-                            warn!(target: "orchestrator", "This orchestrator leads no more");
-                            continue;
-                        }
+                    let mut desk = Desk::new(self)?;
+                    let mut watchman = Watchman::new(self, goals);
+                    let feed = agents.feed;
+                    let declarer = agents.declarer();
+                    let ended = tokio::select! {
+                        never = heartbeats.run() => match never {},
+                        ended = self.keep_up(stop, goals) => Some(ended),
+                        Err(error) = desk.attend(feed) => Some(Err(error)),
+                        Err(error) = watchman.watch(feed) => Some(Err(error)),
+                        error = agents.failed() => Some(Err(error)),
+                        Err(error) = self.follow(true, declarer.as_ref()) => Some(Err(error)),
+                        () = is_over(&mut standing, epoch) => None,
+                    };
+                    desk.give_back().await;
+                    if matches!(&ended, Some(Ok(Some(stuck))) if !stuck.is_empty()) {
+                        watchman.look(true).await?;
                     }
+                    match ended {
+                        Some(ended) => return ended,
+                        None => warn!(target: "orchestrator", "This orchestrator leads no more"),
+                    }
+                    continue;
                 }
             }
             tokio::select! {
@@ -288,7 +335,8 @@ impl Orchestrator {
 
     /// Two projects on one store would wait for each other for ever.
     fn check_same_deployment(&self, leader: &leader::Said) -> Result<(), RunError> {
-        let ours = |goal: &GoalId| self.project.goals.iter().any(|own| own.id == *goal);
+        let project = self.project();
+        let ours = |goal: &GoalId| project.goals.iter().any(|own| own.id == *goal);
         if leader.goals.is_empty() || leader.goals.iter().any(ours) {
             return Ok(());
         }
@@ -311,10 +359,10 @@ impl Orchestrator {
     /// [`RunError`].
     pub async fn preview(&self) -> Result<Vec<Arc<downbeat_core::dag::Dag>>, RunError> {
         let mut dags = Vec::new();
-        for goal in &self.project.goals {
-            dags.push(self.draft(goal).await?.0);
+        for goal in &self.project().goals {
+            dags.push(self.draft(goal, &goal.id).await?.0);
         }
-        self.check_executable(&dags)?;
+        self.check_executable(dags.iter().map(|dag| (dag, dag.goal())))?;
         Ok(dags)
     }
 
@@ -331,6 +379,11 @@ struct Fleet<'a> {
 }
 
 impl Fleet<'_> {
+    /// By which the agents are declared otherwise, once there are any.
+    fn declarer(&self) -> Option<Declarer> {
+        self.supervisor.as_ref().map(Supervisor::declarer)
+    }
+
     /// Waits until an agent makes it impossible to go on.
     async fn failed(&mut self) -> RunError {
         match &mut self.supervisor {

@@ -1,12 +1,12 @@
 //! Every declared goal gets its DAG, or the one that is declared now.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Amend, CacheError, Plan};
+use downbeat_core::cache::{CacheError, Plan};
 use downbeat_core::dag::Dag;
 use downbeat_core::goal::Usage;
+use downbeat_core::ids::GoalId;
 use downbeat_core::llm::{AgentProfile, Conduct, Decompose, LlmError, sound_plan};
 use downbeat_core::time::Clock as _;
 use tracing::{info, warn};
@@ -25,13 +25,15 @@ impl Orchestrator {
     /// Plans what has no plan and amends what is declared differently. Nothing is stored before all
     /// of it is known to be executable.
     pub(super) async fn plan_goals(&self) -> Result<(), RunError> {
+        self.reparse().await?;
         let mut drafts = Vec::new();
-        for goal in &self.project.goals {
+        let project = self.project();
+        for goal in &project.goals {
             let stored = self.cache.goal(&goal.id).await?;
             let draft = match (&goal.dag, &stored) {
                 // A model's plan is kept: asking again would cost again.
                 (None, Some(_)) => None,
-                _ => Some(self.draft_in_time(goal).await?),
+                _ => Some(self.draft_in_time(goal, &goal.id).await?),
             };
             drafts.push((goal, stored, draft));
         }
@@ -42,23 +44,33 @@ impl Orchestrator {
                 None => to_check.extend(self.cache.dag(&goal.id).await?),
             }
         }
-        self.check_executable(&to_check)?;
+        self.check_executable(to_check.iter().map(|dag| (dag, dag.goal())))?;
 
         for (goal, stored, draft) in drafts {
-            let Some((dag, spent)) = draft else { continue };
+            let Some((dag, spent)) = draft else {
+                self.bring_in_or_wait(goal, false, "INSTRUCTIONS.md").await?;
+                continue;
+            };
             match stored {
-                None => self.plan_new(goal, dag, spent).await?,
-                Some(stored) => self.amend_if_changed(&stored, dag).await?,
+                None => {
+                    self.plan_new(goal, dag, spent).await?;
+                    self.is_planned(goal).await?;
+                }
+                Some(_) => self.bring_in_or_wait(goal, false, "INSTRUCTIONS.md").await?,
             }
         }
         Ok(())
     }
 
     /// The same as [`draft`](Self::draft), but a limit of the model that has an end is waited for.
-    async fn draft_in_time(&self, goal: &ProjectGoal) -> Result<(Arc<Dag>, Usage), RunError> {
+    pub(super) async fn draft_in_time(
+        &self,
+        goal: &ProjectGoal,
+        root: &GoalId,
+    ) -> Result<(Arc<Dag>, Usage), RunError> {
         let mut before = Usage::default();
         loop {
-            let source = match self.draft(goal).await {
+            let source = match self.draft(goal, root).await {
                 Err(RunError::Planning { source, .. }) => source,
                 answer => return answer.map(|(dag, spent)| (dag, before.plus(spent))),
             };
@@ -81,12 +93,17 @@ impl Orchestrator {
         }
     }
 
-    /// The declared DAG of a goal, or a model's.
-    pub(super) async fn draft(&self, goal: &ProjectGoal) -> Result<(Arc<Dag>, Usage), RunError> {
+    /// The declared DAG of a goal, or a model's, for the agents that work for `root`.
+    pub(crate) async fn draft(
+        &self,
+        goal: &ProjectGoal,
+        root: &GoalId,
+    ) -> Result<(Arc<Dag>, Usage), RunError> {
         if let Some(dag) = &goal.dag {
             return Ok((Arc::clone(dag), Usage::default()));
         }
-        let agents = self.project.agents.iter().filter(|agent| works_for(&agent.spec, &goal.id));
+        let project = self.project();
+        let agents = project.agents.iter().filter(|agent| works_for(&agent.spec, root));
         let mut request = Decompose {
             goal: goal.id.clone(),
             title: goal.title.clone(),
@@ -159,7 +176,7 @@ impl Orchestrator {
         Ok(())
     }
 
-    fn prefixed(&self, dag: &Dag) -> Result<Arc<Dag>, RunError> {
+    pub(crate) fn prefixed(&self, dag: &Dag) -> Result<Arc<Dag>, RunError> {
         let prefixed = dag.with_prefix(dag.goal());
         prefixed.map(Arc::new).map_err(|error| {
             RunError::Cache(CacheError::Invalid {
@@ -168,45 +185,18 @@ impl Orchestrator {
         })
     }
 
-    async fn amend_if_changed(
+    /// Whether somebody can execute every task that is not done, by what is declared. With each DAG comes the
+    /// goal above all others that its own is below.
+    pub(crate) fn check_executable<'d>(
         &self,
-        stored: &downbeat_core::goal::Goal,
-        dag: Arc<Dag>,
+        dags: impl IntoIterator<Item = (&'d Arc<Dag>, &'d GoalId)>,
     ) -> Result<(), RunError> {
-        if stored.digest == dag.digest() {
-            return Ok(());
-        }
-        let prefixed = self.prefixed(&dag);
-        if prefixed.as_ref().is_ok_and(|dag| dag.digest() == stored.digest) {
-            return Ok(());
-        }
-        let mut amend = Amend {
-            dag,
-            revision: stored.revision,
-            request: entropy::request_id(),
-            max_attempts: self.settings.max_attempts,
-            spent: Usage::default(),
-            redo: BTreeMap::new(),
-            by: "orchestrator".to_owned(),
-        };
-        let amended = match self.cache.amend(&amend).await {
-            Err(CacheError::TasksTaken { .. }) => {
-                amend.dag = prefixed?;
-                self.cache.amend(&amend).await?
-            }
-            answer => answer?,
-        };
-        info!(target: "orchestrator", "The plan of goal {} changed: it is at revision {}", amended.id, amended.revision);
-        Ok(())
-    }
-
-    /// Whether somebody can execute every task that is not done, by what is declared.
-    pub(super) fn check_executable(&self, dags: &[Arc<Dag>]) -> Result<(), RunError> {
+        let project = self.project();
         let mut reasons = Vec::new();
-        for dag in dags {
-            for node in dag.nodes().filter(|node| node.run.is_none()) {
-                let able = self.project.agents.iter().filter(|agent| {
-                    works_for(&agent.spec, dag.goal())
+        for (dag, root) in dags {
+            for node in dag.nodes().filter(|node| node.run.is_none() && node.kind.is_task()) {
+                let able = project.agents.iter().filter(|agent| {
+                    works_for(&agent.spec, root)
                         && node.capabilities.iter().all(|needed| agent.spec.capabilities.contains(needed))
                 });
                 let models: Vec<_> = able.map(|agent| self.models.of(&agent.spec.name.value)).collect();

@@ -7,7 +7,7 @@ use downbeat_core::ids::AgentName;
 
 use super::{Orchestrator, RunError};
 use crate::feed::Feed;
-use crate::load::ProjectAgent;
+use crate::load::{Project, ProjectAgent};
 use crate::recruit;
 use crate::spawn::Paced;
 use crate::stop::Stop;
@@ -15,22 +15,30 @@ use crate::supervise::{Charge, InProcess, Spawner, Supervisor};
 
 impl Orchestrator {
     pub(super) fn check_agents(&self) -> Result<(), RunError> {
+        let project = self.project();
+        self.check_number(&project)?;
+        start_order(&project.agents).map(|_| ())
+    }
+
+    /// Whether so many agents may be declared.
+    pub(crate) fn check_number(&self, project: &Project) -> Result<(), RunError> {
         let least = |agent: &ProjectAgent| usize::try_from(agent.spec.bounds().0).unwrap_or(usize::MAX);
-        let declared = self.project.agents.iter().map(least).sum();
+        let declared = project.agents.iter().map(least).sum();
         if !self.only_leads && declared > self.settings.max_agents {
             return Err(RunError::TooManyAgents { declared, limit: self.settings.max_agents });
         }
-        start_order(&self.project.agents).map(|_| ())
+        Ok(())
     }
 
     /// Has every declared agent started, those that others depend on first.
     pub(super) async fn supervise(&self, feed: &Feed, stop: &Stop) -> Result<Supervisor, RunError> {
-        let agents = start_order(&self.project.agents)?.into_iter().map(|agent| Arc::new(agent.clone()));
+        let project = self.project();
+        let agents = start_order(&project.agents)?.into_iter().map(|agent| Arc::new(agent.clone()));
         let charge = Charge {
             cache: Arc::clone(&self.cache),
             settings: Arc::clone(&self.settings),
             agents: agents.collect(),
-            goals: self.project.goals.clone(),
+            goals: project.goals.clone(),
             spawner: Arc::new(Paced::new(self.spawner(stop), self.settings.spawn_limit)),
             news: feed.subscribe(),
             stop: stop.clone(),
@@ -58,8 +66,9 @@ impl Orchestrator {
     }
 
     pub(super) async fn check_undeclared(&self) -> Result<(), RunError> {
-        let goals = &self.project.goals;
-        if self.project.agents.iter().all(|agent| recruit::goal_of(agent, goals).is_some()) {
+        let project = self.project();
+        let goals = &project.goals;
+        if project.agents.iter().all(|agent| recruit::goal_of(agent, goals).is_some()) {
             return Ok(());
         }
         recruit::check_undeclared(self.cache.as_ref(), &self.workspaces).await

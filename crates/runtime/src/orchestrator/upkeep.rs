@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Append, Read, Sweep, Topic, events_stream};
 use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::goal::Goal;
 use downbeat_core::ids::GoalId;
 use downbeat_core::time::{Clock as _, Timestamp};
 use tracing::{info, warn};
@@ -17,12 +18,13 @@ use crate::stop::Stop;
 const SWEEP: Sweep = Sweep { limit: 256 };
 
 /// What ends an attempt, or takes away a task that could have moved.
-const ENDS: [EventKind; 5] = [
+const ENDS: [EventKind; 6] = [
     EventKind::TASK_DONE,
     EventKind::TASK_FAILED,
     EventKind::TASK_RELEASED,
     EventKind::TASK_EXPIRED,
     EventKind::TASK_CANCELLED,
+    EventKind::TASK_REDO,
 ];
 
 /// How many events are read at once.
@@ -141,7 +143,10 @@ impl Orchestrator {
                 _ => return Ok(false),
             }
         }
-        Ok(true)
+        // What is below a task that was called off is called off after it.
+        let all = self.cache.goals().await?;
+        let below = |goal: &&Goal| goal.parent.as_ref().is_some_and(|parent| goals.contains(&parent.root));
+        Ok(all.iter().filter(below).all(|goal| goal.status.is_at_rest()))
     }
 
     /// Whether it stays when all goals rest: they may be retried, amended, or joined by others.

@@ -2,13 +2,17 @@
 
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, raise};
 use nix::unistd::{dup, getppid};
 
-use super::seat::{Seat, Told};
+use super::seat::{Seat, Sitting, Told};
 use crate::process;
+
+/// The exit code of a process whose orchestrator is gone and that does not end by itself.
+const ABANDONED: i32 = 70;
 
 /// A life that sits in its [`Seat`] until its process and all that it started are gone.
 #[derive(Debug)]
@@ -38,6 +42,36 @@ pub fn begin(seat: Seat, generation: u64, parent: Option<u32>) -> io::Result<Sea
     let lock = File::from(dup(io::stdin())?);
     let told = Told { process: process::identity(), generation, finished: false };
     seat.tell(&told)?;
+    Ok(Seated { seat, told, _lock: lock })
+}
+
+/// Begins the life of a process that another supervisor started: it sits down by itself, in a seat that its
+/// orchestrator left free for it.
+///
+/// With `watched` it ends when its orchestrator does, in any way: it is asked to give back its work, as by
+/// SIGHUP, and after `patience` it ends.
+///
+/// # Errors
+///
+/// Somebody sits there already, or it cannot say who it is: it must end.
+pub fn begin_apart(seat: Seat, generation: u64, watched: Option<Duration>) -> io::Result<Seated> {
+    let Sitting::Free(lock) = seat.take()? else {
+        return Err(io::Error::other("another life of it goes on"));
+    };
+    // A copy is inherited by what is started.
+    let lock = File::from(dup(lock)?);
+    let told = Told { process: process::identity(), generation, finished: false };
+    seat.tell(&told)?;
+    if let Some(patience) = watched {
+        let seat = seat.clone();
+        std::thread::Builder::new().name("watched".to_owned()).spawn(move || {
+            if seat.until_unwatched().is_ok() {
+                let _ = raise(Signal::SIGHUP);
+                std::thread::sleep(patience);
+                std::process::exit(ABANDONED);
+            }
+        })?;
+    }
     Ok(Seated { seat, told, _lock: lock })
 }
 

@@ -15,9 +15,11 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
+use super::launch::Launch;
 use super::life::{Body, ChildLife, Known};
 use super::seat::{Seat, Sitting};
 use super::starter::Starter;
+use super::sysg;
 use crate::process;
 use crate::stop::Stop;
 use crate::supervise::{Adopted, Hire, Life, SpawnError, Spawner};
@@ -39,6 +41,16 @@ pub enum Orphans {
     Keep,
 }
 
+/// Whose children they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum By {
+    /// Of this process.
+    #[default]
+    Us,
+    /// Of systemg's supervisor, which has to supervise this process too.
+    Systemg,
+}
+
 /// How children are started.
 #[derive(Debug, Clone)]
 pub struct How {
@@ -54,6 +66,8 @@ pub struct How {
     pub logs: PathBuf,
     /// What becomes of them when this process dies.
     pub orphans: Orphans,
+    /// Who starts them.
+    pub by: By,
     /// Between asking one to give back its work and killing it.
     pub patience: Duration,
 }
@@ -61,7 +75,8 @@ pub struct How {
 /// Runs each agent as a process of its own: a program that is called with words that say who it is.
 ///
 /// Beside [`How::words`] it is given, in this order: `--name NAME --as DECLARED [--goal GOAL]
-/// --generation N --seat DIR --log-file FILE [--parent PID]`. It calls [`begin`](super::begin) first of
+/// --generation N --seat DIR`, and then `--log-file FILE [--parent PID]` as a child of ours, `--watched` or
+/// `--apart` as one of systemg's. It calls [`begin`](super::begin) or [`begin_apart`](super::begin_apart) first of
 /// all, ends when its work is done on SIGINT, and gives its work back on SIGHUP.
 #[derive(Debug)]
 pub struct Children {
@@ -108,6 +123,15 @@ impl Children {
             }
         };
         seat.forget()?;
+        if self.how.by == By::Systemg {
+            drop(lock);
+            let launch = Launch::of(&self.apart(hire))?;
+            let file = self.how.seats.join(format!("{}.launch", hire.name));
+            let body = sysg::start(hire, &seat, &launch, &file).await?;
+            let process = body.process().unwrap_or_default();
+            info!(target: "orchestrator", "Agent {} is process {process} under systemg", hire.name);
+            return self.watch_over(&hire.name, seat, watch, body).await;
+        }
         let log = self.log_of(&hire.name);
         let child = self.starter().await?.start(self.command(hire, lock, &log)?).await?;
         let process = child.id().unwrap_or_default();
@@ -117,23 +141,40 @@ impl Children {
 
     fn command(&self, hire: &Hire, lock: File, log: &Path) -> io::Result<Command> {
         let out = OpenOptions::new().append(true).create(true).open(log)?;
-        let mut command = Command::new(&self.how.program);
+        let mut command = Command::from(self.words(hire));
+        command.arg("--log-file").arg(log);
+        if self.how.orphans == Orphans::End {
+            command.arg("--parent").arg(std::process::id().to_string());
+        }
+        command.stdin(Stdio::from(lock)).stdout(Stdio::from(out.try_clone()?)).stderr(Stdio::from(out));
+        // Not the terminal's group: Ctrl-C is for us, and we tell them.
+        command.process_group(0);
+        command.kill_on_drop(self.how.orphans == Orphans::End);
+        Ok(command)
+    }
+
+    /// What another supervisor starts.
+    fn apart(&self, hire: &Hire) -> std::process::Command {
+        let mut command = self.words(hire);
+        command.arg(match self.how.orphans {
+            Orphans::End => "--watched",
+            Orphans::Keep => "--apart",
+        });
+        command
+    }
+
+    /// Who it is.
+    fn words(&self, hire: &Hire) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.how.program);
         command.args(&self.how.words).arg("--name").arg(hire.name.as_str());
         command.arg("--as").arg(hire.agent.spec.name.value.as_str());
         if let Some(goal) = &hire.goal {
             command.arg("--goal").arg(goal.as_str());
         }
         command.arg("--generation").arg(hire.generation.to_string());
-        command.arg("--seat").arg(&self.how.seats).arg("--log-file").arg(log);
-        if self.how.orphans == Orphans::End {
-            command.arg("--parent").arg(std::process::id().to_string());
-        }
+        command.arg("--seat").arg(&self.how.seats);
         command.envs(self.how.env.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::from(lock)).stdout(Stdio::from(out.try_clone()?)).stderr(Stdio::from(out));
-        // Not the terminal's group: Ctrl-C is for us, and we tell them.
-        command.process_group(0);
-        command.kill_on_drop(self.how.orphans == Orphans::End);
-        Ok(command)
+        command
     }
 
     async fn watch_over(

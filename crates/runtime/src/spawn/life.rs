@@ -52,7 +52,7 @@ impl Body {
         process::lives(identity).then(|| Self::Adopted { process, handle, ended: seat.freed() })
     }
 
-    fn process(&self) -> Option<u32> {
+    pub(super) fn process(&self) -> Option<u32> {
         match self {
             Self::Own(child) => child.id(),
             Self::Adopted { process, .. } => Some(*process),

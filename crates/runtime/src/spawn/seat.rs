@@ -92,6 +92,11 @@ impl Seat {
         when_free(self.lock.clone())
     }
 
+    /// Waits in this thread until nobody watches over it; the watch is left free.
+    pub(super) fn until_unwatched(&self) -> io::Result<()> {
+        open(&self.watch)?.lock()
+    }
+
     /// What the last life told; `None` when it told nothing, or nothing sound.
     pub(super) fn told(&self) -> Option<Told> {
         let mut text = Vec::new();

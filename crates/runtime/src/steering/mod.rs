@@ -8,6 +8,7 @@
 //! Every order leaves one event, `directive.applied` or `directive.refused`, whose `data` has the order
 //! (`directive`) and who gave it (`by`: `cli:<user>@<host>`, `heartbeat/research.md:3`, `api:<who>`).
 
+pub(crate) mod notice;
 mod order;
 mod standing;
 #[cfg(test)]
@@ -15,9 +16,11 @@ mod tests;
 
 use std::time::Duration;
 
-use downbeat_core::cache::{Append, Cache, CacheError, Read, Steer, Steered, StoreIf, Topic, events_stream};
+use downbeat_core::cache::{
+    Append, Cache, CacheError, Directive, Read, Steer, Steered, StoreIf, Topic, events_stream,
+};
 use downbeat_core::event::{Event, EventDraft, EventKind};
-use downbeat_core::ids::RequestId;
+use downbeat_core::ids::{AgentName, RequestId};
 use downbeat_core::text::clip;
 use serde_json::json;
 
@@ -55,8 +58,15 @@ pub async fn give(cache: &dyn Cache, given: &Given) -> Result<Steered, CacheErro
     let by = clip(&given.by.replace(char::is_control, " "), MAX_BY);
     match &given.order {
         Order::Cache(directive) => {
+            if let Directive::FlushMemory { agent } = directive {
+                count_flush(cache, agent, &given.request).await?;
+            }
             let steer = Steer { directive: directive.clone(), by, request: given.request.clone() };
-            cache.steer(&steer).await
+            let steered = cache.steer(&steer).await?;
+            if steered.applied && notice::concerns_work(directive) {
+                notice::send(cache, directive, &given.request).await?;
+            }
+            Ok(steered)
         }
         Order::Fleet(order) => keep(cache, order, &by, &given.request).await,
     }
@@ -71,6 +81,23 @@ pub fn told(event: &Event) -> Option<Order> {
     serde_json::from_value(event.what.data.get("directive")?.clone()).ok()
 }
 
+/// Counts a flush, so that no snapshot from before it counts any more. Once for each request.
+async fn count_flush(cache: &dyn Cache, agent: &AgentName, request: &RequestId) -> Result<(), CacheError> {
+    let subject = Subject::Agent(agent.clone());
+    loop {
+        let (mut standing, version) = read(cache, &subject).await?;
+        if standing.kept(request).is_some() {
+            return Ok(());
+        }
+        standing.flushes += 1;
+        let answer = Steered { applied: true, detail: String::new() };
+        standing.keep(Kept { request: request.clone(), answer, after: 0, told: true });
+        if store(cache, &subject, version, &standing).await?.is_some() {
+            return Ok(());
+        }
+    }
+}
+
 /// Keeps an order about which only an orchestrator can do something, and tells of it.
 async fn keep(
     cache: &dyn Cache,
@@ -82,8 +109,8 @@ async fn keep(
     loop {
         let (mut standing, version) = read(cache, &subject).await?;
         if let Some(kept) = standing.kept(request).cloned() {
-            if !kept.told && !is_told(cache, &kept).await? {
-                tell(cache, order, by, &kept).await?;
+            if !kept.told {
+                say_once(cache, event(order, by, &kept), request, kept.after).await?;
             }
             return Ok(kept.answer);
         }
@@ -94,7 +121,7 @@ async fn keep(
         let kept = Kept { request: request.clone(), answer, after, told: false };
         standing.keep(kept.clone());
         let Some(version) = store(cache, &subject, version, &standing).await? else { continue };
-        tell(cache, order, by, &kept).await?;
+        say(cache, event(order, by, &kept), request).await?;
         // Only spares a later repeat the search, so that a conflict or a failure is of no account.
         if let Some(kept) = standing.kept(request) {
             kept.told = true;
@@ -121,7 +148,7 @@ async fn store(
     }
 }
 
-async fn tell(cache: &dyn Cache, order: &FleetOrder, by: &str, kept: &Kept) -> Result<(), CacheError> {
+fn event(order: &FleetOrder, by: &str, kept: &Kept) -> EventDraft {
     let kind = match kept.answer.applied {
         true => EventKind::DIRECTIVE_APPLIED,
         false => EventKind::DIRECTIVE_REFUSED,
@@ -134,25 +161,34 @@ async fn tell(cache: &dyn Cache, order: &FleetOrder, by: &str, kept: &Kept) -> R
         Subject::Goal(goal) => event.goal = Some(goal),
         Subject::Group(_) | Subject::Project => {}
     }
-    let append = Append { stream: events_stream(), entries: vec![event], request: kept.request.clone() };
+    event
+}
+
+async fn say(cache: &dyn Cache, event: EventDraft, request: &RequestId) -> Result<(), CacheError> {
+    let append = Append { stream: events_stream(), entries: vec![event], request: request.clone() };
     cache.append(&append).await?;
     Ok(())
 }
 
-/// Whether the event of an order was written before whoever wrote it crashed.
-async fn is_told(cache: &dyn Cache, kept: &Kept) -> Result<bool, CacheError> {
-    let mut after = kept.after;
+/// Adds an event unless it is there already: unless one behind the number `after` has this `request` in its
+/// data, as the event itself has to have.
+pub(crate) async fn say_once(
+    cache: &dyn Cache,
+    event: EventDraft,
+    request: &RequestId,
+    mut after: u64,
+) -> Result<(), CacheError> {
     loop {
         let page = cache.read(&Read { stream: events_stream(), after, limit: EVENTS }).await?;
         let same = |event: &Event| {
-            event.what.data.get("request").and_then(|request| request.as_str()) == Some(&kept.request.0)
+            event.what.data.get("request").and_then(|request| request.as_str()) == Some(&request.0)
         };
         if page.iter().any(same) {
-            return Ok(true);
+            return Ok(());
         }
         match page.last() {
             Some(last) if page.len() == EVENTS => after = last.seq,
-            _ => return Ok(false),
+            _ => return say(cache, event, request).await,
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct Standing {
     /// How many times a new reading of the instructions was ever ordered.
     #[serde(default)]
     pub reparses: u64,
+    /// How often the agent's memory was flushed.
+    #[serde(default)]
+    pub flushes: u64,
     /// Who gave the newest order.
     #[serde(default)]
     pub by: String,

@@ -23,13 +23,9 @@ impl Coming {
     }
 
     /// As a fleet stands.
-    pub(super) fn update(&self, fleet: &Fleet) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for (name, _) in fleet.agents() {
-            match fleet.may_come(name) {
-                true => known.insert(name.clone()),
-                false => known.remove(name),
-            };
+    pub(super) fn update(&self, fleet: &mut Fleet) {
+        if let Some(coming) = fleet.coming() {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = coming;
         }
     }
 }

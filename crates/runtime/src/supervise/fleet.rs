@@ -1,7 +1,7 @@
 //! Who starts when: prerequisites, slots, groups and restarts of a whole fleet, as a pure function of what
 //! happened.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -122,6 +122,19 @@ pub struct Standing {
 }
 
 impl Standing {
+    const fn new(member: Member, generation: u64, since: Duration) -> Self {
+        Self {
+            member,
+            stage: Stage::Waiting,
+            generation,
+            restarts: 0,
+            since,
+            idle_since: None,
+            unfinished: false,
+            ends: VecDeque::new(),
+        }
+    }
+
     /// When its present life had nothing to do any more, if it has nothing to do.
     #[must_use]
     pub const fn idle_since(&self) -> Option<Duration> {
@@ -143,6 +156,8 @@ pub struct Fleet {
     /// For how long an agent may work while others wait for its slot.
     turn: Duration,
     begun: bool,
+    /// Something changed since [`coming`](Self::coming) was asked for.
+    moved: bool,
     closed: Option<String>,
     now: Duration,
 }
@@ -161,16 +176,8 @@ impl Fleet {
     ) -> Self {
         let names = order.iter().map(|(name, _)| name.clone()).collect();
         let agents = order.into_iter().map(|(name, member)| {
-            let standing = Standing {
-                member,
-                stage: Stage::Waiting,
-                generation: generations.get(&name).copied().unwrap_or(0),
-                restarts: 0,
-                since: Duration::ZERO,
-                idle_since: None,
-                unfinished: false,
-                ends: VecDeque::new(),
-            };
+            let standing =
+                Standing::new(member, generations.get(&name).copied().unwrap_or(0), Duration::ZERO);
             (name, standing)
         });
         Self {
@@ -182,8 +189,28 @@ impl Fleet {
             limits: HashMap::new(),
             turn,
             begun: false,
+            moved: true,
             closed: None,
             now: Duration::ZERO,
+        }
+    }
+
+    /// From now on these are declared, those first that others depend on. New ones wait; the next input sets
+    /// them going. Those that are not among them stay as they stand, behind the others.
+    pub fn declare(&mut self, order: Vec<(AgentName, Member)>, generations: &HashMap<AgentName, u64>) {
+        let mut names: Vec<AgentName> = order.iter().map(|(name, _)| name.clone()).collect();
+        let others: Vec<AgentName> =
+            self.order.iter().filter(|name| !names.contains(name)).cloned().collect();
+        names.extend(others);
+        self.order = names;
+        for (name, member) in order {
+            match self.agents.get_mut(&name) {
+                Some(known) => known.member = member,
+                None => {
+                    let generation = generations.get(&name).copied().unwrap_or(0);
+                    self.agents.insert(name, Standing::new(member, generation, self.now));
+                }
+            }
         }
     }
 
@@ -241,22 +268,33 @@ impl Fleet {
         if let Some(agent) = self.agents.get_mut(name) {
             agent.stage = Stage::Resting { finished: false };
             self.resting.insert(name.clone());
+            self.moved = true;
         }
     }
 
-    /// Whether an agent lives, or may live again without a person's word.
-    #[must_use]
-    pub fn may_come(&self, name: &AgentName) -> bool {
-        let Some(agent) = self.agents.get(name) else { return false };
-        match &agent.stage {
-            Stage::Waiting => agent.member.after.iter().all(|(other, until)| {
-                let stuck = |other: &Standing| *until == Milestone::Finished && other.unfinished;
-                self.is_reached(other, *until)
-                    || (self.may_come(other) && !self.agents.get(other).is_some_and(stuck))
-            }),
-            Stage::Ended { .. } | Stage::Quarantined { .. } => false,
-            _ => true,
+    /// The agents that live, or may live again without a person's word; `None` when they are those that the
+    /// last call said.
+    pub fn coming(&mut self) -> Option<HashSet<AgentName>> {
+        if !std::mem::take(&mut self.moved) {
+            return None;
         }
+        let mut coming = HashSet::new();
+        // Those that one depends on come before it.
+        for (name, agent) in self.agents() {
+            let comes = match &agent.stage {
+                Stage::Waiting => agent.member.after.iter().all(|(other, until)| {
+                    let stuck = |other: &Standing| *until == Milestone::Finished && other.unfinished;
+                    self.is_reached(other, *until)
+                        || (coming.contains(other) && !self.agents.get(other).is_some_and(stuck))
+                }),
+                Stage::Ended { .. } | Stage::Quarantined { .. } => false,
+                _ => true,
+            };
+            if comes {
+                coming.insert(name.clone());
+            }
+        }
+        Some(coming)
     }
 
     /// What an agent waits for.
@@ -293,7 +331,7 @@ impl Fleet {
                 self.change(&name, &Change::Ready, &mut actions);
                 if let Some(agent) = self.agents.get_mut(&name) {
                     agent.idle_since = None;
-                    agent.unfinished = false;
+                    self.moved |= std::mem::take(&mut agent.unfinished);
                 }
             }
             Input::Exited { name, error, draw } => self.exited(&name, error, draw, &mut actions),
@@ -308,6 +346,7 @@ impl Fleet {
             Input::Unfinished(name) => {
                 if let Some(agent) = self.agents.get_mut(&name) {
                     agent.unfinished = agent.idle_since.is_some() || !agent.stage.is_alive();
+                    self.moved = true;
                 }
             }
             Input::Work(name) => self.change(&name, &Change::Work, &mut actions),
@@ -380,6 +419,7 @@ impl Fleet {
             }
         }
         let from = std::mem::replace(&mut agent.stage, after.clone());
+        self.moved = true;
         agent.since = now;
         match after {
             Stage::Starting => {

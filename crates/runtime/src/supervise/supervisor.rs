@@ -1,16 +1,18 @@
 //! The one task that owns the lives of all agents of an orchestrator.
 
+mod declared;
 mod scaling;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::cache::{
-    Cache, CacheError, Departure, Directive, ExitStatus, Leave, Liveness, Phase, ReadyQuery, Steer, TaskQuery,
+    Cache, CacheError, Departure, Directive, ExitStatus, Leave, Liveness, Phase, ReadyQuery, Registration,
+    Steer, TaskQuery,
 };
 use downbeat_core::event::{Event, EventDraft, EventKind};
-use downbeat_core::ids::{AgentName, GoalId, GroupName};
+use downbeat_core::ids::{AgentName, GoalId, GroupName, Incarnation};
 use downbeat_core::instructions::Milestone;
 use downbeat_core::state::TaskStatus;
 use serde_json::json;
@@ -18,6 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
+
+pub(crate) use declared::Declarer;
 
 use super::board::{self, Board};
 use super::coming::Coming;
@@ -31,7 +35,7 @@ use crate::orchestrator::{RunError, tell};
 use crate::settings::Settings;
 use crate::steering::{Order, Standing as Orders, Subject, told};
 use crate::stop::Stop;
-use crate::{entropy, recruit};
+use crate::{entropy, process, recruit};
 
 /// How many unfinished tasks are looked at in a step.
 const PAGE: usize = 500;
@@ -55,6 +59,7 @@ pub(crate) struct Charge {
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     close: Option<oneshot::Sender<()>>,
+    declarer: Declarer,
     /// What ends the run.
     fatal: mpsc::UnboundedReceiver<RunError>,
     task: JoinHandle<()>,
@@ -81,6 +86,7 @@ impl Supervisor {
             Fleet::new(members.collect(), &generations, charge.settings.max_workers, charge.settings.turn);
         scaling::on_call(&mut fleet, &charge.agents);
         let (close, closing) = oneshot::channel();
+        let (declarer, declared) = mpsc::unbounded_channel();
         let (fatal_sender, fatal) = mpsc::unbounded_channel();
         let (jobs, queue) = mpsc::unbounded_channel();
         let (fates_sender, fates) = mpsc::unbounded_channel();
@@ -102,6 +108,8 @@ impl Supervisor {
             work_is_due: false,
             scaling: scaling::Scaling::default(),
             closed: None,
+            declared,
+            gone: HashSet::new(),
         };
         let task = tokio::spawn(async move {
             actor.run(closing).await;
@@ -109,7 +117,12 @@ impl Supervisor {
             drop(over);
             let _ = keeper.await;
         });
-        Ok(Self { close: Some(close), fatal, task })
+        Ok(Self { close: Some(close), declarer: Declarer(declarer), fatal, task })
+    }
+
+    /// By which it is told what is declared now.
+    pub(crate) fn declarer(&self) -> Declarer {
+        self.declarer.clone()
     }
 
     /// Waits until something makes it impossible to go on.
@@ -170,6 +183,10 @@ struct Actor {
     /// When the number of copies is looked at.
     scaling: scaling::Scaling,
     closed: Option<String>,
+    /// What is declared now, when that changed.
+    declared: mpsc::UnboundedReceiver<declared::Declared>,
+    /// Those that are not declared any more.
+    gone: HashSet<AgentName>,
 }
 
 impl Actor {
@@ -205,6 +222,7 @@ impl Actor {
                 () = tokio::time::sleep_until(due.unwrap_or(self.began)), if due.is_some() => {
                     self.take(Input::Tick).await;
                 }
+                Some(declared) = self.declared.recv(), if self.closed.is_none() => self.declare(declared).await,
                 () = self.scaling.is_due(), if self.closed.is_none() => self.scale().await,
                 news = self.charge.news.next(), if hears => match news {
                     Some(News::Event(event)) => self.hear(&event).await,
@@ -256,7 +274,7 @@ impl Actor {
     /// Takes in what happened, and does what is to be done about it.
     async fn take(&mut self, input: Input) {
         let actions = self.fleet.on(self.began.elapsed(), input);
-        self.charge.coming.update(&self.fleet);
+        self.charge.coming.update(&mut self.fleet);
         self.carry_out(actions).await;
     }
 
@@ -269,12 +287,11 @@ impl Actor {
             match action {
                 Action::Spawn { name, generation } => self.spawn(&name, generation),
                 Action::Drain(name) => {
+                    let asked = if self.charge.stop.is_now() { Press::Stop } else { Press::Drain };
                     if let Some(life) = self.lives.get(&name) {
                         life.press.send_if_modified(|press| {
-                            let harder = *press < Press::Drain;
-                            if harder {
-                                *press = Press::Drain;
-                            }
+                            let harder = *press < asked;
+                            *press = asked.max(*press);
                             harder
                         });
                     }
@@ -364,7 +381,7 @@ impl Actor {
         let asked = self.fleet.get(&name).map(|agent| agent.stage.clone());
         let input = Input::Exited { name: name.clone(), error, draw: entropy::draw() };
         let actions = self.fleet.on(self.began.elapsed(), input);
-        self.charge.coming.update(&self.fleet);
+        self.charge.coming.update(&mut self.fleet);
         // The end is recorded, and what it held is free, before anything follows from it.
         self.record(&name, hire.generation, &exit, asked.as_ref()).await;
         self.carry_out(actions).await;
@@ -402,8 +419,14 @@ impl Actor {
         }
         let recorded = async {
             let cache = &self.charge.cache;
+            // The name may be another's by now, which lives: of another process, or on another machine.
+            let is_ours = |life: &Incarnation| {
+                let process = entropy::process_of(life);
+                process == process::identity() || process::has_ended(process)
+            };
             let known = cache.agent(name).await?.filter(|agent| {
-                agent.registration.generation == generation && agent.liveness != Liveness::Dead
+                let Registration { generation: its, incarnation, .. } = &agent.registration;
+                *its == generation && agent.liveness != Liveness::Dead && is_ours(incarnation)
             });
             match known {
                 Some(agent) => {

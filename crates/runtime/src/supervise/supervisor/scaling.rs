@@ -54,12 +54,20 @@ pub(super) fn is_scaled(agent: &ProjectAgent) -> bool {
 
 /// Copies beyond the least number are started when they are needed.
 pub(super) fn on_call(fleet: &mut Fleet, agents: &[Arc<ProjectAgent>]) {
-    for agent in agents.iter().filter(|agent| is_scaled(agent)) {
-        let least = usize::try_from(agent.spec.bounds().0).unwrap_or(usize::MAX);
-        for name in agent.spec.copies().into_iter().skip(least) {
-            fleet.on_call(&name);
-        }
+    for name in copies_on_call(agents) {
+        fleet.on_call(&name);
     }
+}
+
+/// The copies beyond the least number.
+pub(super) fn copies_on_call(agents: &[Arc<ProjectAgent>]) -> Vec<AgentName> {
+    let scaled = agents.iter().filter(|agent| is_scaled(agent));
+    scaled
+        .flat_map(|agent| {
+            let least = usize::try_from(agent.spec.bounds().0).unwrap_or(usize::MAX);
+            agent.spec.copies().into_iter().skip(least)
+        })
+        .collect()
 }
 
 impl Actor {

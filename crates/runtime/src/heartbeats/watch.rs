@@ -1,0 +1,225 @@
+//! Says when a file may have changed: by events of the file system, and by looking where there are none.
+
+use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+use tracing::debug;
+
+use super::file::{Stamp, directory};
+
+/// Between two looks at a file whose changes nobody tells of.
+const POLL: Duration = Duration::from_millis(40);
+
+/// Between two looks at a file whose changes are told of; this is for news that got lost.
+const RECHECK: Duration = Duration::from_secs(2);
+
+/// File systems on which others may write without a word to this machine, by their magic numbers: NFS, SMB,
+/// CIFS, SMB2, FUSE, 9P, Ceph, AFS, Coda, Lustre, GFS2, OCFS2.
+///
+/// Source: `linux/magic.h`, statfs(2).
+#[cfg(target_os = "linux")]
+const REMOTE: [i64; 12] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+    0x7375_7245,
+    0x0bd0_0bd0,
+    0x0116_1970,
+    0x7461_636f,
+];
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("armed", &self.armed)
+            .field("polls", &self.polls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Watches some files, which need not exist, nor their directories.
+pub(super) struct Watch {
+    /// Nothing tells of changes without it.
+    events: Option<RecommendedWatcher>,
+    shared: Arc<Shared>,
+    /// What is watched, and which inode that was.
+    armed: HashMap<PathBuf, (u64, u64)>,
+    /// The files, as they were seen last.
+    files: HashMap<PathBuf, Stamp>,
+    polls: bool,
+}
+
+/// What the watcher's thread hands on.
+#[derive(Default)]
+struct Shared {
+    news: Mutex<News>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct News {
+    /// Paths that matter: the files, and all directories above them.
+    files: HashSet<PathBuf>,
+    above: HashSet<PathBuf>,
+    changed: HashSet<PathBuf>,
+    /// Anything may have changed.
+    all: bool,
+}
+
+impl Shared {
+    fn hear(&self, heard: notify::Result<notify::Event>) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard {
+            // Reading is what we do ourselves.
+            Ok(event) if matches!(event.kind, EventKind::Access(_)) && !event.need_rescan() => return,
+            Ok(event) if event.need_rescan() => news.all = true,
+            Ok(event) => {
+                let mut matters = false;
+                for path in &event.paths {
+                    if news.files.contains(path) {
+                        news.changed.insert(path.clone());
+                        matters = true;
+                    } else if news.above.contains(path) {
+                        news.all = true;
+                        matters = true;
+                    }
+                }
+                if !matters {
+                    return;
+                }
+            }
+            Err(error) => {
+                debug!(target: "runtime", "watching heartbeat files: {error}");
+                news.all = true;
+            }
+        }
+        drop(news);
+        self.wake.notify_one();
+    }
+}
+
+impl Watch {
+    /// Watches these files; their paths are absolute.
+    pub(super) fn new(files: &[PathBuf]) -> Self {
+        let shared = Arc::new(Shared::default());
+        {
+            let mut news = shared.news.lock().unwrap_or_else(PoisonError::into_inner);
+            news.files = files.iter().cloned().collect();
+            news.above = files
+                .iter()
+                .flat_map(|file| file.ancestors().skip(1).map(Path::to_path_buf).collect::<Vec<_>>())
+                .collect();
+        }
+        let ear = Arc::clone(&shared);
+        let events = match files.is_empty() {
+            true => None,
+            false => notify::recommended_watcher(move |heard| ear.hear(heard))
+                .inspect_err(|error| debug!(target: "runtime", "heartbeat files are polled: {error}"))
+                .ok(),
+        };
+        let files = files.iter().map(|file| (file.clone(), Stamp::default())).collect();
+        let mut watch = Self { events, shared, armed: HashMap::new(), files, polls: false };
+        while watch.arm() {}
+        watch
+    }
+
+    /// Watches each file's directory and the one above it; while there is none, the nearest that is there.
+    /// A directory that was replaced is watched anew. Says whether anything is watched that was not.
+    fn arm(&mut self) -> bool {
+        let mut wanted: HashMap<PathBuf, (u64, u64)> = HashMap::new();
+        let inode = |path: &Path| {
+            let data = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
+            Some((data.dev(), data.ino()))
+        };
+        let mut remote = false;
+        for file in self.files.keys() {
+            let own = directory(file);
+            let mut there = own.ancestors().filter_map(|path| Some((path.to_path_buf(), inode(path)?)));
+            let nearest = there.next();
+            remote |= nearest.as_ref().is_some_and(|(path, _)| is_remote(path));
+            // Events of a link's target are told where the target is.
+            remote |= std::fs::symlink_metadata(file).is_ok_and(|data| data.is_symlink());
+            wanted.extend(nearest);
+            wanted.extend(there.next());
+        }
+        let mut news = false;
+        self.polls = remote || self.events.is_none();
+        let Some(events) = &mut self.events else { return false };
+        self.armed.retain(|path, inode| {
+            let kept = wanted.get(path) == Some(inode);
+            if !kept {
+                // What is gone is watched no more anyway.
+                let _ = events.unwatch(path);
+            }
+            kept
+        });
+        for (path, inode) in wanted {
+            if self.armed.contains_key(&path) {
+                continue;
+            }
+            match events.watch(&path, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.armed.insert(path, inode);
+                    news = true;
+                }
+                Err(error) => {
+                    debug!(target: "runtime", "{} is polled: {error}", path.display());
+                    self.polls = true;
+                }
+            }
+        }
+        news
+    }
+
+    /// Waits until some of the files may have changed, and says which.
+    ///
+    /// It may be dropped while it waits, and loses nothing by that.
+    pub(super) async fn changed(&mut self) -> HashSet<PathBuf> {
+        loop {
+            let period = if self.polls { POLL } else { RECHECK };
+            let told = tokio::time::timeout(period, self.shared.wake.notified()).await.is_ok();
+            let (mut changed, all) = {
+                let mut news = self.shared.news.lock().unwrap_or_else(PoisonError::into_inner);
+                (std::mem::take(&mut news.changed), std::mem::take(&mut news.all))
+            };
+            if all || !told {
+                // Below a directory that has just been found there may be a further one by now.
+                while self.arm() {}
+            }
+            if all {
+                changed.extend(self.files.keys().cloned());
+            }
+            for (path, seen) in &mut self.files {
+                let now = Stamp::of(path);
+                if now != *seen {
+                    *seen = now;
+                    changed.insert(path.clone());
+                }
+            }
+            if !changed.is_empty() {
+                return changed;
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_remote(path: &Path) -> bool {
+    nix::sys::statfs::statfs(path)
+        .is_ok_and(|data| REMOTE.contains(&(i64::from(data.filesystem_type().0) & 0xffff_ffff)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_remote(_: &Path) -> bool {
+    true
+}

@@ -1,0 +1,572 @@
+//! The nested orchestrator: holds the tasks that own goals, has each goal planned, and settles the task when
+//! its goal rests.
+//!
+//! It waits for many at once and costs nothing meanwhile: what it does follows from events, but for the
+//! renewal of its leases. Whatever it did not hear, because it was not there, it finds when it looks at
+//! all: a task that another orchestrator held is taken over with its goal, and what is below a task that was
+//! called off is called off.
+
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use downbeat_core::cache::{
+    CacheError, Claim, Directive, Disposition, Lease, Renew, Settle, TaskDetail, TaskQuery,
+};
+use downbeat_core::dag::{Node, ORCHESTRATOR_CAPABILITY};
+use downbeat_core::event::{Event, EventKind};
+use downbeat_core::goal::{Goal, GoalStatus, Usage};
+use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId, Token};
+use downbeat_core::state::{Artifact, Failure, Outcome, TaskStatus};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::declared::owners;
+use super::name;
+use crate::feed::{Feed, News};
+use crate::orchestrator::{Orchestrator, RunError};
+use crate::steering::{self, Given};
+use crate::{entropy, workspace};
+
+/// Under this name it claims; no agent may be called that.
+pub const NESTED_ORCHESTRATOR: &str = "nested-orchestrator";
+
+/// The least time between two words about a goal's progress: each is a write and an event.
+const BETWEEN_NEWS: Duration = Duration::from_secs(2);
+
+/// How many tasks of a goal are read at once.
+const PAGE: usize = 500;
+
+/// A task that it holds.
+struct Charge {
+    lease: Lease,
+    node: std::sync::Arc<Node>,
+    below: GoalId,
+    renew_at: Instant,
+    told_at: Instant,
+    /// Something happened below since its progress was told.
+    has_news: bool,
+}
+
+/// A plan that was made, or why not: for the task that was held under this token.
+type Planned = (TaskId, Token, Result<(), RunError>);
+
+/// What it holds and knows.
+pub(crate) struct Desk<'o> {
+    orchestrator: &'o Orchestrator,
+    agent: AgentName,
+    life: Incarnation,
+    /// Tasks that own goals, each with the goal that it is of.
+    owners: HashMap<TaskId, GoalId>,
+    held: HashMap<TaskId, Charge>,
+    planning: FuturesUnordered<BoxFuture<'o, Planned>>,
+}
+
+impl std::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("held", &self.held.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'o> Desk<'o> {
+    pub(crate) fn new(orchestrator: &'o Orchestrator) -> Result<Self, RunError> {
+        let agent = AgentName::new(NESTED_ORCHESTRATOR)
+            .map_err(|error| RunError::Cache(CacheError::Invalid { reason: error.to_string() }))?;
+        Ok(Self {
+            orchestrator,
+            agent,
+            life: entropy::incarnation(),
+            owners: HashMap::new(),
+            held: HashMap::new(),
+            planning: FuturesUnordered::new(),
+        })
+    }
+
+    /// Attends to the tasks that own goals, for as long as this orchestrator leads.
+    pub(crate) async fn attend(&mut self, feed: &Feed) -> Result<Infallible, RunError> {
+        let mut ear = feed.subscribe();
+        self.look_at_all().await?;
+        loop {
+            let tick = self.next_tick();
+            tokio::select! {
+                news = ear.next() => match news {
+                    Some(News::Event(event)) => self.hear(&event).await?,
+                    Some(News::Missed) => self.look_at_all().await?,
+                    None => std::future::pending().await,
+                },
+                Some(planned) = self.planning.next(), if !self.planning.is_empty() => {
+                    self.planned(planned).await?;
+                }
+                () = tokio::time::sleep_until(tick) => self.renew().await?,
+            }
+        }
+    }
+
+    /// Gives back what it holds, so that the next orchestrator need not wait for it.
+    pub(crate) async fn give_back(mut self) {
+        // A plan that is being made goes with it.
+        self.planning.clear();
+        for (task, charge) in std::mem::take(&mut self.held) {
+            let reason = "its orchestrator leaves; the goal below it goes on".to_owned();
+            let settle = self.settle_of(&charge.lease, Outcome::Release { reason });
+            if let Err(error) = self.orchestrator.cache.settle(&settle).await {
+                debug!(target: "orchestrator", "Giving back task {task}: {error}");
+            }
+        }
+    }
+
+    // ---- what it hears and sees
+
+    /// Finds everything that there is to do, whatever was told before.
+    async fn look_at_all(&mut self) -> Result<(), RunError> {
+        let goals = self.orchestrator.cache.goals().await?;
+        if !self.orchestrator.owns_goals() && goals.iter().all(|goal| goal.parent.is_none()) {
+            return Ok(());
+        }
+        for goal in &goals {
+            if goal.counts.unfinished() > 0 {
+                self.look_at(&goal.id).await?;
+            }
+        }
+        for goal in goals.iter().filter(|goal| goal.counts.unfinished() > 0) {
+            self.follow_parent(goal).await?;
+        }
+        let held: Vec<TaskId> = self.held.keys().cloned().collect();
+        for task in held {
+            self.rests(&task).await?;
+        }
+        Ok(())
+    }
+
+    /// Enters the tasks of a goal that own goals, and takes those that can be had.
+    async fn look_at(&mut self, goal: &GoalId) -> Result<(), RunError> {
+        let Some(dag) = self.orchestrator.cache.dag(goal).await? else { return Ok(()) };
+        for (_, node) in owners(&dag) {
+            self.owners.insert(node.id.clone(), goal.clone());
+            if self.held.contains_key(&node.id) {
+                continue;
+            }
+            let Some(found) = self.orchestrator.cache.task(&node.id).await? else { continue };
+            let state = &found.task.state;
+            match (state.status, &state.holder) {
+                (TaskStatus::Running, Some(holder))
+                    if holder.agent == self.agent && holder.incarnation != self.life =>
+                {
+                    // Whoever held it leads no more: it is taken over at once, with all that is below it.
+                    self.steer(
+                        Directive::DropTask { task: node.id.clone() },
+                        "an orchestrator that took over",
+                    )
+                    .await?;
+                    self.claim(&node.id).await?;
+                }
+                (TaskStatus::Ready, _) => self.claim(&node.id).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// An unfinished goal below a task goes as the task goes.
+    async fn follow_parent(&mut self, goal: &Goal) -> Result<(), RunError> {
+        let Some(parent) = &goal.parent else { return Ok(()) };
+        let task = self.orchestrator.cache.task(&parent.task).await?;
+        match task.map(|found| found.task.state.status) {
+            None | Some(TaskStatus::Cancelled) => self.call_off(&goal.id, &parent.task).await,
+            // Somebody had a task below it tried again: so is the task itself.
+            Some(TaskStatus::Failed) if goal.status == GoalStatus::Active => {
+                let by = format!("goal `{}`, which goes on", goal.id);
+                self.steer(Directive::Retry { task: parent.task.clone() }, &by).await?;
+                self.owners.insert(parent.task.clone(), parent.goal.clone());
+                self.claim(&parent.task).await
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn hear(&mut self, event: &Event) -> Result<(), RunError> {
+        let (kind, what) = (&event.what.kind, &event.what);
+        if let Some(task) = &what.task {
+            if self.owners.contains_key(task) {
+                self.hear_of(task, kind, what.token).await?;
+            }
+            if let Some(goal) = &what.goal
+                && let Some(charge) = self.held.values_mut().find(|charge| charge.below == *goal)
+            {
+                charge.has_news |= *kind != EventKind::TASK_PROGRESS;
+            }
+            return Ok(());
+        }
+        let Some(goal) = &what.goal else { return Ok(()) };
+        if *kind == EventKind::GOAL_PLANNED || *kind == EventKind::GOAL_AMENDED {
+            self.look_at(goal).await
+        } else if *kind == EventKind::GOAL_ACTIVE {
+            match self.orchestrator.cache.goal(goal).await? {
+                Some(goal) => self.follow_parent(&goal).await,
+                None => Ok(()),
+            }
+        } else if kind.as_str().starts_with("goal.") {
+            let of = self.held.iter().find(|(_, charge)| charge.below == *goal);
+            match of.map(|(task, _)| task.clone()) {
+                Some(task) => self.rests(&task).await,
+                None => Ok(()),
+            }
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Something happened to a task that owns a goal.
+    async fn hear_of(
+        &mut self,
+        task: &TaskId,
+        kind: &EventKind,
+        token: Option<Token>,
+    ) -> Result<(), RunError> {
+        let is_held =
+            self.held.get(task).is_some_and(|charge| token.is_none_or(|token| token == charge.lease.token));
+        if *kind == EventKind::TASK_CANCELLED {
+            self.held.remove(task);
+            let of = self.owners.get(task).cloned();
+            if let Some(of) = of {
+                self.call_off(&name::below(&of, task), task).await?;
+            }
+        } else if *kind == EventKind::TASK_RELEASED || *kind == EventKind::TASK_EXPIRED {
+            if is_held && let Some(charge) = self.held.remove(task) {
+                self.drop_below(&charge.below, task).await?;
+            }
+            self.claim(task).await?;
+        } else if *kind == EventKind::TASK_READY || *kind == EventKind::DIRECTIVE_APPLIED {
+            self.claim(task).await?;
+        }
+        Ok(())
+    }
+
+    // ---- what it does for a task
+
+    async fn claim(&mut self, task: &TaskId) -> Result<(), RunError> {
+        if self.held.contains_key(task) {
+            return Ok(());
+        }
+        let reserved = Capability::new(ORCHESTRATOR_CAPABILITY);
+        let claim = Claim {
+            agent: self.agent.clone(),
+            incarnation: self.life.clone(),
+            request: entropy::request_id(),
+            goal: None,
+            capabilities: reserved.into_iter().collect(),
+            task: Some(task.clone()),
+            avoid: BTreeSet::new(),
+            ttl: self.orchestrator.settings.lease_ttl,
+        };
+        let asked = Instant::now();
+        let claimed = match self.orchestrator.cache.claim(&claim).await {
+            Ok(reply) => reply.granted(),
+            Err(CacheError::TaskNotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(claimed) = claimed else { return Ok(()) };
+        let below = name::below(&claimed.lease.goal, task);
+        let charge = Charge {
+            lease: claimed.lease,
+            node: claimed.node,
+            below,
+            renew_at: asked + self.orchestrator.settings.lease_ttl / 3,
+            told_at: asked,
+            has_news: false,
+        };
+        self.held.insert(task.clone(), charge);
+        self.take_up(task).await
+    }
+
+    /// Begins with a task that was just claimed: its goal is planned, taken over, or tried again.
+    async fn take_up(&mut self, task: &TaskId) -> Result<(), RunError> {
+        let Some(charge) = self.held.get(task) else { return Ok(()) };
+        let (lease, node, below) = (charge.lease.clone(), charge.node.clone(), charge.below.clone());
+        let Some(goal) = self.orchestrator.cache.goal(&below).await? else {
+            let orchestrator = self.orchestrator;
+            self.planning.push(Box::pin(async move {
+                let planned = orchestrator.plan_below(&lease, &node, &below).await;
+                (lease.task, lease.token, planned)
+            }));
+            return Ok(());
+        };
+        if goal.parent.as_ref().is_none_or(|parent| parent.task != *task) {
+            let failure = Failure::new(&format!("the id `{below}` belongs to another goal"), None);
+            return self.settle(task, Outcome::Failed { failure }).await;
+        }
+        if !goal.status.is_at_rest() {
+            info!(target: "orchestrator", "Took over goal {below} of task {task}");
+            return self.orchestrator.amend_below(&node, &goal).await;
+        }
+        let found = self.orchestrator.cache.task(task).await?;
+        if goal.status == GoalStatus::Complete || found.is_some_and(|found| !is_told(&found, &goal)) {
+            return self.rests(task).await;
+        }
+        info!(target: "orchestrator", "Trying goal {below} of task {task} again");
+        self.orchestrator.amend_below(&node, &goal).await?;
+        self.retry_below(&below, task).await?;
+        // Nothing of it could be tried again: then that is how it ends.
+        self.rests(task).await
+    }
+
+    async fn planned(&mut self, (task, token, planned): Planned) -> Result<(), RunError> {
+        if self.held.get(&task).is_none_or(|charge| charge.lease.token != token) {
+            return Ok(());
+        }
+        let Err(error) = planned else { return self.rests(&task).await };
+        if let RunError::Cache(error) = &error
+            && error.disposition() == Disposition::Retry
+        {
+            return Err(RunError::Cache(CacheError::Failed { reason: error.to_string() }));
+        }
+        warn!(target: "orchestrator", "The goal of task {task} cannot be planned: {error}");
+        let failure = Failure::new(&error.to_string(), None);
+        // A model may do better; a file says the same again.
+        let outcome = match error {
+            RunError::Planning { .. } => Outcome::Retry { after: self.backoff(&task), failure },
+            _ => Outcome::Failed { failure },
+        };
+        self.settle(&task, outcome).await
+    }
+
+    /// Settles a task whose goal rests; does nothing while that goes on.
+    async fn rests(&mut self, task: &TaskId) -> Result<(), RunError> {
+        let Some(charge) = self.held.get(task) else { return Ok(()) };
+        let (node, below, of) = (charge.node.clone(), charge.below.clone(), charge.lease.goal.clone());
+        let Some(goal) = self.orchestrator.cache.goal(&below).await? else { return Ok(()) };
+        if !goal.status.is_at_rest() {
+            return Ok(());
+        }
+        let failure = if goal.status == GoalStatus::Complete {
+            match self.artifacts(&of, &node).await? {
+                Ok(artifacts) => {
+                    let summary = format!("goal `{below}` is complete: {}", counted(&goal));
+                    return self.settle(task, Outcome::Done { summary, artifacts }).await;
+                }
+                Err(missing) => Failure::new(&format!("goal `{below}` is complete, and {missing}"), None),
+            }
+        } else {
+            self.reason(&goal).await?
+        };
+        // Its tasks had their attempts; the goal as a whole is tried again only if its plan says so.
+        let outcome = match node.max_attempts {
+            Some(_) => Outcome::Retry { after: self.backoff(task), failure },
+            None => Outcome::Failed { failure },
+        };
+        self.settle(task, outcome).await
+    }
+
+    async fn artifacts(
+        &mut self,
+        goal: &GoalId,
+        node: &Node,
+    ) -> Result<Result<Vec<Artifact>, String>, RunError> {
+        if node.expected_artifacts.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        let place = self.orchestrator.place_of(goal).await?;
+        let paths = node.expected_artifacts.clone();
+        let looked = tokio::task::spawn_blocking(move || workspace::verify(&place, &paths)).await;
+        Ok(match looked {
+            Ok(Ok(artifacts)) => Ok(artifacts),
+            Ok(Err(errors)) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+            Err(error) => Err(format!("the artifacts could not be looked at: {error}")),
+        })
+    }
+
+    /// Why a goal did not become complete: its own reason, and the first of its tasks that failed.
+    async fn reason(&mut self, goal: &Goal) -> Result<Failure, RunError> {
+        let query =
+            TaskQuery { goal: goal.id.clone(), status: Some(TaskStatus::Failed), after: None, limit: 1 };
+        let failed = self.orchestrator.cache.tasks(&query).await?.pop();
+        let why = goal.reason.clone().unwrap_or_default();
+        let mut said = format!("goal `{}` is {}: {why}", goal.id, goal.status);
+        if let Some(failed) = failed {
+            let error = failed.state.last_error.map(|error| error.message).unwrap_or_default();
+            said.push_str(&format!("; `{}` failed: {error}", failed.node.id));
+        }
+        Ok(Failure::new(&said, None))
+    }
+
+    async fn settle(&mut self, task: &TaskId, outcome: Outcome) -> Result<(), RunError> {
+        let Some(charge) = self.held.remove(task) else { return Ok(()) };
+        match &outcome {
+            Outcome::Done { summary, .. } => info!(target: "orchestrator", "Task {task} is done: {summary}"),
+            Outcome::Retry { failure, .. } | Outcome::Failed { failure } => {
+                warn!(target: "orchestrator", "Task {task} failed: {}", failure.message);
+            }
+            Outcome::Release { .. } => {}
+        }
+        match self.orchestrator.cache.settle(&self.settle_of(&charge.lease, outcome)).await {
+            Ok(_) => Ok(()),
+            // It was dropped, or called off: the event says what to do.
+            Err(error) if error.disposition() == Disposition::Abandon => {
+                debug!(target: "orchestrator", "Settling task {task}: {error}");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn settle_of(&self, lease: &Lease, outcome: Outcome) -> Settle {
+        Settle {
+            task: lease.task.clone(),
+            token: lease.token,
+            request: entropy::request_id(),
+            outcome,
+            // What models cost below is the goal's own; whoever shows costs adds them up.
+            spent: Usage::default(),
+            next: None,
+        }
+    }
+
+    fn backoff(&self, task: &TaskId) -> Duration {
+        let attempt = self.held.get(task).and_then(|charge| NonZeroU32::new(charge.lease.attempt));
+        self.orchestrator.settings.backoff.delay(attempt.unwrap_or(NonZeroU32::MIN), entropy::draw())
+    }
+
+    // ---- leases
+
+    fn next_tick(&self) -> Instant {
+        let due = |charge: &Charge| match charge.has_news {
+            true => charge.renew_at.min(charge.told_at + BETWEEN_NEWS),
+            false => charge.renew_at,
+        };
+        let far = Instant::now() + Duration::from_secs(3_600);
+        self.held.values().map(due).min().unwrap_or(far)
+    }
+
+    async fn renew(&mut self) -> Result<(), RunError> {
+        let ttl = self.orchestrator.settings.lease_ttl;
+        let now = Instant::now();
+        let due: Vec<TaskId> = self
+            .held
+            .iter()
+            .filter(|(_, charge)| {
+                charge.renew_at <= now || (charge.has_news && charge.told_at + BETWEEN_NEWS <= now)
+            })
+            .map(|(task, _)| task.clone())
+            .collect();
+        for task in due {
+            let Some(charge) = self.held.get(&task) else { continue };
+            let progress = match charge.has_news {
+                true => self.orchestrator.cache.goal(&charge.below).await?.map(|goal| counted(&goal)),
+                false => None,
+            };
+            let renew = Renew { task: task.clone(), token: charge.lease.token, ttl, progress };
+            let asked = Instant::now();
+            match self.orchestrator.cache.renew(&renew).await {
+                Ok(_) => {
+                    if let Some(charge) = self.held.get_mut(&task) {
+                        charge.renew_at = asked + ttl / 3;
+                        charge.told_at = asked;
+                        charge.has_news = false;
+                    }
+                }
+                Err(error) if error.disposition() == Disposition::Abandon => {
+                    debug!(target: "orchestrator", "Task {task}: {error}");
+                    self.held.remove(&task);
+                }
+                Err(CacheError::TaskNotFound { .. }) => {
+                    self.held.remove(&task);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    // ---- what goes down the chain
+
+    /// Calls off all that is below a task. What is below that follows, since each task that is called off
+    /// is heard of.
+    async fn call_off(&mut self, below: &GoalId, task: &TaskId) -> Result<(), RunError> {
+        let Some(goal) = self.orchestrator.cache.goal(below).await? else { return Ok(()) };
+        if goal.counts.unfinished() == 0 || goal.parent.is_none_or(|parent| parent.task != *task) {
+            return Ok(());
+        }
+        let by = format!("task `{task}`, which was called off");
+        self.steer(Directive::CancelGoal { goal: below.clone() }, &by).await
+    }
+
+    /// Stops all that runs below a task: it is put back, and costs no attempt.
+    async fn drop_below(&mut self, below: &GoalId, task: &TaskId) -> Result<(), RunError> {
+        let by = format!("task `{task}`, which was taken from its orchestrator");
+        self.each_of(below, TaskStatus::Running, |task| (Directive::DropTask { task }, by.clone())).await
+    }
+
+    /// Has all that failed or was called off below a task tried again.
+    async fn retry_below(&mut self, below: &GoalId, task: &TaskId) -> Result<(), RunError> {
+        let by = format!("task `{task}`, which is tried again");
+        for status in [TaskStatus::Failed, TaskStatus::Cancelled] {
+            self.each_of(below, status, |task| (Directive::Retry { task }, by.clone())).await?;
+        }
+        Ok(())
+    }
+
+    async fn each_of(
+        &mut self,
+        goal: &GoalId,
+        status: TaskStatus,
+        directive: impl Fn(TaskId) -> (Directive, String),
+    ) -> Result<(), RunError> {
+        let mut after = None;
+        loop {
+            let query = TaskQuery { goal: goal.clone(), status: Some(status), after, limit: PAGE };
+            let page = match self.orchestrator.cache.tasks(&query).await {
+                Ok(page) => page,
+                Err(CacheError::GoalNotFound { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            after = page.last().map(|task| task.ordinal);
+            let is_last = page.len() < PAGE;
+            for task in page {
+                let (directive, by) = directive(task.node.id.clone());
+                self.steer(directive, &by).await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn steer(&mut self, directive: Directive, by: &str) -> Result<(), RunError> {
+        // By the one door, so that whoever works on it hears of it at once.
+        let given = Given { order: directive.into(), by: by.to_owned(), request: entropy::request_id() };
+        let steered = steering::give(self.orchestrator.cache.as_ref(), &given).await?;
+        if !steered.applied {
+            debug!(target: "orchestrator", "{:?}: {}", given.order, steered.detail);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the task has already been settled with how its goal rests now: then it was claimed to try that
+/// again.
+fn is_told(found: &TaskDetail, goal: &Goal) -> bool {
+    let mut ended = found.ended.iter().rev();
+    let Some(last) = ended.find(|ended| matches!(ended.outcome.as_str(), "failed" | "cancelled")) else {
+        return false;
+    };
+    // A goal is called off with its task, which ends before it.
+    last.outcome == "cancelled" || goal.ended_at.is_none_or(|rested| last.ended_at >= rested)
+}
+
+/// Where the tasks of a goal stand, in words.
+fn counted(goal: &Goal) -> String {
+    let counts = &goal.counts;
+    let mut said = format!("{} of {} tasks done", counts.done, counts.total());
+    for (number, what) in
+        [(counts.running, "running"), (counts.failed, "failed"), (counts.cancelled, "cancelled")]
+    {
+        if number > 0 {
+            said.push_str(&format!(", {number} {what}"));
+        }
+    }
+    said
+}

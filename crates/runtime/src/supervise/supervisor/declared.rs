@@ -1,0 +1,118 @@
+//! Agents that come, go and change with what is declared.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use downbeat_core::ids::AgentName;
+use tokio::sync::mpsc;
+use tracing::info;
+
+use super::super::fleet::Input;
+use super::super::stage::Stage;
+use super::{Actor, member, scaling};
+use crate::load::{ProjectAgent, ProjectGoal};
+use crate::recruit;
+
+/// Why the life of an agent ends that nobody declares any more.
+const GONE: &str = "it is not declared any more";
+
+/// What is declared now.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// Those that others depend on first.
+    agents: Vec<Arc<ProjectAgent>>,
+    goals: Vec<ProjectGoal>,
+}
+
+/// Tells a supervisor what is declared now.
+#[derive(Debug, Clone)]
+pub(crate) struct Declarer(pub(super) mpsc::UnboundedSender<Declared>);
+
+impl Declarer {
+    /// From now on these are the agents, those first that others depend on. Who is new is started, who is not
+    /// among them any more finishes its work and ends, who changed finishes its work and begins anew.
+    pub(crate) fn declare(&self, agents: Vec<Arc<ProjectAgent>>, goals: Vec<ProjectGoal>) {
+        // A supervisor that has ended needs to know nothing.
+        let _ = self.0.send(Declared { agents, goals });
+    }
+}
+
+impl Actor {
+    /// Brings the lives in line with what is declared.
+    pub(super) async fn declare(&mut self, declared: Declared) {
+        let Declared { agents, goals } = declared;
+        let before = std::mem::replace(&mut self.charge.goals, goals);
+        let named: Vec<(AgentName, Arc<ProjectAgent>)> = agents
+            .iter()
+            .flat_map(|agent| agent.spec.copies().into_iter().map(move |name| (name, Arc::clone(agent))))
+            .collect();
+        let names: HashSet<AgentName> = named.iter().map(|(name, _)| name.clone()).collect();
+        let mut changed = Vec::new();
+        let mut fresh = HashSet::new();
+        for (name, agent) in &named {
+            match self.agents.get(name) {
+                None => {
+                    fresh.insert(name.clone());
+                }
+                Some(known) if is_same(known, agent, &before, &self.charge.goals) => {}
+                Some(_) => changed.push(name.clone()),
+            }
+        }
+        let gone: Vec<AgentName> = self
+            .agents
+            .keys()
+            .filter(|name| !names.contains(*name) && !self.gone.contains(*name))
+            .cloned()
+            .collect();
+        let back: Vec<AgentName> = self.gone.iter().filter(|name| names.contains(*name)).cloned().collect();
+        let mut generations = HashMap::new();
+        for name in &fresh {
+            if let Ok(Some(agent)) = self.charge.cache.agent(name).await {
+                generations.insert(name.clone(), agent.registration.generation);
+            }
+        }
+        let members = named.iter().map(|(name, agent)| (name.clone(), member(agent, &self.charge.settings)));
+        self.fleet.declare(members.collect(), &generations);
+        self.agents.extend(named);
+        for name in scaling::copies_on_call(&agents).into_iter().filter(|name| fresh.contains(name)) {
+            self.fleet.on_call(&name);
+        }
+        for name in gone {
+            info!(target: "orchestrator", "Agent {name} is not declared any more: it ends when its work is done");
+            self.gone.insert(name.clone());
+            self.take(Input::Stop(name, GONE.to_owned())).await;
+        }
+        for name in back {
+            self.gone.remove(&name);
+            self.take(Input::Want(name)).await;
+        }
+        for name in changed {
+            // One that rests, waits or was stopped by a person begins as it is declared whenever it begins.
+            let stage = self.fleet.get(&name).map(|agent| &agent.stage);
+            if stage.is_some_and(|stage| stage.is_alive() || matches!(stage, Stage::Quarantined { .. })) {
+                info!(target: "orchestrator", "Agent {name} is declared otherwise: from its next task on");
+                self.take(Input::Restart(name)).await;
+            }
+        }
+        self.take(Input::Tick).await;
+        self.scaling.wake();
+    }
+}
+
+/// Whether two declarations of an agent say the same, wherever they stand in their file.
+fn is_same(one: &ProjectAgent, other: &ProjectAgent, before: &[ProjectGoal], now: &[ProjectGoal]) -> bool {
+    recruit::goal_of(one, before) == recruit::goal_of(other, now) && shape(one) == shape(other)
+}
+
+/// What is declared, without places. Its debug form has every key that there is or will be, and only places
+/// are called `span`.
+fn shape(agent: &ProjectAgent) -> String {
+    let text = format!("{:?}", agent.spec);
+    let mut shape = String::with_capacity(text.len() + agent.instructions.len());
+    for (index, part) in text.split("span: ").enumerate() {
+        let place = |letter: char| letter.is_ascii_digit() || letter == '.';
+        shape.push_str(if index == 0 { part } else { part.trim_start_matches(place) });
+    }
+    shape.push_str(&agent.instructions);
+    shape
+}
