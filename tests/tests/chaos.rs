@@ -117,11 +117,13 @@ fn chaos(redis: Option<Redis>) {
     let mut deaths = Deaths::default();
     let mut kills = 0;
     let mut run = place.run();
+    let most = 2 * count / usize::try_from(wanted.max(1)).unwrap();
     while kills < wanted {
         // Mostly while there is work, which is when children have something to lose.
         let (lines, longest) = match rng.u32(0..4) {
             0 => (usize::MAX, Duration::from_millis(rng.u64(0..300))),
-            _ => (rng.usize(4..30), Duration::from_secs(3)),
+            // So few that there is work left for the last kill.
+            _ => (rng.usize(4..6 + most), Duration::from_secs(3)),
         };
         run.listen(lines, longest);
         let children = place.children();

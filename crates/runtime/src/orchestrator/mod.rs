@@ -216,7 +216,7 @@ impl Orchestrator {
                     tokio::time::sleep(self.settings.drain_grace).await;
                     stop.now();
                 }
-                std::future::pending().await
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 () = supervisor.close() => {}

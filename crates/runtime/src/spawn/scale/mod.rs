@@ -248,7 +248,7 @@ impl<'a> Plan<'a> {
         }
         // Idle the longest first; of those alike, the copy that was started last.
         candidates.sort_unstable_by_key(|(since, at, number)| (*since, *at, std::cmp::Reverse(*number)));
-        let mut left: Vec<usize> = self.pools.iter().map(|pool| stays(pool)).collect();
+        let mut left: Vec<usize> = self.pools.iter().map(stays).collect();
         let leaving = |pool: &Pool| pool.copies.iter().filter(|copy| copy.state == State::Leaving).count();
         // Those that leave already make room, too.
         let mut blocked = blocked.saturating_sub(self.pools.iter().map(leaving).sum());
@@ -258,10 +258,8 @@ impl<'a> Plan<'a> {
             if *left <= pool.min || started > 0 {
                 continue;
             }
-            if now.saturating_sub(since) < idle_for {
-                if blocked == 0 {
-                    continue;
-                }
+            if now.saturating_sub(since) < idle_for && blocked == 0 {
+                continue;
             }
             blocked = blocked.saturating_sub(1);
             *left -= 1;

@@ -62,7 +62,7 @@ fn what_is_left_after_the_idle_is_what_is_started() {
     assert_eq!(said(&decide(NOW, &[demand("x", 9)], &pools, bounds(4))), "+a-4");
     assert_eq!(said(&decide(NOW, &[demand("y", 9)], &pools, bounds(9))), "");
     let busy = Pool { parallel: 4, ..pools[0].clone() };
-    assert_eq!(said(&decide(NOW, &[demand("x", 8)], &[busy.clone()], bounds(9))), "");
+    assert_eq!(said(&decide(NOW, &[demand("x", 8)], std::slice::from_ref(&busy), bounds(9))), "");
     assert_eq!(said(&decide(NOW, &[demand("x", 12)], &[busy], bounds(9))), "+a-4");
 }
 
