@@ -44,7 +44,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .on(EventKind::AGENT_READY, said("ready"))
         .on(EventKind::AGENT_TIMEOUT, said("timeout"))
         .on(EventKind::TASK_RETRY, said("retry"))
-        .on(EventKind::AGENT_TERMINATED, |event| println!("terminated {}", event.what.data["exit"]))
+        .on(EventKind::AGENT_TERMINATED, |event| {
+            let exit = event.what.data.get("exit").and_then(|exit| exit.as_str());
+            println!("terminated {}", exit.unwrap_or("nobody knows how"));
+        })
         .on(EventKind::AGENTS_ALL_TERMINATED, said("all terminated"))
         .run()
         .await?;

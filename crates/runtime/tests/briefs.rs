@@ -1,5 +1,5 @@
 //! A goal that a model plans is planned anew only when its brief changed, only when that is asked for, and once.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
 use downbeat_core::cache::{Cache, Directive, Read, Steer, Topic, events_stream};
@@ -124,7 +124,7 @@ async fn who_is_the_only_one_tries_again_without_a_wait() {
     let steer = Steer { directive, by: "a test".to_owned(), request: RequestId("pause".to_owned()) };
     cache.steer(&steer).await.unwrap();
 
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let report = orchestrator(&cache, &project, settings()).run(&Stop::new()).await.unwrap();
 
     assert!(report.is_complete(), "{report:?}");
@@ -216,7 +216,7 @@ async fn an_agent_that_joins_takes_what_waited_for_it_at_once() {
     until(&cache, "task.done", "step").await;
     until(&cache, "alert.no_agent", "draw").await;
 
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let painter = solo(&cache, &project, 1);
     let painter = tokio::spawn(async move { painter.run(&Stop::new()).await });
     until(&cache, "task.claimed", "draw").await;

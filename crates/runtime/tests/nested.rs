@@ -1,10 +1,10 @@
 //! Goals below tasks, in one process on the reference cache.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use downbeat_core::cache::{Cache, Directive, Read, Steer, Topic, events_stream};
 use downbeat_core::event::Event;
@@ -202,7 +202,7 @@ async fn a_retry_below_carries_the_task_above_on() {
 async fn gone(pid: &str) {
     let stat = Path::new("/proc").join(pid).join("stat");
     let ended = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     while !ended() {
         assert!(began.elapsed() < Duration::from_secs(10), "process {pid} goes on");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -241,7 +241,7 @@ async fn what_is_called_off_at_the_top_ends_all_below_at_once() {
     }
     let pid = std::fs::read_to_string(&pid).unwrap().trim().to_owned();
 
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     steer(&cache, Directive::CancelGoal { goal: goal_id("top") }).await;
     let report = tokio::time::timeout(Duration::from_secs(20), run).await.unwrap().unwrap().unwrap();
 

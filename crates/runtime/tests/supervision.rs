@@ -1,6 +1,6 @@
 //! Fleets at real work: slots, prerequisites, crashes and a person's orders, in one process.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

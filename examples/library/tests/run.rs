@@ -1,4 +1,5 @@
 //! Every example runs, and says what it should.
+#![expect(clippy::expect_used, reason = "test code")]
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -73,7 +74,7 @@ fn handlers_hear_of_everything_in_order_and_of_each_other_nothing() {
             "ready",
             "timeout",
             "retry",
-            "terminated \"ok\"",
+            "terminated ok",
             "all terminated",
             "done: 1",
         ],
