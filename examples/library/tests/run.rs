@@ -68,16 +68,7 @@ fn groups_are_stopped_and_waited_for() {
 fn handlers_hear_of_everything_in_order_and_of_each_other_nothing() {
     says(
         "handlers",
-        &[
-            "registered",
-            "started",
-            "ready",
-            "timeout",
-            "retry",
-            "terminated ok",
-            "all terminated",
-            "done: 1",
-        ],
+        &["registered", "started", "ready", "timeout", "retry", "terminated ok", "all terminated", "done: 1"],
     );
 }
 

@@ -1,16 +1,18 @@
 //! What can be ordered.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use downbeat_core::cache::Directive;
 use downbeat_core::ids::{AgentName, GoalId, GroupName};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// What somebody wants done: by the cache itself, or by whoever orchestrates.
 ///
 /// As JSON an object with `do`, such as `{"do": "pause", "agent": "clerk"}` or
 /// `{"do": "restart", "group": "writers"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Order {
     /// The cache carries it out in one atomic step.
@@ -35,7 +37,7 @@ impl From<FleetOrder> for Order {
 ///
 /// Levels (start, stop, pause, resume, limit) hold until another order of their kind, over restarts.
 /// Edges (restart, reparse) are counted: each is due once, however often it is looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum FleetOrder {
     /// Read the instructions again and put into force what they say now. An edge.
@@ -85,7 +87,7 @@ pub enum FleetOrder {
 }
 
 /// Whose life an order is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Whom {
     /// An agent.
@@ -95,7 +97,7 @@ pub enum Whom {
 }
 
 /// Which instructions an order is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// An agent's own.
@@ -110,6 +112,20 @@ pub enum Scope {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "bool", into = "bool")]
 pub struct Whole;
+
+impl JsonSchema for Whole {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Whole".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "const": true })
+    }
+}
 
 impl From<Whole> for bool {
     fn from(_: Whole) -> Self {

@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod goals;
+pub(crate) mod orders;
 pub(crate) mod records;
 pub(crate) mod service;
 pub(crate) mod streams;
@@ -78,6 +79,7 @@ operations! {
     tasks::RenewLease,
     tasks::SettleTask,
     tasks::GiveDirective,
+    orders::GiveOrder,
     tasks::SweepDue,
     agents::ListAgents,
     agents::RegisterAgent,

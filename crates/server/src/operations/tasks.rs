@@ -246,7 +246,10 @@ impl Operation for SettleTask {
     }
 }
 
-/// Carries out what a person wants; what cannot be done is answered, not refused.
+/// Carries out a directive of the cache itself. It is the client's side of [`Tasks::steer`]; people give orders,
+/// which are heard by those at work, too.
+///
+/// [`Tasks::steer`]: downbeat_core::cache::Tasks::steer
 #[derive(Debug)]
 pub(crate) struct GiveDirective;
 
@@ -255,7 +258,7 @@ impl Operation for GiveDirective {
     const ID: &'static str = "giveDirective";
     const TAG: &'static str = "tasks";
     const SUMMARY: &'static str =
-        "Carries out what a person wants; what cannot be done is answered, not refused";
+        "Carries out a directive in the cache alone; `/v1/orders` also tells those at work";
     const VERB: Verb = Verb::Post;
     const PATH: &'static str = "/v1/directives";
     const PROBLEMS: &'static [&'static str] = &["invalid"];

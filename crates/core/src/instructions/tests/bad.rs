@@ -237,7 +237,7 @@ fn faults_of_tasks() {
             "- [ ] One {#x prio=3 colour=red}\n",
             &[
                 "5:15: error: unknown attribute `prio` (help: did you mean `priority`?)",
-                "5:22: error: unknown attribute `colour` (help: the attributes are `priority`, `capabilities`, `after`, `attempts` and `timeout`)",
+                "5:22: error: unknown attribute `colour` (help: the attributes are `priority`, `capabilities`, `after`, `attempts`, `timeout`, `kind`, `goal` and `plan`)",
             ],
         ),
         (
