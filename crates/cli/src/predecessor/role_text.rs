@@ -44,7 +44,6 @@ pub(crate) fn project(args: &args::Agent) -> Result<Option<Project>, CliError> {
         root: root.to_path_buf(),
         agents: vec![ProjectAgent { spec: agent, instructions: text }],
         goals: vec![goal],
-        owned: downbeat_runtime::nested::Owned::default(),
         warnings: Vec::new(),
     }))
 }

@@ -1,7 +1,7 @@
 //! From a goal up to the one above all others.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use downbeat_core::cache::{Cache, CacheError};
@@ -146,12 +146,12 @@ impl Places {
         Ok(None)
     }
 
-    fn keep(&self, goal: &GoalId, place: &PathBuf) {
+    fn keep(&self, goal: &GoalId, place: &Path) {
         const MOST: usize = 10_000;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert(goal.clone(), place.clone());
+        known.insert(goal.clone(), place.to_path_buf());
     }
 }

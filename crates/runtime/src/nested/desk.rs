@@ -296,7 +296,7 @@ impl<'o> Desk<'o> {
             return Ok(());
         };
         if goal.parent.as_ref().is_none_or(|parent| parent.task != *task) {
-            let failure = Failure::new(&format!("the id `{below}` belongs to another goal"), None);
+            let failure = Failure::new(format!("the id `{below}` belongs to another goal"), None);
             return self.settle(task, Outcome::Failed { failure }).await;
         }
         if !goal.status.is_at_rest() {
@@ -325,7 +325,7 @@ impl<'o> Desk<'o> {
             return Err(RunError::Cache(CacheError::Failed { reason: error.to_string() }));
         }
         warn!(target: "orchestrator", "The goal of task {task} cannot be planned: {error}");
-        let failure = Failure::new(&error.to_string(), None);
+        let failure = Failure::new(error.to_string(), None);
         // A model may do better; a file says the same again.
         let outcome = match error {
             RunError::Planning { .. } => Outcome::Retry { after: self.backoff(&task), failure },
@@ -348,7 +348,7 @@ impl<'o> Desk<'o> {
                     let summary = format!("goal `{below}` is complete: {}", counted(&goal));
                     return self.settle(task, Outcome::Done { summary, artifacts }).await;
                 }
-                Err(missing) => Failure::new(&format!("goal `{below}` is complete, and {missing}"), None),
+                Err(missing) => Failure::new(format!("goal `{below}` is complete, and {missing}"), None),
             }
         } else {
             self.reason(&goal).await?

@@ -54,6 +54,7 @@ pub fn begin(seat: Seat, generation: u64, parent: Option<u32>) -> io::Result<Sea
 /// # Errors
 ///
 /// Somebody sits there already, or it cannot say who it is: it must end.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own: what it waits for has no end to await")]
 pub fn begin_apart(seat: Seat, generation: u64, watched: Option<Duration>) -> io::Result<Seated> {
     let Sitting::Free(lock) = seat.take()? else {
         return Err(io::Error::other("another life of it goes on"));

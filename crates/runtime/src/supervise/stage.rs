@@ -330,10 +330,10 @@ mod tests {
         }
         for stage in stages() {
             let asked = stage.after(&Change::Asked(Then::Stop("now".to_owned()))).unwrap_or(stage.clone());
-            let ends = match asked {
-                Stage::Stopping { then: Then::Stop(_) } | Stage::Ended { end: End::Stopped(_) } => true,
-                _ => false,
-            };
+            let ends = matches!(
+                asked,
+                Stage::Stopping { then: Then::Stop(_) } | Stage::Ended { end: End::Stopped(_) }
+            );
             assert!(ends, "{stage:?}");
         }
     }

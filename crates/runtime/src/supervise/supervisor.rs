@@ -566,7 +566,7 @@ impl Actor {
             Ok(true) => self.take(Input::Work(name.clone())).await,
             Ok(false) => {}
             Err(error) => {
-                warn!(target: "orchestrator", "Work for agent {name} cannot be looked for: {error}")
+                warn!(target: "orchestrator", "Work for agent {name} cannot be looked for: {error}");
             }
         }
     }

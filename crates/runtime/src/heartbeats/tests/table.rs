@@ -482,7 +482,7 @@ async fn carry_out(followed: &mut Followed, edit: &Do) {
         }
         Mode(mode) => fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap(),
         Prose(lines) => {
-            append("We save a heartbeat entry after each task, and go on.\n".repeat(*lines).as_bytes())
+            append("We save a heartbeat entry after each task, and go on.\n".repeat(*lines).as_bytes());
         }
         Large(bytes) => fs::File::create(&path).unwrap().set_len(*bytes).unwrap(),
         Processes(lines) => processes(&path, *lines).await,
