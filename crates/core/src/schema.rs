@@ -63,6 +63,12 @@ impl Validator {
         &self.schema
     }
 
+    /// Whether nothing is wrong with `value`: what costs less than looking for all that is.
+    #[must_use]
+    pub fn accepts(&self, value: &Value) -> bool {
+        self.compiled.as_ref().is_ok_and(|validator| validator.is_valid(value))
+    }
+
     /// Everything that is wrong with `value`; empty when nothing is.
     ///
     /// Where a value fits no branch of an `anyOf` or `oneOf`, it is told what is wrong with it under

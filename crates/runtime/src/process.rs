@@ -23,27 +23,25 @@ pub fn identity() -> String {
 /// on another machine, say.
 #[must_use]
 pub fn has_ended(identity: &str) -> bool {
-    let mut parts = identity.split('-');
-    let (Some(there), Some(pid), Some(start), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    let Ok(pid) = pid.parse::<u32>() else { return false };
-    machine().is_some_and(|here| here == there) && start_of(pid).as_deref() != Some(start)
+    is_there(identity) == Some(false)
 }
 
 /// Whether the process with this identity is known to live.
 #[must_use]
 pub fn lives(identity: &str) -> bool {
+    is_there(identity) == Some(true)
+}
+
+/// Whether it lives; `None` when that cannot be known.
+fn is_there(identity: &str) -> Option<bool> {
     let mut parts = identity.split('-');
     let (Some(there), Some(pid), Some(start), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return false;
+        return None;
     };
-    let Ok(pid) = pid.parse::<u32>() else { return false };
-    machine().is_some_and(|here| here == there) && start_of(pid).as_deref() == Some(start)
+    let pid = pid.parse::<u32>().ok()?;
+    (machine()? == there).then(|| start_of(pid).as_deref() == Some(start))
 }
 
 /// The number of the process with this identity.

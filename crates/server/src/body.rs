@@ -37,9 +37,8 @@ pub(crate) async fn read<T: DeserializeOwned>(
     let bytes = collect(body).await?;
     let mut value: Value = serde_json::from_slice(&bytes)
         .map_err(|error| problem("malformed_json", format!("what was sent is no JSON: {error}")))?;
-    let faults = schema.faults(&value);
-    if !faults.is_empty() {
-        let faults = faults.into_iter().map(|fault| (fault.pointer, fault.message)).collect();
+    if !schema.accepts(&value) {
+        let faults = schema.faults(&value).into_iter().map(|fault| (fault.pointer, fault.message)).collect();
         let status = status_of("schema_violation");
         return Err(Problem::faults("schema_violation", status, "not what this operation takes", faults));
     }

@@ -68,7 +68,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Param
 
 /// What an operation is given.
 #[derive(Debug)]
-pub(crate) struct Input<O: Operation + ?Sized> {
+pub(crate) struct Input<O: Operation> {
     /// From the path.
     pub(crate) path: O::Path,
     /// From the query.

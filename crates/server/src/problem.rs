@@ -21,13 +21,13 @@ pub(crate) struct Problem {
     /// What happened, and what to do about it.
     pub(crate) detail: String,
     /// What else is known about it.
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) fields: Box<Map<String, Value>>,
 }
 
 impl Problem {
     /// A problem without any more fields.
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), detail: detail.into(), fields: Map::new() }
+        Self { status, code: code.to_owned(), detail: detail.into(), fields: Box::default() }
     }
 
     /// With one more field.
@@ -55,7 +55,7 @@ impl Problem {
         problem.insert("status".to_owned(), json!(self.status.as_u16()));
         problem.insert("detail".to_owned(), json!(self.detail));
         problem.insert("code".to_owned(), json!(self.code));
-        for (name, value) in &self.fields {
+        for (name, value) in &*self.fields {
             // `status` of a goal is not that of the answer.
             let name = if problem.contains_key(name) { format!("its_{name}") } else { name.clone() };
             problem.insert(name, value.clone());
@@ -66,7 +66,7 @@ impl Problem {
     /// A problem that was sent.
     pub(crate) fn from_json(status: StatusCode, problem: &Value) -> Option<Self> {
         let text = |name: &str| problem.get(name).and_then(Value::as_str).map(str::to_owned);
-        let mut fields = problem.as_object()?.clone();
+        let mut fields = Box::new(problem.as_object()?.clone());
         for name in ["type", "title", "status", "detail", "code"] {
             fields.remove(name);
             if let Some(value) = fields.remove(&format!("its_{name}")) {
@@ -79,7 +79,7 @@ impl Problem {
     /// The cache's own error that it tells of; an error about the request or the service else.
     pub(crate) fn into_error(mut self) -> CacheError {
         self.fields.insert("code".to_owned(), json!(self.code));
-        match serde_json::from_value(Value::Object(self.fields)) {
+        match serde_json::from_value(Value::Object(*self.fields)) {
             Ok(error) => error,
             Err(_) if self.status.is_server_error() => CacheError::Failed { reason: self.detail },
             Err(_) => CacheError::Invalid { reason: format!("{} ({})", self.detail, self.code) },
@@ -134,7 +134,7 @@ impl From<CacheError> for Problem {
             Some(Value::String(code)) => code,
             _ => "failed".to_owned(),
         };
-        Self { status: status_of(&code), code, detail, fields }
+        Self { status: status_of(&code), code, detail, fields: Box::new(fields) }
     }
 }
 

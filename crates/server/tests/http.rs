@@ -1,10 +1,5 @@
 //! What goes over the wire: rejections, streams, and who may ask.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code: a fault ends the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code: a fault ends the test")]
 
 mod place;
 

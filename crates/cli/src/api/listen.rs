@@ -25,11 +25,11 @@ const MAX_TOKEN: u64 = 4 * 1024;
 #[derive(Debug, Default, Args)]
 pub(crate) struct Listen {
     /// Serve the API over TCP, too: ADDRESS, PORT or ADDRESS:PORT; other machines need a token [default:
-    /// 127.0.0.1:8003, or $AGENT_ORCHESTRATOR_PORT]
+    /// 127.0.0.1:8003, or `$AGENT_ORCHESTRATOR_PORT`]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "",
         help_heading = "The API")]
     listen: Option<String>,
-    /// A file with the token of the API, which only you can read; or $DOWNBEAT_API_TOKEN
+    /// A file with the token of the API, which only you can read; or `$DOWNBEAT_API_TOKEN`
     #[arg(long, value_name = "FILE", help_heading = "The API")]
     token_file: Option<PathBuf>,
 }

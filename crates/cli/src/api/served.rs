@@ -56,7 +56,7 @@ pub(crate) async fn serve(
             info!(target: "server", "Another process of this project answers at {}", path.display());
         }
         Err(error) => {
-            context.out.warning(format!("other commands cannot ask this process: {}", chain(&error)))
+            context.out.warning(format!("other commands cannot ask this process: {}", chain(&error)));
         }
     }
     if let Some(address) = address {

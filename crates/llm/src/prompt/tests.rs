@@ -216,7 +216,7 @@ fn who_follows_an_attempt_that_was_cut_off_is_told_how_far_it_was() {
     for part in [
         "was cut off and did not finish",
         "It ended because: its process 7 on engine is gone without a word",
-        "It had said: wrote half of lines.csv",
+        r"It had said: wrote half of\nlines.csv",
         "is in /home/ada/count/.downbeat/logs/lines/1-9.log",
         "counting src/main.rs",
     ] {

@@ -6,7 +6,7 @@ mod schemas;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::operation::{Operation, Visitor};
 use crate::operations;
@@ -33,12 +33,14 @@ pub(crate) fn document() -> Value {
     let mut pages =
         Pages { paths: BTreeMap::new(), requests: Schemas::requests(), answers: Schemas::answers() };
     operations::every(&mut pages);
-    let Pages { mut paths, requests, answers } = pages;
+    let Pages { paths, requests, answers } = pages;
+    let mut paths: BTreeMap<&str, Value> =
+        paths.into_iter().map(|(path, page)| (path, page.into())).collect();
     paths.insert("/v1/events", events());
     paths.insert("/metrics", plain("metrics", "Figures for Prometheus", "text/plain"));
     paths.insert("/openapi.json", plain("openapi", "This document", "application/json"));
-    let mut schemas = answers.components();
     let mut paths = json!(paths);
+    let mut schemas = answers.components();
     join(&mut schemas, requests.components(), &mut paths);
     schemas.insert("Problem".to_owned(), problem_schema());
     let tags = ["goals", "tasks", "agents", "streams", "records", "service"];
@@ -65,7 +67,7 @@ pub(crate) fn document() -> Value {
 }
 
 struct Pages {
-    paths: BTreeMap<&'static str, Value>,
+    paths: BTreeMap<&'static str, Map<String, Value>>,
     requests: Schemas,
     answers: Schemas,
 }
@@ -76,17 +78,17 @@ impl Visitor for Pages {
         parameters.extend(parameters::of::<O::Query>(&mut self.requests, "query"));
         let answer = self.answers.component::<O::Answer>();
         let mut codes: Vec<&str> = ALWAYS.iter().chain(O::PROBLEMS).copied().collect();
-        let mut operation = json!({
-            "operationId": O::ID,
-            "tags": [O::TAG],
-            "summary": O::SUMMARY,
-            "parameters": parameters,
-        });
+        let mut operation = Map::new();
+        let mut say = |name: &str, value: Value| operation.insert(name.to_owned(), value);
+        say("operationId", json!(O::ID));
+        say("tags", json!([O::TAG]));
+        say("summary", json!(O::SUMMARY));
+        say("parameters", json!(parameters));
         if O::VERB.has_body() {
             codes.extend(WITH_BODY);
             let schema = sent(self.requests.component::<O::Body>());
-            operation["requestBody"] =
-                json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+            let content = json!({ "application/json": { "schema": schema } });
+            say("requestBody", json!({ "required": true, "content": content }));
         }
         let mut responses = BTreeMap::new();
         responses.insert(
@@ -94,9 +96,8 @@ impl Visitor for Pages {
             json!({ "description": "Done.", "content": { "application/json": { "schema": answer } } }),
         );
         responses.extend(problems(&codes));
-        operation["responses"] = json!(responses);
-        let page = self.paths.entry(O::PATH).or_insert_with(|| json!({}));
-        page[O::VERB.key()] = operation;
+        say("responses", json!(responses));
+        self.paths.entry(O::PATH).or_default().insert(O::VERB.key().to_owned(), operation.into());
     }
 }
 
@@ -227,6 +228,6 @@ mod tests {
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();
-        assert_eq!((ids.len(), count), (40, 40));
+        assert_eq!((ids.len(), count), (41, 41));
     }
 }

@@ -1,5 +1,10 @@
 //! A sled store behind the API on a Unix socket.
-#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a fault ends the test"
+)]
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod raw;
