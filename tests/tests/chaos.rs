@@ -105,6 +105,12 @@ struct Deaths {
     longest_end: Duration,
 }
 
+/// Whether a child has tied its life to its parent's, which it does before it has a second thread. One that is
+/// stopped before that learns of its parent's end when it is continued.
+fn is_tied(child: u32) -> bool {
+    std::fs::read_dir(format!("/proc/{child}/task")).is_ok_and(|threads| threads.count() > 1)
+}
+
 fn chaos(redis: Option<Redis>) {
     let seed = number("DOWNBEAT_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("DOWNBEAT_SEED={seed}");
@@ -127,9 +133,10 @@ fn chaos(redis: Option<Redis>) {
         };
         run.listen(lines, longest);
         let children = place.children();
+        let tied: Vec<u32> = children.iter().copied().filter(|child| is_tied(*child)).collect();
         let victim = match rng.u32(0..10) {
             0..=5 if !children.is_empty() => Victim::Child,
-            6 if !children.is_empty() => Victim::ParentOfTheStopped,
+            6 if !tied.is_empty() => Victim::ParentOfTheStopped,
             7 => Victim::All,
             _ => Victim::Parent,
         };
@@ -142,7 +149,7 @@ fn chaos(redis: Option<Redis>) {
             continue;
         }
         if victim == Victim::ParentOfTheStopped {
-            signal(*rng.choice(&children).unwrap(), Signal::SIGSTOP);
+            signal(*rng.choice(&tied).unwrap(), Signal::SIGSTOP);
         }
         if victim == Victim::All {
             children.iter().for_each(|child| signal(*child, Signal::SIGKILL));
