@@ -416,6 +416,26 @@ impl Running {
         }
     }
 
+    /// Waits until it says a line with one of these parts; which it is.
+    ///
+    /// # Panics
+    ///
+    /// It ended, or took too long.
+    #[track_caller]
+    pub fn wait_for_any(&mut self, parts: &[&str]) -> usize {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.next_line(end) {
+                Some(line) => {
+                    if let Some(found) = parts.iter().position(|part| line.contains(part)) {
+                        return found;
+                    }
+                }
+                None => panic!("none of {parts:?} was said in:\n{}{}", self.stdout, self.stderr),
+            }
+        }
+    }
+
     /// All that it said so far, as far as somebody listened.
     pub fn heard(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)

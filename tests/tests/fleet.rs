@@ -241,11 +241,11 @@ fn a_name_has_one_living_process() {
     ]);
     let other = fleet.start(&["agent", "--agent-name", "agent-9", "--as", "agent-1", "--goal-id", "demo"]);
     other.wait().code(0);
-    fleet
-        .project
-        .downbeat(&["agent", "--name", "agent-1"])
-        .code(2)
-        .says(&["many processes share", "--cache"]);
+    fleet.project.downbeat(&["agent", "--name", "agent-1"]).code(3).says(&[
+        "nobody answers at",
+        "downbeat orchestrator",
+        "--cache",
+    ]);
 }
 
 #[test]

@@ -37,8 +37,8 @@ impl Documented {
                     None => return false,
                 },
             };
-            // What fills a place is a name, and names have no colon.
-            if left[..end].contains(':') {
+            // What fills a place is a name, and names have no colon; what records are kept by may have.
+            if first != "record:" && left[..end].contains(':') {
                 return false;
             }
             left = &left[end + part.len()..];
