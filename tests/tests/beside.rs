@@ -1,5 +1,5 @@
 //! Commands, agents and programs in other languages beside the process that holds the embedded store.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -2,8 +2,8 @@
 //! task is done once, nothing is left behind, and the dead hold nothing for longer than their time.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stdout,
+    clippy::disallowed_methods,
     reason = "test code: a fault ends the test"
 )]
 

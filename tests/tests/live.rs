@@ -1,11 +1,12 @@
 //! What is declared changes while it is being worked on.
 #![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use downbeat_tests::redis::Redis;
 use downbeat_tests::{Fifo, Project, Running, instructions, task};
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// A task that says once that it began, and waits until somebody opens the pipe `go` and closes it again.
 const UNTIL_GO: &str = "[ -e ../began ] || { touch ../began; echo started > ../pipe; }
@@ -89,7 +90,7 @@ fn a_task_that_is_added_while_it_runs_is_worked_on_at_once() {
     let run = scene.run(&["run"]);
     assert_eq!(scene.pipe.line(), "started");
 
-    scene.save(&instructions(&(long.clone() + &says("b", "", "b") + &says("c", "after=long,b", "c")), 2));
+    scene.save(&instructions(&(long + &says("b", "", "b") + &says("c", "after=long,b", "c")), 2));
     scene.hears("task.done", "b");
 
     assert_eq!(scene.json(&["status"])["instructions"]["versions"].as_array().unwrap().len(), 2);
@@ -145,7 +146,7 @@ fn finished_work_is_done_again_only_when_it_is_asked_for_and_leases_survive_that
 fn a_running_task_that_is_taken_out_is_stopped() {
     let long = task("Long {#long}", UNTIL_GO);
     let rest = says("b", "", "b");
-    let mut scene = Scene::new(&instructions(&(long.clone() + &rest), 2));
+    let mut scene = Scene::new(&instructions(&(long + &rest), 2));
     let run = scene.run(&["run"]);
     assert_eq!(scene.pipe.line(), "started");
     scene.hears("task.done", "b");

@@ -1,5 +1,4 @@
 //! Orders about agents and groups, over one run and the next.
-#![expect(clippy::indexing_slicing, reason = "test code: a fault ends the test")]
 
 use downbeat_tests::{Project, task};
 use serde_json::json;

@@ -1,6 +1,11 @@
 //! Goals below tasks as whole programs: three levels, the one that works them off is killed and resumed, and
 //! what is called off at the top ends everything below.
-#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code: a fault ends the test"
+)]
 
 use std::process::Command;
 

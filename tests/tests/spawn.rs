@@ -1,6 +1,6 @@
 //! Agents that an orchestrator starts as processes of their own: how they end with it, outlive it, are
 //! adopted, and come and go with the work.
-#![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
 
 use std::fs::File;
 use std::process::Command;

@@ -154,7 +154,7 @@ fn forget_logs(context: &Context, tasks: &[TaskId]) {
         let directory = logs.join(task.as_str());
         match std::fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                context.out.warning(&format!("{} is left: {error}", directory.display()));
+                context.out.warning(format!("{} is left: {error}", directory.display()));
             }
             _ => {}
         }
