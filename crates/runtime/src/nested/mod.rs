@@ -1,7 +1,7 @@
 //! Goals below tasks: a task of kind `goal` owns a goal, and is done when that is complete.
 //!
-//! [`declared`] finds out of the plans what is below what; [`name`] says what a goal below a task is called;
-//! [`chain`] follows the chain upwards, for events, costs and directories; [`desk`] is the nested
+//! `declared` finds out of the plans what is below what; `name` says what a goal below a task is called;
+//! `chain` follows the chain upwards, for events, costs and directories; `desk` is the nested
 //! orchestrator, which holds such tasks and has their goals planned.
 
 pub mod chain;
