@@ -7,6 +7,7 @@ use downbeat_core::cache::Directive;
 use downbeat_core::ids::{AgentName, GoalId, GroupName};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 /// What somebody wants done: by the cache itself, or by whoever orchestrates.
 ///
@@ -37,7 +38,7 @@ impl From<FleetOrder> for Order {
 ///
 /// Levels (start, stop, pause, resume, limit) hold until another order of their kind, over restarts.
 /// Edges (restart, reparse) are counted: each is due once, however often it is looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum FleetOrder {
     /// Read the instructions again and put into force what they say now. An edge.
@@ -87,7 +88,7 @@ pub enum FleetOrder {
 }
 
 /// Whose life an order is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Whom {
     /// An agent.
@@ -97,7 +98,7 @@ pub enum Whom {
 }
 
 /// Which instructions an order is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// An agent's own.
@@ -113,17 +114,44 @@ pub enum Scope {
 #[serde(try_from = "bool", into = "bool")]
 pub struct Whole;
 
-impl JsonSchema for Whole {
-    fn inline_schema() -> bool {
-        true
-    }
-
+impl JsonSchema for FleetOrder {
     fn schema_name() -> Cow<'static, str> {
-        "Whole".into()
+        "FleetOrder".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "const": true })
+    /// By hand: what is flattened cannot be closed to unknown fields.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let agent = generator.subschema_for::<AgentName>().to_value();
+        let group = generator.subschema_for::<GroupName>().to_value();
+        let goal = generator.subschema_for::<GoalId>().to_value();
+        let form = |word: &str, key: &str, of: &Value| {
+            let properties =
+                Map::from_iter([("do".to_owned(), json!({ "const": word })), (key.to_owned(), of.clone())]);
+            json!({
+                "type": "object", "properties": properties, "required": ["do", key],
+                "additionalProperties": false,
+            })
+        };
+        let mut forms = vec![
+            form("reparse", "agent", &agent),
+            form("reparse", "goal", &goal),
+            form("reparse", "project", &json!({ "const": true })),
+        ];
+        for word in ["start", "stop", "restart"] {
+            forms.extend([form(word, "agent", &agent), form(word, "group", &group)]);
+        }
+        forms.extend([form("pause", "group", &group), form("resume", "group", &group)]);
+        forms.push(json!({
+            "type": "object",
+            "properties": {
+                "do": { "const": "limit" },
+                "group": group,
+                "running": { "type": ["integer", "null"], "minimum": 0, "maximum": u32::MAX },
+            },
+            "required": ["do", "group"],
+            "additionalProperties": false,
+        }));
+        json_schema!({ "oneOf": forms })
     }
 }
 
@@ -188,8 +216,6 @@ impl fmt::Display for Subject {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -226,6 +252,8 @@ mod tests {
             assert_eq!(serde_json::to_value(&order).unwrap(), written);
             assert_eq!(serde_json::from_value::<Order>(written).unwrap(), order);
         }
+        let schema = schemars::schema_for!(Order).to_value();
+        assert!(schema.to_string().contains("\"restart\""), "{schema}");
         for wrong in [json!({"do": "reparse", "project": false}), json!({"do": "pause"}), json!({})] {
             assert!(serde_json::from_value::<Order>(wrong).is_err());
         }
