@@ -284,8 +284,8 @@ mod tests {
     use super::*;
     use crate::layout::Key;
 
-    fn started(directory: &std::path::Path) -> (Sender<Job>, std::thread::JoinHandle<()>) {
-        start(Writer {
+    fn writer(directory: &std::path::Path) -> Writer {
+        Writer {
             store: Store::open(directory).unwrap(),
             clock: Arc::new(ManualClock::default()),
             signals: Arc::new(Signals::new(1)),
@@ -293,8 +293,11 @@ mod tests {
             epoch: 1,
             limits: StreamLimits::default(),
             strongest: Need::Power,
-        })
-        .unwrap()
+        }
+    }
+
+    fn started(directory: &std::path::Path) -> (Sender<Job>, std::thread::JoinHandle<()>) {
+        start(writer(directory)).unwrap()
     }
 
     fn ask<T: Send + 'static>(
@@ -328,16 +331,7 @@ mod tests {
     #[test]
     fn a_claim_waits_for_no_sync_unless_it_may_rest_on_one() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
-        let writer = Writer {
-            store,
-            clock: Arc::new(ManualClock::default()),
-            signals: Arc::new(Signals::new(1)),
-            counters: Arc::default(),
-            epoch: 1,
-            limits: StreamLimits::default(),
-            strongest: Need::Power,
-        };
+        let writer = writer(directory.path());
         let (mut group, mut dags) = (Group::default(), Dags::default());
         let mut decide = |need, work: u64, writes: bool| {
             let (caller, _) = oneshot::channel();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use downbeat_core::cache::{CacheError, Plan};
 use downbeat_core::dag::{Dag, Node};
-use downbeat_core::goal::{Counts, Goal, GoalStatus};
+use downbeat_core::goal::Goal;
 use downbeat_core::ids::{GoalId, TaskId, Token};
 use downbeat_core::rules;
 use downbeat_core::state::{TaskState, TaskStatus};
@@ -26,19 +26,7 @@ pub(crate) fn plan(step: &mut Step<'_>, plan: &Plan) -> Result<Goal, CacheError>
     }
     check_ids_are_free(step, &plan.dag)?;
 
-    let goal = Goal {
-        id: id.clone(),
-        title: plan.title.clone(),
-        status: GoalStatus::Active,
-        reason: None,
-        parent: plan.parent.clone(),
-        revision: 1,
-        digest: plan.dag.digest(),
-        counts: Counts::default(),
-        usage: plan.spent,
-        created_at: step.now,
-        ended_at: None,
-    };
+    let goal = rules::begun(plan, step.now);
     step.put_goal(GoalDoc {
         goal,
         cancelled: false,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::store::{GoalEntry, Store};
 use crate::cache::{CacheError, Plan};
 use crate::dag::Dag;
-use crate::goal::{Counts, Goal, GoalStatus};
+use crate::goal::Goal;
 use crate::ids::{GoalId, TaskId};
 use crate::rules;
 use crate::state::TaskState;
@@ -24,19 +24,7 @@ impl Store {
         }
         self.check_ids_are_free(&plan.dag)?;
 
-        let goal = Goal {
-            id: id.clone(),
-            title: plan.title.clone(),
-            status: GoalStatus::Active,
-            reason: None,
-            parent: plan.parent.clone(),
-            revision: 1,
-            digest: plan.dag.digest(),
-            counts: Counts::default(),
-            usage: plan.spent,
-            created_at: now,
-            ended_at: None,
-        };
+        let goal = rules::begun(plan, now);
         let entry = GoalEntry {
             goal,
             dag: Arc::clone(&plan.dag),

@@ -29,11 +29,11 @@ use serde_json::json;
 
 use crate::cache::{
     Amend, Append, CacheError, Claim, Departure, Directive, Leave, MAX_APPEND, MAX_AVOID, MAX_ENTRY, MAX_KEY,
-    MAX_MEMORY, MAX_VALUE, Registration, StoreIf,
+    MAX_MEMORY, MAX_VALUE, Plan, Registration, StoreIf,
 };
 use crate::dag::DagDiff;
 use crate::event::{EventDraft, EventKind};
-use crate::goal::Goal;
+use crate::goal::{Counts, Goal, GoalStatus};
 use crate::ids::{AgentName, Incarnation};
 use crate::state::{Outcome, Redo};
 use crate::time::Timestamp;
@@ -237,6 +237,24 @@ pub fn planned(goal: &Goal) -> EventDraft {
                 "parent": { "goal": parent.goal, "task": parent.task },
             }),
         })
+}
+
+/// The goal that a plan begins, before its tasks are counted.
+#[must_use]
+pub fn begun(plan: &Plan, now: Timestamp) -> Goal {
+    Goal {
+        id: plan.dag.goal().clone(),
+        title: plan.title.clone(),
+        status: GoalStatus::Active,
+        reason: None,
+        parent: plan.parent.clone(),
+        revision: 1,
+        digest: plan.dag.digest(),
+        counts: Counts::default(),
+        usage: plan.spent,
+        created_at: now,
+        ended_at: None,
+    }
 }
 
 /// A goal's DAG was changed.
