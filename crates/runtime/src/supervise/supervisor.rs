@@ -1,20 +1,17 @@
 //! The one task that owns the lives of all agents of an orchestrator.
 
 mod declared;
+mod looks;
+mod orders;
 mod scaling;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{
-    Cache, CacheError, Departure, Directive, ExitStatus, Leave, Liveness, Phase, ReadyQuery, Registration,
-    Steer, TaskQuery,
-};
+use downbeat_core::cache::{Cache, CacheError, Departure, ExitStatus, Leave, Liveness, Registration};
 use downbeat_core::event::{Event, EventDraft, EventKind};
-use downbeat_core::ids::{AgentName, GoalId, GroupName, Incarnation};
-use downbeat_core::instructions::Milestone;
-use downbeat_core::state::TaskStatus;
+use downbeat_core::ids::{AgentName, Incarnation};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -36,9 +33,6 @@ use crate::settings::Settings;
 use crate::steering::{Order, Standing as Orders, Subject, told};
 use crate::stop::Stop;
 use crate::{entropy, process, recruit};
-
-/// How many unfinished tasks are looked at in a step.
-const PAGE: usize = 500;
 
 /// What a supervisor is given.
 pub(crate) struct Charge {
@@ -502,198 +496,5 @@ impl Actor {
                 self.look_for_the_end(&name).await;
             }
         }
-    }
-
-    /// Looks at everything that news might have told of.
-    async fn look(&mut self) {
-        if let Err(error) = self.obey_all(false).await {
-            warn!(target: "orchestrator", "The orders that stand cannot be read: {error}");
-        }
-        match self.charge.cache.agents().await {
-            Ok(agents) => {
-                for agent in agents {
-                    let name = agent.registration.name;
-                    let life = self.lives.get_mut(&name);
-                    let Some(life) = life.filter(|it| it.generation == agent.registration.generation) else {
-                        continue;
-                    };
-                    life.entered = true;
-                    match agent.phase {
-                        Phase::Created | Phase::Stopped | Phase::Quarantined => {}
-                        Phase::Idle => self.take(Input::Idle(name)).await,
-                        _ => self.take(Input::Busy(name)).await,
-                    }
-                }
-            }
-            Err(error) => warn!(target: "orchestrator", "The agents cannot be read: {error}"),
-        }
-        self.look_for_all_work().await;
-        for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.look_for_the_end(&name).await;
-        }
-        self.take(Input::Tick).await;
-    }
-
-    async fn look_for_all_work(&mut self) {
-        self.scaling.wake();
-        for name in self.fleet.resting().clone() {
-            self.look_for_work(&name).await;
-        }
-    }
-
-    /// Whether there is something that a resting agent may take.
-    async fn look_for_work(&mut self, name: &AgentName) {
-        if self.closed.is_some() {
-            return;
-        }
-        let Some(agent) = self.agents.get(name) else { return };
-        if scaling::is_scaled(agent) {
-            return self.scaling.wake();
-        }
-        let query = ReadyQuery {
-            goal: recruit::goal_of(agent, &self.charge.goals),
-            capabilities: agent.spec.capabilities.iter().cloned().collect(),
-            limit: 1,
-        };
-        let found = async {
-            if self.charge.cache.ready(&query).await?.is_empty() {
-                return Ok(false);
-            }
-            let known = self.charge.cache.agent(name).await?;
-            Ok::<bool, CacheError>(known.is_none_or(|agent| !agent.paused))
-        };
-        match found.await {
-            Ok(true) => self.take(Input::Work(name.clone())).await,
-            Ok(false) => {}
-            Err(error) => {
-                warn!(target: "orchestrator", "Work for agent {name} cannot be looked for: {error}");
-            }
-        }
-    }
-
-    /// Whether all is done that an agent could ever take, where somebody waits to know.
-    async fn look_for_the_end(&mut self, name: &AgentName) {
-        let Some(agent) = self.agents.get(name).cloned() else { return };
-        let own = agent.spec.goal.as_ref().map(|goal| goal.value.clone());
-        let awaited = self.fleet.agents().any(|(_, other)| {
-            other.stage == Stage::Waiting && other.member.after.contains(&(name.clone(), Milestone::Finished))
-        });
-        // With one goal, the run ends with it.
-        if !awaited && (own.is_none() || self.charge.goals.len() < 2) {
-            return;
-        }
-        let over = match self.fleet.get(name).map(|agent| &agent.stage) {
-            Some(
-                Stage::Running { .. } | Stage::Waiting | Stage::Queued | Stage::Resting { finished: false },
-            ) => {
-                let goals = match own {
-                    Some(goal) => vec![goal],
-                    None => self.charge.goals.iter().map(|goal| goal.id.clone()).collect(),
-                };
-                self.is_over(&agent, &goals).await
-            }
-            _ => return,
-        };
-        match over {
-            Ok(true) => self.take(Input::Finished(name.clone())).await,
-            Ok(false) => self.take(Input::Unfinished(name.clone())).await,
-            Err(error) => warn!(target: "orchestrator", "What is left for agent {name} is unknown: {error}"),
-        }
-    }
-
-    async fn is_over(&self, agent: &ProjectAgent, goals: &[GoalId]) -> Result<bool, CacheError> {
-        for id in goals {
-            match self.charge.cache.goal(id).await? {
-                None => return Ok(false),
-                Some(goal) if goal.status.is_at_rest() => continue,
-                Some(_) => {}
-            }
-            for status in [TaskStatus::Running, TaskStatus::Ready, TaskStatus::Blocked] {
-                let mut after = None;
-                loop {
-                    let query = TaskQuery { goal: id.clone(), status: Some(status), after, limit: PAGE };
-                    let page = self.charge.cache.tasks(&query).await?;
-                    let may_take = |needed| agent.spec.capabilities.contains(needed);
-                    if page.iter().any(|task| task.node.capabilities.iter().all(may_take)) {
-                        return Ok(false);
-                    }
-                    after = page.last().map(|task| task.ordinal);
-                    if page.len() < PAGE {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Everything that was ordered. At `first`, restarts that were ordered before are not owed.
-    async fn obey_all(&mut self, first: bool) -> Result<(), CacheError> {
-        let mut all = Orders::all(self.charge.cache.as_ref()).await?;
-        // An agent's own is nearer than its group's.
-        all.sort_by_key(|(subject, _)| matches!(subject, Subject::Agent(_)));
-        for (subject, orders) in all {
-            self.apply(&subject, &orders, first).await?;
-        }
-        Ok(())
-    }
-
-    async fn obey(&mut self, subject: &Subject, first: bool) -> Result<(), CacheError> {
-        let orders = Orders::load(self.charge.cache.as_ref(), subject).await?;
-        self.apply(subject, &orders, first).await
-    }
-
-    /// Does what stands of the orders about `subject`, once: a later order about somebody else may have
-    /// changed it since.
-    async fn apply(&mut self, subject: &Subject, orders: &Orders, first: bool) -> Result<(), CacheError> {
-        let names: Vec<AgentName> = match subject {
-            Subject::Agent(name) => {
-                self.agents.contains_key(name).then(|| name.clone()).into_iter().collect()
-            }
-            Subject::Group(group) => self
-                .fleet
-                .agents()
-                .filter(|(_, agent)| agent.member.groups.contains(group))
-                .map(|(name, _)| name.clone())
-                .collect(),
-            Subject::Goal(_) | Subject::Project => return Ok(()),
-        };
-        let before = self.obeyed.insert(subject.clone(), orders.clone()).unwrap_or_default();
-        if before == *orders {
-            return Ok(());
-        }
-        if let Subject::Group(group) = subject {
-            let limit = orders.limit.and_then(|limit| usize::try_from(limit).ok());
-            self.take(Input::Limit(group.clone(), limit)).await;
-            if orders.paused != before.paused {
-                self.pause(group, orders.paused, &names).await?;
-            }
-        }
-        let owed = !first && orders.restarts > before.restarts;
-        for name in names {
-            match orders.run {
-                Some(false) if first || before.run != Some(false) => {
-                    self.take(Input::Stop(name, format!("stopped by {}", orders.by))).await;
-                }
-                _ if owed => self.take(Input::Restart(name)).await,
-                Some(true) if first || before.run != Some(true) => self.take(Input::Want(name)).await,
-                Some(_) | None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Pauses or resumes every agent of a group, once for each order.
-    async fn pause(&self, group: &GroupName, paused: bool, names: &[AgentName]) -> Result<(), CacheError> {
-        for name in names {
-            let agent = name.clone();
-            let directive = match paused {
-                true => Directive::Pause { agent },
-                false => Directive::Resume { agent },
-            };
-            let by = format!("group:{group}");
-            self.charge.cache.steer(&Steer { directive, by, request: entropy::request_id() }).await?;
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,141 @@
+//! Looks at what is, for news that got lost: who is there, what may be taken, what is over.
+
+use downbeat_core::cache::{CacheError, Phase, ReadyQuery, TaskQuery};
+use downbeat_core::ids::{AgentName, GoalId};
+use downbeat_core::instructions::Milestone;
+use downbeat_core::state::TaskStatus;
+use tracing::warn;
+
+use super::super::fleet::Input;
+use super::super::stage::Stage;
+use super::{Actor, scaling};
+use crate::load::ProjectAgent;
+use crate::recruit;
+
+/// How many unfinished tasks are looked at in a step.
+const PAGE: usize = 500;
+
+impl Actor {
+    /// Looks at everything that news might have told of.
+    pub(super) async fn look(&mut self) {
+        if let Err(error) = self.obey_all(false).await {
+            warn!(target: "orchestrator", "The orders that stand cannot be read: {error}");
+        }
+        match self.charge.cache.agents().await {
+            Ok(agents) => {
+                for agent in agents {
+                    let name = agent.registration.name;
+                    let life = self.lives.get_mut(&name);
+                    let Some(life) = life.filter(|it| it.generation == agent.registration.generation) else {
+                        continue;
+                    };
+                    life.entered = true;
+                    match agent.phase {
+                        Phase::Created | Phase::Stopped | Phase::Quarantined => {}
+                        Phase::Idle => self.take(Input::Idle(name)).await,
+                        _ => self.take(Input::Busy(name)).await,
+                    }
+                }
+            }
+            Err(error) => warn!(target: "orchestrator", "The agents cannot be read: {error}"),
+        }
+        self.look_for_all_work().await;
+        for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.look_for_the_end(&name).await;
+        }
+        self.take(Input::Tick).await;
+    }
+
+    pub(super) async fn look_for_all_work(&mut self) {
+        self.scaling.wake();
+        for name in self.fleet.resting().clone() {
+            self.look_for_work(&name).await;
+        }
+    }
+
+    /// Whether there is something that a resting agent may take.
+    pub(super) async fn look_for_work(&mut self, name: &AgentName) {
+        if self.closed.is_some() {
+            return;
+        }
+        let Some(agent) = self.agents.get(name) else { return };
+        if scaling::is_scaled(agent) {
+            return self.scaling.wake();
+        }
+        let query = ReadyQuery {
+            goal: recruit::goal_of(agent, &self.charge.goals),
+            capabilities: agent.spec.capabilities.iter().cloned().collect(),
+            limit: 1,
+        };
+        let found = async {
+            if self.charge.cache.ready(&query).await?.is_empty() {
+                return Ok(false);
+            }
+            let known = self.charge.cache.agent(name).await?;
+            Ok::<bool, CacheError>(known.is_none_or(|agent| !agent.paused))
+        };
+        match found.await {
+            Ok(true) => self.take(Input::Work(name.clone())).await,
+            Ok(false) => {}
+            Err(error) => {
+                warn!(target: "orchestrator", "Work for agent {name} cannot be looked for: {error}");
+            }
+        }
+    }
+
+    /// Whether all is done that an agent could ever take, where somebody waits to know.
+    pub(super) async fn look_for_the_end(&mut self, name: &AgentName) {
+        let Some(agent) = self.agents.get(name).cloned() else { return };
+        let own = agent.spec.goal.as_ref().map(|goal| goal.value.clone());
+        let awaited = self.fleet.agents().any(|(_, other)| {
+            other.stage == Stage::Waiting && other.member.after.contains(&(name.clone(), Milestone::Finished))
+        });
+        // With one goal, the run ends with it.
+        if !awaited && (own.is_none() || self.charge.goals.len() < 2) {
+            return;
+        }
+        let over = match self.fleet.get(name).map(|agent| &agent.stage) {
+            Some(
+                Stage::Running { .. } | Stage::Waiting | Stage::Queued | Stage::Resting { finished: false },
+            ) => {
+                let goals = match own {
+                    Some(goal) => vec![goal],
+                    None => self.charge.goals.iter().map(|goal| goal.id.clone()).collect(),
+                };
+                self.is_over(&agent, &goals).await
+            }
+            _ => return,
+        };
+        match over {
+            Ok(true) => self.take(Input::Finished(name.clone())).await,
+            Ok(false) => self.take(Input::Unfinished(name.clone())).await,
+            Err(error) => warn!(target: "orchestrator", "What is left for agent {name} is unknown: {error}"),
+        }
+    }
+
+    async fn is_over(&self, agent: &ProjectAgent, goals: &[GoalId]) -> Result<bool, CacheError> {
+        for id in goals {
+            match self.charge.cache.goal(id).await? {
+                None => return Ok(false),
+                Some(goal) if goal.status.is_at_rest() => continue,
+                Some(_) => {}
+            }
+            for status in [TaskStatus::Running, TaskStatus::Ready, TaskStatus::Blocked] {
+                let mut after = None;
+                loop {
+                    let query = TaskQuery { goal: id.clone(), status: Some(status), after, limit: PAGE };
+                    let page = self.charge.cache.tasks(&query).await?;
+                    let may_take = |needed| agent.spec.capabilities.contains(needed);
+                    if page.iter().any(|task| task.node.capabilities.iter().all(may_take)) {
+                        return Ok(false);
+                    }
+                    after = page.last().map(|task| task.ordinal);
+                    if page.len() < PAGE {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+}
