@@ -81,11 +81,11 @@ pub(crate) fn beat(step: &mut Step<'_>, beat: &Beat) -> Result<BeatReply, CacheE
     rules::may_beat(&beat.name, &beat.incarnation, life(agent.as_ref()))?;
     let mut agent = agent.ok_or_else(|| CacheError::AgentNotFound { agent: beat.name.clone() })?;
     let before = std::mem::replace(&mut agent.phase, beat.phase);
-    agent.task.clone_from(&beat.task);
+    let before_on = std::mem::replace(&mut agent.task, beat.task.clone());
     agent.last_beat_at = step.now;
     agent.silent = false;
     step.put_agent(&agent)?;
-    if let Some(event) = rules::phase_changed(&beat.name, before, beat.phase, beat.task.as_ref()) {
+    if let Some(event) = rules::phase_changed(beat, before, before_on.as_ref()) {
         step.say(event)?;
     }
     let paused = step.txn.has(&Key::Paused(beat.name.clone()))?;

@@ -85,12 +85,12 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let (cache, outage) = patient(context, cache, &stop);
     let live =
         Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
-    let ended = CancellationToken::new();
-    let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
-
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
     let orchestrator = spawned::with_agents(orchestrator, context, &stop)?;
+    let ended = CancellationToken::new();
+    let view = tokio::spawn(Box::pin(live.of_fleet(orchestrator.board()).follow(ended.clone())));
+
     let result = Box::pin(while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.

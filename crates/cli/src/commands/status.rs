@@ -140,7 +140,7 @@ fn agents(status: &Status, context: &Context) -> Table {
             Cell::new(STRONG, agent.name.as_str()),
             Cell::new(if agent.paused { CARE } else { style::of_phase(agent.phase) }, phase),
             Cell::new(style::of_liveness(agent.liveness), agent.liveness.to_string()),
-            Cell::plain(agent.task.as_ref().map_or("", |task| task.as_str())),
+            Cell::plain(tasks(agent)),
             Cell::plain(lease.unwrap_or_default()),
             Cell::new(
                 FAINT,
@@ -151,6 +151,13 @@ fn agents(status: &Status, context: &Context) -> Table {
         ]);
     }
     table
+}
+
+/// `count`, or `count +2` of one that works on three.
+fn tasks(agent: &AgentLine) -> String {
+    let more = agent.tasks.len().saturating_sub(1);
+    let task = agent.task.as_ref().map_or("", |task| task.as_str());
+    if more > 0 { format!("{task} +{more}") } else { task.to_owned() }
 }
 
 fn orchestrator(status: &Status, context: &Context) -> String {

@@ -229,6 +229,7 @@ macro_rules! conformance_promises {
                 beat_of_nobody_is_refused
                 beat_tells_whether_the_agent_is_paused
                 phase_and_task_are_those_of_the_last_beat
+                the_same_phase_for_another_task_is_told
                 departing_agent_gives_its_tasks_back
                 an_end_says_with_what_and_of_which_life
                 quarantined_agent_is_dead_and_what_it_held_is_free

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
-use downbeat_core::cache::{CacheError, Claim, Claimed, Disposition, Phase, Settle, Settled};
+use downbeat_core::cache::{CacheError, Claim, Claimed, Disposition, Settle, Settled};
 use downbeat_core::state::{Outcome, TaskStatus};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -44,7 +44,7 @@ pub(super) async fn settle(
             return End::Lost;
         }
     };
-    worker.enter(Phase::Completed, None).await;
+    worker.completed(&lease.task).await;
     tell(worker, claimed, &request.outcome, &settled);
     remember(worker, claimed, &request.outcome).await;
     End::Settled { settled: Box::new(settled), asked }
