@@ -403,10 +403,12 @@ pub(crate) struct Events {
 
 /// Draw a goal's graph of tasks, coloured by where each stands
 ///
-/// As JSON it is a DAG file, as `- Plan:` reads it.
+/// Goals that its tasks own are drawn beneath them. With --format json it is a DAG file, as `- Plan:` reads it,
+/// without them; --json adds them as `below`, by the task.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
     "  downbeat graph                             Mermaid, for Markdown
+  downbeat graph --format text
   downbeat graph --format dot | dot -Tsvg > graph.svg
   downbeat graph --format json > plan.json"
 ))]
@@ -428,6 +430,8 @@ pub(crate) enum GraphFormat {
     Dot,
     /// A DAG file.
     Json,
+    /// Lines, for a terminal.
+    Text,
 }
 
 /// Write an example project that runs without any model
