@@ -45,7 +45,7 @@ impl Orchestrator {
         self.take_in(&seen, first, leads, crew).await?;
         loop {
             let look = tokio::select! {
-                () = watch.changed() => true,
+                _ = watch.changed() => true,
 
                 news = ear.next() => match news {
                     Some(News::Event(event)) => {
