@@ -245,6 +245,13 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
             .hint("`--redis-prefix` with a new text starts beside the old state")
             .hint("`downbeat goal cancel` calls off what is left of a goal"));
         }
+        Lies::Remote(remote) => {
+            return Err(CliError::bad_input(format!(
+                "`--fresh` moves a directory aside, and this state is with the process at {}",
+                remote.url()
+            ))
+            .hint("`downbeat goal cancel` calls off what is left of a goal"));
+        }
     };
     // Held for a moment: a run that goes on elsewhere keeps its store. One that nobody can open is moved
     // all the same: there is no other way on from it.

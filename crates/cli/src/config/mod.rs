@@ -129,6 +129,8 @@ pub(crate) struct Config {
     pub(crate) cache: Chosen,
     /// Where the word about the cache came from.
     pub(crate) cache_origin: Origin,
+    /// A file that holds the token of the API: of one that is asked, and of one that is served.
+    pub(crate) api_token_file: Option<PathBuf>,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
     /// How many entries streams keep.
@@ -182,6 +184,7 @@ impl Sources {
         let tools = layers.divided("tools", '\n');
         let work_in = layers.text("work_in", &[], "the project").map(PathBuf::from);
         let (cache, cache_origin) = layers.cache();
+        let api_token_file = layers.text("api_token_file", &[], "none").map(PathBuf::from);
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
         let max_workers = layers.at_most("max_workers", |text| parse::count(text, &(1..=10_000)));
         let max_workers = max_workers.and_then(|workers| usize::try_from(workers).ok());
@@ -300,6 +303,7 @@ impl Sources {
             work_in,
             cache,
             cache_origin,
+            api_token_file,
             durability,
             limits,
             spawn,
