@@ -204,6 +204,10 @@ pub(crate) struct Run {
     /// The most tokens that models may take, in and out, over all runs on this store
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<String>,
+    /// The most calls to models that go on at once in this process; the others wait for their turn [default: no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel_calls: Option<String>,
     /// Against what an acknowledged write is safe: a power failure, or only the end of this process
     /// [default: power]
     #[arg(long, value_name = "AGAINST", value_parser = ["power", "process"])]

@@ -32,6 +32,7 @@ pub(crate) fn flags(args: &args::Agent) -> Flags {
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
         ("selection", args.selection.clone()),
+        ("max_parallel_calls", args.max_parallel_calls.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ]
 }

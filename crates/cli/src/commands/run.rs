@@ -45,6 +45,7 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
         ("max_cost", args.max_cost.clone()),
         ("max_tokens", args.max_tokens.clone()),
         ("durability", args.durability.clone()),
+        ("max_parallel_calls", args.max_parallel_calls.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ];
     flags.extend(args.spawning.flags());

@@ -238,10 +238,11 @@ impl<'a> Layers<'a> {
     pub(super) fn at_most(
         &mut self,
         key: &'static str,
+        aliases: &[&str],
         read: impl Fn(&str) -> Result<u64, String>,
     ) -> Option<u64> {
         let found =
-            self.nearest(key, &[], |raw| one(raw).and_then(|text| Ok((read(text)?, text.to_owned()))));
+            self.nearest(key, aliases, |raw| one(raw).and_then(|text| Ok((read(text)?, text.to_owned()))));
         match found {
             Some(((number, text), origin)) => {
                 self.show(key, text.trim(), origin);
