@@ -331,7 +331,7 @@ impl Fleet {
         }
         // In topological order, one pass releases and blocks all that can be.
         for name in self.order.clone() {
-            if let Some(change) = self.prerequisites(&name) {
+            while let Some(change) = self.prerequisites(&name) {
                 self.change(&name, &change, actions);
             }
         }

@@ -24,7 +24,7 @@ use super::board::{self, Board};
 use super::coming::Coming;
 use super::fleet::{Action, Fleet, Input, Member, Policy};
 use super::spawner::{Exit, Hire, SpawnError, Spawner};
-use super::stage::{End, Stage};
+use super::stage::{End, RUN_ENDED, RUN_STOPPED, Stage};
 use super::tend::{self, Fate, Job, Press, What};
 use crate::feed::{News, Subscription};
 use crate::load::{ProjectAgent, ProjectGoal};
@@ -240,7 +240,7 @@ impl Actor {
     }
 
     async fn close(&mut self, stop: &Stop) {
-        let reason = if stop.is_now() { "the run was stopped" } else { "the run ended" };
+        let reason = if stop.is_now() { RUN_STOPPED } else { RUN_ENDED };
         self.closed = Some(reason.to_owned());
         self.take(Input::Close(reason.to_owned())).await;
     }
@@ -297,7 +297,22 @@ impl Actor {
                 }
             }
         }
-        let board = Board::of(&self.fleet);
+        self.show();
+        for name in rested {
+            // Something may have come while it was ending.
+            Box::pin(self.look_for_work(&name)).await;
+        }
+    }
+
+    /// Shows where everybody stands, and what they are declared as.
+    fn show(&self) {
+        let mut board = Board::of(&self.fleet);
+        for (name, line) in &mut board.agents {
+            if let Some(agent) = self.agents.get(name) {
+                line.capabilities.clone_from(&agent.spec.capabilities);
+                line.goal = recruit::goal_of(agent, &self.charge.goals);
+            }
+        }
         self.charge.board.send_if_modified(|known| {
             let changed = *known != board;
             if changed {
@@ -305,10 +320,6 @@ impl Actor {
             }
             changed
         });
-        for name in rested {
-            // Something may have come while it was ending.
-            Box::pin(self.look_for_work(&name)).await;
-        }
     }
 
     /// Says what a person or a program should know of a change. Whether the agent rests now.

@@ -418,7 +418,7 @@ async fn what_was_stopped_stays_so_over_a_new_orchestrator() {
     let mut stopped = who(&ended);
     stopped.sort();
     assert_eq!(stopped, ["a", "b"]);
-    assert_eq!(ended[0].what.reason.as_deref(), Some("stopped by test"));
+    assert_eq!(ended[0].what.reason.as_deref(), Some("group `night` was stopped by test"));
     scene.order(FleetOrder::Start { whom: Whom::Agent(agent("b")) }).await;
     scene.until(EventKind::AGENT_STARTED, 4).await;
     scene.close().await;

@@ -7,21 +7,26 @@ use super::super::stage::{Change, End, Stage, Then};
 use super::Fleet;
 
 impl Fleet {
-    /// What an agent waits for.
+    /// Whom an agent waits for, and until when; also one that waits for them in vain.
     #[must_use]
-    pub fn waits_for(&self, name: &AgentName) -> Vec<String> {
-        let Some(agent) = self.agents.get(name).filter(|agent| agent.stage == Stage::Waiting) else {
+    pub fn waits_for(&self, name: &AgentName) -> Vec<(AgentName, Milestone)> {
+        let waits =
+            |stage: &Stage| matches!(stage, Stage::Waiting | Stage::Ended { end: End::Prerequisite(_) });
+        let Some(agent) = self.agents.get(name).filter(|agent| waits(&agent.stage)) else {
             return Vec::new();
         };
         let open = agent.member.after.iter().filter(|(other, until)| !self.is_reached(other, *until));
-        open.map(|(other, until)| format!("{other} ({})", until.as_str())).collect()
+        open.cloned().collect()
     }
 
+    /// What follows for an agent from where those stand that it depends on.
     pub(super) fn prerequisites(&self, name: &AgentName) -> Option<Change> {
         let agent = self.agents.get(name)?;
-        if !matches!(agent.stage, Stage::Waiting | Stage::Queued) {
-            return None;
-        }
+        let blocked = match &agent.stage {
+            Stage::Waiting | Stage::Queued => false,
+            Stage::Ended { end: End::Prerequisite(_) } => true,
+            _ => return None,
+        };
         let mut open = false;
         for (other, until) in &agent.member.after {
             if self.is_reached(other, *until) {
@@ -29,9 +34,15 @@ impl Fleet {
             }
             open = true;
             if let Some(reason) = self.is_hopeless(other) {
+                if blocked {
+                    return None;
+                }
                 let until = until.as_str();
                 return Some(Change::Blocked(format!("it depends on `{other}` ({until}), which {reason}")));
             }
+        }
+        if blocked {
+            return Some(Change::Unblocked);
         }
         (!open && agent.stage == Stage::Waiting).then_some(Change::Released)
     }
@@ -49,7 +60,7 @@ impl Fleet {
     }
 
     /// Why an agent gets no further by itself, if so.
-    fn is_hopeless(&self, name: &AgentName) -> Option<String> {
+    pub(super) fn is_hopeless(&self, name: &AgentName) -> Option<String> {
         match &self.agents.get(name)?.stage {
             Stage::Quarantined { reason } => Some(format!("is quarantined: {reason}")),
             Stage::Ended { end: End::Failed(reason) } => Some(format!("failed: {reason}")),

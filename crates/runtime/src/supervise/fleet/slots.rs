@@ -6,6 +6,19 @@ use super::super::stage::{Change, Stage, Then};
 use super::{Action, Fleet, Standing};
 
 impl Fleet {
+    /// The limits that keep a queued agent from living: that of a group, or of all without one. None when a slot
+    /// is about to be its.
+    #[must_use]
+    pub fn held_up_by(&self, name: &AgentName) -> Vec<(Option<GroupName>, usize)> {
+        if self.agents.get(name).is_none_or(|agent| agent.stage != Stage::Queued) {
+            return Vec::new();
+        }
+        let all = self.max_workers.filter(|most| self.alive() >= *most);
+        let of_groups =
+            self.full_groups(name).filter_map(|group| Some((Some(group.clone()), *self.limits.get(group)?)));
+        all.map(|most| (None, most)).into_iter().chain(of_groups).collect()
+    }
+
     pub(super) fn has_slot(&self, name: &AgentName) -> bool {
         self.max_workers.is_none_or(|most| self.alive() < most) && self.full_groups(name).next().is_none()
     }

@@ -67,7 +67,9 @@ impl Standing {
             let reason = error.unwrap_or_else(|| "it finished".to_owned());
             let window = downbeat_core::span::HumanDuration::new(policy.window)
                 .map_or_else(|| format!("{:?}", policy.window), |window| window.to_string());
-            return Verdict::Quarantine(format!("it ended {ends} times within {window}; the last time {reason}"));
+            return Verdict::Quarantine(format!(
+                "it ended {ends} times within {window}; the last time {reason}"
+            ));
         }
         let failures = NonZeroU32::new(ends).unwrap_or(NonZeroU32::MIN);
         Verdict::Again(now + policy.backoff.delay(failures, draw))
