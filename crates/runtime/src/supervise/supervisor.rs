@@ -4,6 +4,7 @@ mod declared;
 mod looks;
 mod orders;
 mod scaling;
+mod silence;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -156,8 +157,35 @@ fn member(agent: &ProjectAgent, settings: &Settings) -> Member {
 struct Alive {
     generation: u64,
     press: watch::Sender<Press>,
+    /// Its spawner says that it began.
+    begun: bool,
     /// Its own word that it began was heard: what is heard of its name from then on is of it.
     entered: bool,
+    /// Since when it is not heard.
+    silence: Option<silence::Silence>,
+    /// Why it was ended without asking.
+    killed: Option<String>,
+}
+
+impl Alive {
+    const fn new(generation: u64, press: watch::Sender<Press>) -> Self {
+        Self { generation, press, begun: false, entered: false, silence: None, killed: None }
+    }
+
+    /// Asks it for something, unless it was asked for more.
+    fn press(&self, asked: Press) {
+        self.press.send_if_modified(|press| {
+            let harder = *press < asked;
+            *press = asked.max(*press);
+            harder
+        });
+    }
+}
+
+/// How a life ended, and why.
+struct Ended {
+    exit: Exit,
+    reason: String,
 }
 
 struct Actor {
@@ -208,7 +236,7 @@ impl Actor {
                 () = stop.stopping(), if !pressed => {
                     pressed = true;
                     for life in self.lives.values() {
-                        life.press.send_replace(Press::Stop);
+                        life.press(Press::Stop);
                     }
                 }
                 _ = &mut closing, if self.closed.is_none() => self.close(&stop).await,
@@ -255,7 +283,7 @@ impl Actor {
         let hire = self.hire(&adopted.name, agent, adopted.generation);
         let (press, presses) = watch::channel(Press::Nothing);
         self.fleet.adopt(&adopted.name, adopted.generation);
-        let alive = Alive { generation: adopted.generation, press, entered: true };
+        let alive = Alive { entered: true, ..Alive::new(adopted.generation, press) };
         self.lives.insert(adopted.name, alive);
         tend::watch(hire, adopted.life, presses, &self.fates_sender);
     }
@@ -283,11 +311,7 @@ impl Actor {
                 Action::Drain(name) => {
                     let asked = if self.charge.stop.is_now() { Press::Stop } else { Press::Drain };
                     if let Some(life) = self.lives.get(&name) {
-                        life.press.send_if_modified(|press| {
-                            let harder = *press < asked;
-                            *press = asked.max(*press);
-                            harder
-                        });
+                        life.press(asked);
                     }
                 }
                 Action::Changed { name, from } => {
@@ -358,7 +382,7 @@ impl Actor {
         let Some(agent) = self.agents.get(name).cloned() else { return };
         let hire = self.hire(name, agent, generation);
         let (press, presses) = watch::channel(Press::Nothing);
-        self.lives.insert(name.clone(), Alive { generation, press, entered: false });
+        self.lives.insert(name.clone(), Alive::new(generation, press));
         let _ = self.jobs.send(Job { hire, press: presses });
     }
 
@@ -370,7 +394,12 @@ impl Actor {
             return;
         }
         let exit = match what {
-            What::Began => return self.take(Input::Began(name)).await,
+            What::Began => {
+                if let Some(life) = self.lives.get_mut(&name) {
+                    life.begun = true;
+                }
+                return self.take(Input::Began(name)).await;
+            }
             What::Exited(exit) => exit,
             What::NotBegun(SpawnError::Failed { reason }) => Exit::Failed { reason, code: None },
             What::NotBegun(SpawnError::Refused(error)) => {
@@ -381,19 +410,21 @@ impl Actor {
                 Exit::Failed { reason, code: None }
             }
         };
-        self.lives.remove(&name);
-        let error = (!exit.is_ok()).then(|| exit.to_string());
+        let killed = self.lives.remove(&name).and_then(|life| life.killed);
+        let end = Ended { reason: killed.unwrap_or_else(|| exit.to_string()), exit };
+        let error = (!end.exit.is_ok()).then(|| end.reason.clone());
         let asked = self.fleet.get(&name).map(|agent| agent.stage.clone());
         let input = Input::Exited { name: name.clone(), error, draw: entropy::draw() };
         let actions = self.fleet.on(self.began.elapsed(), input);
         self.charge.coming.update(&mut self.fleet);
         // The end is recorded, and what it held is free, before anything follows from it.
-        self.record(&name, hire.generation, &exit, asked.as_ref()).await;
+        self.record(&name, hire.generation, &end, asked.as_ref()).await;
         self.carry_out(actions).await;
     }
 
     /// Records the end of a life.
-    async fn record(&self, name: &AgentName, generation: u64, exit: &Exit, before: Option<&Stage>) {
+    async fn record(&self, name: &AgentName, generation: u64, end: &Ended, before: Option<&Stage>) {
+        let exit = &end.exit;
         let interruption_limit = self.charge.settings.interruption_limit;
         let quarantine = match self.fleet.get(name).map(|agent| &agent.stage) {
             Some(Stage::Quarantined { reason }) => Some(reason.clone()),
@@ -413,12 +444,12 @@ impl Actor {
                     None => "it is to be started anew".to_owned(),
                 }
             }
-            _ => exit.to_string(),
+            _ => end.reason.clone(),
         };
         if crashed {
             let event = EventDraft::new(EventKind::AGENT_ERROR)
                 .agent(name)
-                .reason(exit.to_string())
+                .reason(end.reason.clone())
                 .data(json!({ "generation": generation }));
             self.say(event).await;
         }
