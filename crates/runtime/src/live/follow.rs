@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::bring_in::Brought;
 use super::versions::{self, Fault, Refused, Versions};
 use crate::feed::{Feed, News};
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::load::{Files, Project, ProjectGoal, load_files, works_for};
 use crate::orchestrator::{Orchestrator, RunError, start_order, tell};
 use crate::steering::{FleetOrder, Order, Standing, Subject, told};
@@ -89,6 +90,10 @@ impl Orchestrator {
             Err(_) => return Ok(()),
         };
         let project = self.with_known_models(project);
+        if leads {
+            // Before an agent that is new takes its first task: it may be told to pause.
+            self.look_at_new_heartbeats(&project).await;
+        }
         let agents = start_order(&project.agents)?.into_iter().cloned().map(Arc::new).collect();
         if let Some(crew) = crew {
             crew.declare(agents, project.goals.clone());
@@ -102,6 +107,13 @@ impl Orchestrator {
             self.record(files).await?;
         }
         Ok(())
+    }
+
+    /// Looks once at the files that steer agents by `project` and did not before.
+    async fn look_at_new_heartbeats(&self, project: &Project) {
+        let before = SteeringFile::of_project(&self.project());
+        let new = SteeringFile::of_project(project).into_iter().filter(|file| !before.contains(file));
+        Heartbeats::new(&self.cache, new.collect()).look().await;
     }
 
     /// Writes down which version is in force, if that is news.
