@@ -134,6 +134,11 @@ impl Orchestrator {
         }
     }
 
+    /// Whether all agents are processes, which open their models themselves.
+    pub(crate) fn has_agents_elsewhere(&self) -> bool {
+        self.only_leads || self.spawner.is_some()
+    }
+
     /// What is in force now.
     pub(crate) fn project(&self) -> Arc<Project> {
         self.in_force.get()
@@ -291,6 +296,7 @@ impl Orchestrator {
                         () = stop.draining() => return Ok(None),
                     };
                     planned?;
+                    self.record_what_stands().await?;
                     // Before an agent takes its first task: it may be told to pause.
                     let mut declared = self.in_force.changes();
                     let heartbeats = self.heartbeats().await;
@@ -344,9 +350,9 @@ impl Orchestrator {
         loop {
             tokio::select! {
                 never = heartbeats.run() => match never {},
-                // How far each file was read is in the cache: a look that is cut off here is made up for.
                 Ok(()) = declared.changed() => {
                     if SteeringFile::of_project(&self.project()) != files {
+                        // How far each file was read is in the cache: a look that was cut off is made up for.
                         (files, heartbeats) = self.heartbeats().await;
                     }
                 }
