@@ -221,13 +221,17 @@ pub(crate) struct Plan {
 #[command(after_help = examples("  downbeat status\n  downbeat status --json | jq '.goals[].counts'"))]
 pub(crate) struct Status {}
 
-/// Show why a task stands where it does, and what would change that
+/// Show why a task, or an agent, stands where it does, and what would change that
 #[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat why report"))]
+#[command(after_help = examples(
+    "  downbeat why report
+  downbeat why clerk               why an agent does nothing
+  downbeat why agent:report        the agent, where a task is called so too"
+))]
 pub(crate) struct Why {
-    /// The task's id
-    #[arg(value_name = "TASK")]
-    pub(crate) task: String,
+    /// The task's id, or the name of an agent, which may begin with `agent:`
+    #[arg(value_name = "TASK|AGENT")]
+    pub(crate) of: String,
 }
 
 /// Show what happened

@@ -260,7 +260,7 @@ impl Context {
         let mut known: Vec<String> = agents.iter().map(|agent| agent.registration.name.to_string()).collect();
         // An agent may be paused before it first runs.
         if let Ok(project) = load::load(&self.place.instructions) {
-            let declared = project.agents.into_iter().map(|agent| agent.spec.name.value);
+            let declared = project.agents.into_iter().flat_map(|agent| agent.spec.copies());
             for name in declared {
                 if name.as_str() == text {
                     return Ok(name);

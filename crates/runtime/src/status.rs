@@ -205,7 +205,11 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
 /// Unheard for this long an orchestrator counts as absent, if it says nothing about that.
 const STALE_AFTER: Duration = Duration::from_secs(30);
 
-async fn orchestrator_line(cache: &dyn Cache, now: Timestamp) -> Result<OrchestratorLine, CacheError> {
+/// Who orchestrates, if anybody does.
+pub(crate) async fn orchestrator_line(
+    cache: &dyn Cache,
+    now: Timestamp,
+) -> Result<OrchestratorLine, CacheError> {
     let mut line = OrchestratorLine { stale_after_seconds: STALE_AFTER.as_secs(), ..Default::default() };
     if let Some(record) = cache.load(ORCHESTRATOR).await?
         && let Ok(said) = serde_json::from_str::<Said>(&record.value)

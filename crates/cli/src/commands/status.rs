@@ -3,6 +3,7 @@
 use downbeat_core::cache::Liveness;
 use downbeat_core::goal::Counts;
 use downbeat_runtime::status::{self, AgentLine, Status};
+use downbeat_runtime::supervise::{RUN_ENDED, RUN_STOPPED};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -76,7 +77,11 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
 /// Whether why an agent stands where it does is worth a line.
 fn tells(agent: &AgentLine) -> bool {
     let stage = agent.stage.as_deref().unwrap_or_default();
-    matches!(stage, "waiting" | "queued" | "quarantined" | "failed" | "blocked")
+    let with_its_run = |reason: &str| [RUN_ENDED, RUN_STOPPED].contains(&reason);
+    match stage {
+        "stopped" => !agent.stage_reason.as_deref().is_some_and(with_its_run),
+        stage => matches!(stage, "waiting" | "queued" | "quarantined" | "failed" | "blocked"),
+    }
 }
 
 fn goals(status: &Status) -> Table {
