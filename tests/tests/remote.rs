@@ -156,6 +156,40 @@ fn agents_of_other_machines_outlive_the_one_that_serves() {
 }
 
 #[test]
+fn agents_work_by_the_instructions_of_the_one_that_serves() {
+    let tasks = task("Held {#held}", UNTIL_GO) + &task("Rare {#rare capabilities=rare}", "echo x >> ../rare");
+    let mut machines = Machines::new(&tasks, 1);
+    let (pipe, _writer) = pipes(&machines.here);
+    let orchestrator = machines.serve(&["orchestrator"]);
+    let mut told = machines.start(&["events", "-f"]);
+    told.wait_for("instructions.changed");
+    // What stands here is of no account.
+    machines.here.write("INSTRUCTIONS.md", "## Agents\n\n### agent-1\n- Nonsense: here\n");
+    let agent = machines.start(&["agent", "--name", "agent-1"]);
+    assert_eq!(pipe.line(), "agent-1 held");
+
+    let text = machines.there.read("INSTRUCTIONS.md");
+    let text = text.replace("### agent-1\n", "### agent-1\n- Role: a specialist\n- Capabilities: rare\n");
+    machines.there.write("INSTRUCTIONS.md", &text);
+    told.wait_for("instructions.changed");
+    assert_eq!(machines.json(&["task", "show", "rare"])["status"], "ready");
+    go(&machines.here);
+    let ended = agent.wait().code(0);
+    ended.says(&["Nonsense", "the instructions in force are followed", "declared otherwise"]);
+    orchestrator.wait().code(0).says(&["2 of 2 tasks done"]);
+    assert_eq!(
+        (machines.here.lines("rare"), machines.here.lines("work/held")),
+        (vec!["x".into()], vec!["x".into()])
+    );
+    let agents = machines.there.json(&["status"])["agents"].clone();
+    assert_eq!(
+        (&agents[0]["role"], &agents[0]["generation"]),
+        (&"a specialist".into(), &2.into()),
+        "{agents}"
+    );
+}
+
+#[test]
 fn an_orchestrator_may_lead_over_tcp_as_well() {
     let mut machines = Machines::new(&task("Works {#a}", "echo x >> ../a"), 1);
     let serving = machines.serve(&["serve"]);

@@ -48,7 +48,7 @@ pub(crate) struct Orchestrator {
 /// works on them in the goal's workspace on this machine, and ends when all its goals rest, unless told to keep
 /// running. SIGTERM lets its work go on for `drain_grace` and then gives it back. A second living process under one
 /// name is refused.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = examples(
     "  downbeat agent --name clerk --cache redis://redis.example
   downbeat agent demo --name clerk-7 --as clerk --keep-running"
@@ -126,7 +126,7 @@ impl Spawning {
 }
 
 /// What an orchestrator tells an agent that it starts as a process of its own.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Child {
     /// The how-manieth life of its name
     #[arg(long, value_name = "N", hide = true, default_value_t = 1)]

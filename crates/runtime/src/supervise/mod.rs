@@ -24,4 +24,4 @@ pub use fleet::Policy;
 pub(crate) use in_process::InProcess;
 pub use spawner::{Adopted, Exit, Hire, Life, SpawnError, Spawner};
 pub use stage::{RUN_ENDED, RUN_STOPPED, Stage};
-pub(crate) use supervisor::{Charge, Declarer, Supervisor};
+pub(crate) use supervisor::{Charge, Declarer, Supervisor, is_same};

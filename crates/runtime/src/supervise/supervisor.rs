@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-pub(crate) use declared::Declarer;
+pub(crate) use declared::{Declarer, is_same};
 
 use super::board::{self, Board};
 use super::coming::Coming;
