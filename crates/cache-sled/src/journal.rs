@@ -179,14 +179,14 @@ impl Journal {
     }
 
     /// What makes what was written survive the loss of power.
-    pub(crate) fn to_sync(&mut self) -> SyncPoint {
+    pub(crate) fn sync_point(&mut self) -> SyncPoint {
         let named = std::mem::replace(&mut self.named, true);
         SyncPoint { file: Arc::clone(&self.file), directory: (!named).then(|| self.directory.clone()) }
     }
 
     /// Does that.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.to_sync().run()
+        self.sync_point().run()
     }
 }
 
@@ -194,7 +194,8 @@ fn too_long() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "a record of the journal is too long")
 }
 
-/// The files that an earlier process left, the oldest first, and what they say together.
+/// The files that an earlier process left, the oldest first, and what they say together. The newest one ends
+/// behind its last whole record from now on, also when power is lost: so another one may follow it.
 pub(crate) fn read(directory: &Path) -> io::Result<(Vec<Journal>, Layer)> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(directory)? {
@@ -207,21 +208,27 @@ pub(crate) fn read(directory: &Path) -> io::Result<(Vec<Journal>, Layer)> {
     let last = numbers.last().copied();
     for number in numbers {
         let path = path(directory, number);
-        let whole = replay(&std::fs::read(&path)?, number, &mut layer)?;
-        if !whole && last != Some(number) {
-            let damaged = format!("{} is damaged", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, damaged));
+        let bytes = std::fs::read(&path)?;
+        let end = replay(&bytes, number, &mut layer)?;
+        if end < bytes.len() {
+            if last != Some(number) {
+                let damaged = format!("{} is damaged", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, damaged));
+            }
+            let file = File::options().write(true).open(&path)?;
+            file.set_len(u64::try_from(end).map_err(io::Error::other)?)?;
+            file.sync_all()?;
         }
         journals.push(Journal::left(directory, number, File::open(&path)?));
     }
     Ok((journals, layer))
 }
 
-/// Adds the records of a file. Returns whether the last one is whole.
-fn replay(bytes: &[u8], number: u64, layer: &mut Layer) -> io::Result<bool> {
+/// Adds the records of a file. Returns where the last whole one ends.
+fn replay(bytes: &[u8], number: u64, layer: &mut Layer) -> io::Result<usize> {
     let Some((header, mut rest)) = bytes.split_at_checked(HEADER) else {
         // Killed before the header was written.
-        return Ok(bytes.is_empty());
+        return Ok(0);
     };
     let known = |magic: &[u8; 8]| header == [magic.as_slice(), &number.to_be_bytes()].concat();
     if !known(MAGIC) && !known(MAGIC_1) {
@@ -229,20 +236,15 @@ fn replay(bytes: &[u8], number: u64, layer: &mut Layer) -> io::Result<bool> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, strange));
     }
     while !rest.is_empty() {
-        let Some((body, sum, tail)) = record(rest) else { return Ok(false) };
-        // Room, where the next record would have been.
-        if body.is_empty() {
-            return Ok(false);
-        }
-        if crc32fast::hash(body) != sum {
-            return Ok(false);
-        }
+        // What has no body is room, where the next record would have been.
+        let whole = record(rest).filter(|(body, sum, _)| !body.is_empty() && crc32fast::hash(body) == *sum);
+        let Some((body, _, tail)) = whole else { break };
         let pairs = decode(body)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a record of a journal is damaged"))?;
         layer.extend(pairs);
         rest = tail;
     }
-    Ok(true)
+    Ok(bytes.len() - rest.len())
 }
 
 /// The first record: its body, its sum, and what is behind it.
@@ -397,6 +399,25 @@ pub(crate) mod tests {
         *damaged.last_mut().unwrap() ^= 1;
         std::fs::write(path(place.path(), 1), damaged).unwrap();
         assert_eq!(read(place.path()).unwrap().1, one("a", Some("1")));
+    }
+
+    /// Killed with a record half written and room behind it, opened, and killed before it was applied.
+    #[test]
+    fn one_that_a_kill_left_may_be_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let mut journal = Journal::begin(place.path(), 1).unwrap();
+        append(&mut journal, &one("a", Some("1")));
+        journal.file.write_all_at(b"half", journal.end).unwrap();
+        assert_eq!(read(place.path()).unwrap().0.len(), 1);
+        append(&mut Journal::begin(place.path(), 2).unwrap(), &one("b", Some("2")));
+        assert_eq!(read(place.path()).unwrap().0.len(), 2);
+        // Of the third not even the header was written.
+        std::fs::write(path(place.path(), 3), &MAGIC[..5]).unwrap();
+        for openings in 3..6 {
+            let (journals, layer) = read(place.path()).unwrap();
+            assert_eq!((journals.len(), layer.len()), (openings, 2));
+            Journal::begin(place.path(), u64::try_from(openings).unwrap() + 1).unwrap();
+        }
     }
 
     #[test]

@@ -171,8 +171,8 @@ impl Store {
     }
 
     /// What makes what was written until now survive the loss of power.
-    pub(crate) fn to_sync(&mut self) -> SyncPoint {
-        self.journal.to_sync()
+    pub(crate) fn sync_point(&mut self) -> SyncPoint {
+        self.journal.sync_point()
     }
 
     /// Whether a journal is being brought into sled: then [`tidy`](Self::tidy) has something to do later.

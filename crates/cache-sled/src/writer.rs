@@ -273,7 +273,7 @@ impl Writer {
                 operation.answer(Ok(()));
             }
         } else if synced || !waiting.is_empty() {
-            let sync = synced.then(|| self.store.to_sync());
+            let sync = synced.then(|| self.store.sync_point());
             let number = self.syncer.give(Written { sync, waiting });
             if work_unsynced {
                 self.work_unsynced = number;
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(decide(&mut writer, &mut group, Need::Process, 0, false), (0, 2));
         // Two wait, so the syncer's thread does it.
         let waiting = std::mem::take(&mut group.waiting);
-        let sync = Some(writer.store.to_sync());
+        let sync = Some(writer.store.sync_point());
         assert_eq!(writer.syncer.give(Written { sync, waiting }), 1);
         while !writer.syncer.is_idle() {
             std::thread::yield_now();
