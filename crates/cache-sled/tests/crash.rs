@@ -44,7 +44,7 @@ fn open(path: &Path, hour: u64) -> SledCache {
         path: path.to_owned(),
         clock: Arc::new(ManualClock::at(start)),
         // Both: where answers wait for a sync, groups are decided while others are synced.
-        durability: if hour / 2 % 2 == 0 { Durability::Power } else { Durability::Process },
+        durability: if (hour / 2).is_multiple_of(2) { Durability::Power } else { Durability::Process },
         limits: downbeat_core::cache::StreamLimits::default(),
         holder: "a crash test".to_owned(),
     })
