@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_a_text_of_its_pattern_for_readers_and_writers() {
+        use schemars::generate::SchemaSettings;
+        for settings in [SchemaSettings::default(), SchemaSettings::default().for_serialize()] {
+            let schema = settings.into_generator().into_root_schema_for::<TaskId>();
+            assert_eq!(schema.get("type").unwrap(), "string");
+            assert_eq!(schema.get("pattern").unwrap(), ID_PATTERN);
+        }
+        let id: TaskId = serde_json::from_reader(&b"\"t-\\u0031\""[..]).unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"t-1\"");
+        assert!(serde_json::from_str::<TaskId>("7").unwrap_err().to_string().contains("expected a string"));
+    }
+
+    #[test]
     fn a_token_of_a_later_epoch_is_greater_than_all_before() {
         let first = Token::NONE.next(1).unwrap();
         let many = (0..1000).fold(first, |token, _| token.next(1).unwrap());
