@@ -65,7 +65,7 @@ end
 spend(goal, ARGV[17] or '')
 local unblocked = 0
 if waited and status == 'done' then
-  unblocked = unblock(goal, id, carries)
+  unblocked = unblock(goal, id, waited, carries)
 end
 
 local goal_status, next_claim, next_goal

@@ -58,8 +58,8 @@ local function take_any(has)
         -- With one group, as most often, it does not matter how good its best is.
         local first = id and head[2] and tonumber(head[2]) or head[2]
         if not first then
-          -- What lies in hand may soon be all that is in its group, or is taken out of it.
-          if not hand[1] then
+          -- What lies in hand may soon be all that is in its group, unless it is always taken.
+          if not hand[1] or here.hand_is_taken then
             top('ZREM', other)
             from = from - 1
           end

@@ -12,12 +12,19 @@ local function put_links(goal, id, dependencies, dependants)
   end
 end
 
--- A task that somebody waits for says so, so that the settle of any other need not look.
+-- A longer text makes a small hash a large one.
+local MOST_WAITED = 64
+
+-- Who waits for a task, as the task says it, so that a settle need not look: the list, or "*" for a long one.
+local function waited_by(dependants)
+  return #dependants <= MOST_WAITED and dependants or '*'
+end
+
 local function mark_waited(id, dependants)
   if dependants == '' then
     call('HDEL', P .. 'task:' .. id, 'waited')
   else
-    call('HSET', P .. 'task:' .. id, 'waited', '1')
+    call('HSET', P .. 'task:' .. id, 'waited', waited_by(dependants))
   end
 end
 
@@ -36,7 +43,7 @@ local function new_task(goal_id, goal, ordinal, task)
     interruptions = 0,
     token = forgotten_token(),
     needs = task.needs,
-    waited = task.dependants ~= '' and '1' or nil,
+    waited = task.dependants ~= '' and waited_by(task.dependants) or nil,
     created_at = NOW,
   }
 end
@@ -120,7 +127,7 @@ local function add_all(goal_id, goal, list, from)
         also('own_attempts', own, '')
         also('root', goal.root, nil)
         if waiting ~= '' then
-          set[#set + 1], set[#set + 2] = 'waited', '1'
+          set[#set + 1], set[#set + 2] = 'waited', waited_by(waiting)
           put(dependants, id, waiting)
         end
         call(unpack(set))

@@ -1,7 +1,7 @@
 -- What ends an attempt.
 
 -- The move `settle` of a running task by its holder, to done, written out as `grant` is. Returns its goal
--- and whether somebody waits for it; nil when it is another move.
+-- and who waits for it; nil when it is another move.
 local function finish_task(id, token, request, summary, artifacts)
   local key = P .. 'task:' .. id
   local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'owner', 'waited', 'last_error',
@@ -89,10 +89,10 @@ local function count_down(goal, id, dependency, in_hand)
   return true
 end
 
--- Tells those that wait for a task that it is done; how many became ready.
-local function unblock(goal, id, in_hand)
+-- Tells those that wait for a task that it is done; how many became ready. `waited`: as `waited_by` says it.
+local function unblock(goal, id, waited, in_hand)
   local unblocked = 0
-  local dependants = call('HGET', P .. 'dag:' .. goal .. ':dependants', id) or ''
+  local dependants = waited ~= '*' and waited or call('HGET', P .. 'dag:' .. goal .. ':dependants', id) or ''
   for dependant in gmatch(dependants, '[^ ]+') do
     local is_ready = count_down(goal, dependant, id, in_hand)
     if is_ready == nil then
