@@ -136,6 +136,18 @@ const RULES: &[Rule] = &[
         lines: |line| line.case.starts_with("`status`"),
         bar: Bar::AtMost(30_000.0),
     },
+    Rule {
+        what: "an order from a file, p99 µs",
+        of: |line| line.p99_us,
+        lines: |line| line.case == "file to order",
+        bar: Bar::AtMost(100_000.0),
+    },
+    Rule {
+        what: "an order by a request or a command, p99 µs",
+        of: |line| line.p99_us,
+        lines: |line| line.case.starts_with("command to order") || line.case.ends_with("run to order"),
+        bar: Bar::AtMost(50_000.0),
+    },
 ];
 
 /// Prints each figure that is promised beside what is promised of it.

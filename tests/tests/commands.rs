@@ -54,6 +54,7 @@ fn status_is_what_programs_read() {
             "liveness",
             "paused",
             "task",
+            "tasks",
             "lease_expires_at",
             "last_beat_at",
             "stage",
@@ -262,10 +263,11 @@ fn the_instructions_schema_takes_what_the_program_takes() {
 }
 
 #[test]
-fn a_graph_is_drawn_in_three_languages_and_can_be_read_back() {
+fn a_graph_is_drawn_in_every_language_and_can_be_read_back() {
     let project = project();
     project.downbeat(&["graph"]).code(0).says(&["flowchart", "-->", "failed", "blocked"]);
     project.downbeat(&["graph", "--format", "dot"]).code(0).says(&["digraph", "->"]);
+    project.downbeat(&["graph", "--format", "text"]).code(0).says(&["✗ failed", "after"]);
     let dag = project.downbeat(&["graph", "--format", "json"]).code(0).json();
     assert!(validator(&project, "dag").is_valid(&dag), "{dag}");
     let other = Project::new("## Agents\n\n### a\n\n## Goals\n\n### demo: Again\n- Plan: plan.json\n");

@@ -68,6 +68,36 @@ fn a_killed_run_takes_the_goals_below_over() {
 }
 
 #[test]
+fn a_graph_draws_goals_below_the_tasks_that_own_them() {
+    let project = Project::new(&instructions("true"));
+    let graph = |words: &[&str]| project.downbeat(&[&["graph"], words].concat()).code(0).stdout;
+    let inside = |text: &str| {
+        let lines = text.lines().skip_while(|line| !line.contains("top.mid"));
+        lines.map(|line| line.len() - line.trim_start().len()).collect::<Vec<_>>()
+    };
+
+    // As declared, then as stored, under the same ids.
+    for mark in ["·", "✓"] {
+        let text = graph(&["--format", "text"]);
+        assert_eq!(inside(&text), [6, 8, 12, 14], "{text}");
+        assert!(text.contains(&format!("{mark} top.mid.low.works  Works")), "{text}");
+        let mermaid = graph(&[]);
+        for part in ["subgraph g1[", "        subgraph g2[", "n0 -.-> g1", "n1 -.-> g2"] {
+            assert!(mermaid.contains(part), "{part}\n{mermaid}");
+        }
+        assert_eq!(mermaid.contains("class n0,n1,n2 s0"), mark == "✓", "{mermaid}");
+        let dot = graph(&["--format", "dot"]);
+        assert!(dot.contains("subgraph cluster_1 {") && dot.contains("lhead=cluster_2"), "{dot}");
+        let json = project.json(&["graph"]);
+        assert_eq!(json["below"]["mid"]["below"]["top.mid.low"]["nodes"][0]["id"], "top.mid.low.works");
+        // What a DAG file says is one goal's plan, and each can be had.
+        assert!(!graph(&["--format", "json"]).contains("below"));
+        assert!(graph(&["--format", "text", "--goal", "top.mid"]).starts_with("top.mid  The middle\n"));
+        project.downbeat(&["run"]).code(0);
+    }
+}
+
+#[test]
 fn what_is_called_off_at_the_top_ends_all_below_though_the_orchestrator_was_killed() {
     let project = Project::new(&instructions(LONG));
     let redis = Redis::start();

@@ -281,6 +281,32 @@ fn a_child_that_hangs_does_not_hold_up_the_end() {
     place.nothing_is_left();
 }
 
+/// Stopped, it lives and says nothing: its supervisor ends it, with its commands, and another life goes on.
+#[test]
+fn a_child_that_is_stopped_is_ended_and_followed_by_another() {
+    let place = Place::new(ONE, &task("Long {#a}", UNTIL_GO)).with("DOWNBEAT_AGENT_TTL", "2s");
+    let pipe = place.pipe();
+    let mut run = place.start(&["run", "--spawn", "process"]);
+    assert_eq!(pipe.next().0, "clerk");
+    let first = place.process("clerk");
+    kill(first, Signal::SIGSTOP).unwrap();
+    run.wait_for("Agent clerk: it was not heard for 4s");
+    assert_eq!(pipe.next().0, "clerk");
+    assert_ne!(place.process("clerk"), first);
+
+    let events = place.events();
+    let ended: Vec<&Event> = events.iter().filter(|event| event.kind == "agent.terminated").collect();
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    assert_eq!(ended[0].value["data"]["signal"], 9);
+    assert!(ended[0].reason.starts_with("it was not heard for 4s (last at "), "{ended:?}");
+    // Its lease of 30 s did not have to run out.
+    assert!(events.iter().all(|event| event.kind != "task.expired"));
+    place.go("a");
+    run.wait().code(0);
+    assert_eq!(place.project.lines("work/a"), ["x"]);
+    place.nothing_is_left();
+}
+
 /// What was said to the parent on its command line holds for its children; a secret is in nobody's words.
 #[test]
 fn children_have_the_settings_of_their_parent_and_no_secret_in_their_words() {

@@ -43,7 +43,8 @@ pub(crate) enum Case {
     Program,
     /// The API: claims and settles through the socket beside those in process, and `status` beside a run.
     Api,
-    /// From a line in a heartbeat file, and from the start of a command, to the order's event.
+    /// From a line in a heartbeat file, from the start of a command, and from a request at the socket of a run, to
+    /// the order's event.
     Steer,
 }
 

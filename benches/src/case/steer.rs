@@ -1,18 +1,21 @@
-//! Steering: from a line that somebody appends to a file, and from the start of a command, to when the
-//! order was carried out.
+//! Steering: from a line that somebody appends to a file, from the start of a command, and from a request at
+//! the socket of a run, to when the order was carried out.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use downbeat_core::cache::{Cache, Topic, events_stream};
-use downbeat_core::ids::AgentName;
+use downbeat_core::cache::{Cache, CacheError, Directive, Steer, Topic, events_stream};
+use downbeat_core::ids::{AgentName, RequestId, TaskId};
+use downbeat_core::state::TaskStatus;
 use downbeat_runtime::heartbeats::{Heartbeats, SteeringFile};
+use downbeat_server::{Address, HttpCache};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::task::JoinHandle;
 
 use super::{Bench, program};
 use crate::line::Line;
@@ -48,7 +51,96 @@ pub(super) async fn run(bench: &Bench) -> Result<Vec<Line>> {
         bench.say(&line)?;
         lines.push(line);
     }
+    if bench.kinds.contains(&Kind::Sled) && program::program()?.exists() {
+        let starts = orders / 5;
+        let (mut requests, mut commands, mut bare) = (Samples::new(), Samples::new(), Samples::new());
+        for _ in bench.rounds.each() {
+            let (by_request, by_command) = beside_a_run(bench, orders, starts).await?;
+            bare.push(Sample::steps(bare_starts(starts)?));
+            requests.push(Sample::steps(by_request));
+            commands.push(Sample::steps(by_command));
+        }
+        let request = Line::of("socket of a run to order", Kind::Sled.name(), (orders, 1), &requests);
+        let command = Line::of("command to order, beside a run", Kind::Sled.name(), (starts, 1), &commands)
+            .beside("start and end of `true`", &bare);
+        for line in [request, command] {
+            bench.say(&line)?;
+            lines.push(line);
+        }
+    }
     Ok(lines)
+}
+
+/// Beside a process that runs: from before a request is sent to its socket, and from before a command is started
+/// that asks it, to when another client of it is woken by what that did.
+async fn beside_a_run(bench: &Bench, orders: u64, starts: u64) -> Result<(Vec<Duration>, Vec<Duration>)> {
+    let program = program::program()?;
+    let tasks = "- [ ] Wait {#wait}\n  ```sh\n  exec sleep 600\n  ```\n- [ ] Then {#then after=wait}\n  ```sh\n  true\n  ```\n";
+    let place = program::project(&bench.directory, tasks)?;
+    let socket = place.join(".downbeat/control.sock");
+    let mut run = program::command(&program, &place).arg("run").spawn()?;
+    let client = || -> Arc<dyn Cache> { Arc::new(HttpCache::new(Address::Socket(socket.clone()))) };
+    let (asks, hears) = (client(), client());
+    let measured = async {
+        let wait = TaskId::new("wait")?;
+        let began = now();
+        // Until the run serves its socket, has planned, and works.
+        while !asks
+            .task(&wait)
+            .await
+            .is_ok_and(|found| found.is_some_and(|found| found.task.state.status == TaskStatus::Running))
+        {
+            ensure!(began.elapsed() < Duration::from_secs(20), "the run did not begin within 20 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (mut requests, mut commands) = (Vec::new(), Vec::new());
+        for number in 0..orders {
+            let (seen, woken) = reader(&hears).await?;
+            let priority = u32::try_from(number).unwrap_or(u32::MAX);
+            let steer = Steer {
+                directive: Directive::Elevate { task: TaskId::new("then")?, priority },
+                by: "bench".to_owned(),
+                request: RequestId(format!("{}-{number}", std::process::id())),
+            };
+            let sent = now();
+            asks.steer(&steer).await?;
+            requests.push(heard(seen, woken).await?.saturating_duration_since(sent));
+        }
+        for number in 0..starts {
+            let (seen, woken) = reader(&hears).await?;
+            let mut command = program::command(&program, &place);
+            command.args(["elevate", "then", &(orders + number).to_string()]);
+            let sent = now();
+            let mut child = command.stdout(Stdio::null()).spawn()?;
+            commands.push(heard(seen, woken).await?.saturating_duration_since(sent));
+            ensure!(child.wait()?.success(), "the command did not carry out its order");
+        }
+        Ok((requests, commands))
+    }
+    .await;
+    run.kill()?;
+    run.wait()?;
+    measured
+}
+
+/// Somebody who waits for the next event, and the number of the last one.
+async fn reader(cache: &Arc<dyn Cache>) -> Result<(u64, JoinHandle<(Result<u64, CacheError>, Instant)>)> {
+    let topic = Topic::Stream(events_stream());
+    let seen = cache.changed(&topic, u64::MAX, Duration::ZERO).await?;
+    let cache = Arc::clone(cache);
+    let waits = tokio::spawn(async move {
+        let told = cache.changed(&topic, seen, Duration::from_secs(10)).await;
+        (told, now())
+    });
+    // It must be asleep, or nobody is woken.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    Ok((seen, waits))
+}
+
+async fn heard(seen: u64, waits: JoinHandle<(Result<u64, CacheError>, Instant)>) -> Result<Instant> {
+    let (told, heard) = waits.await?;
+    ensure!(told? > seen, "an order was not carried out within 10 s");
+    Ok(heard)
 }
 
 /// From before a line is appended to when a reader of the events is woken by what it did.
@@ -63,29 +155,16 @@ async fn by_file(bench: &Bench, kind: Kind, orders: u64) -> Result<Vec<Duration>
     let mut heartbeats = Heartbeats::new(cache, vec![file]);
     heartbeats.look().await;
     let follower = tokio::spawn(async move { heartbeats.run().await });
-    let reader = subject.caches.last().context("a cache has a handle")?;
-    let topic = Topic::Stream(events_stream());
+    let hears = subject.caches.last().context("a cache has a handle")?;
     let mut spans = Vec::new();
     for number in 0..orders {
-        let seen = reader.changed(&topic, u64::MAX, Duration::ZERO).await?;
-        let waits = {
-            let reader = Arc::clone(reader);
-            let topic = topic.clone();
-            tokio::spawn(async move {
-                let told = reader.changed(&topic, seen, Duration::from_secs(10)).await;
-                (told, now())
-            })
-        };
-        // The reader must be asleep, or nobody is woken.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        let (seen, woken) = reader(hears).await?;
         let sent = now();
         OpenOptions::new()
             .append(true)
             .open(&path)?
             .write_all(format!("ELEVATE {task} {number}\n").as_bytes())?;
-        let (told, heard) = waits.await?;
-        ensure!(told? > seen, "an order was not carried out within 10 s");
-        spans.push(heard.saturating_duration_since(sent));
+        spans.push(heard(seen, woken).await?.saturating_duration_since(sent));
     }
     follower.abort();
     subject.remove().await?;

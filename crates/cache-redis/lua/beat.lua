@@ -7,7 +7,7 @@ ARGV[2]  name           of the agent
 ARGV[3]  incarnation    which life of it
 ARGV[4]  phase          what it does
 ARGV[5]  task           on which task, or ""
-ARGV[6]  told           "1" if an event tells of a change to this phase
+ARGV[6]  told           "1" if an event tells that it entered this phase, or is in it for another task
 
 Returns  {"heard", paused, silent_from}   1 or 0; milliseconds since the Unix epoch
          {"replaced"}                     another incarnation, or none
@@ -23,7 +23,7 @@ agent.task = ARGV[5] ~= '' and ARGV[5]
 agent.last_beat = NOW
 agent.silent = false
 put_agent(name, old, agent)
-if ARGV[6] == '1' and old.phase ~= agent.phase then
+if ARGV[6] == '1' and (old.phase ~= agent.phase or (old.task or '') ~= ARGV[5]) then
   say('agent.phase', {
     agent = name,
     task = agent.task or nil,

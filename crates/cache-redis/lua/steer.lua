@@ -31,7 +31,7 @@ local function direct(name, by, say_it)
   end
   local new, refusal = make_alone(id, task, name, by)
   if not new then
-    return false, 'a ' .. refusal[2] .. ' task cannot ' .. refusal[3] .. ' task=`' .. id .. '`'
+    return false, 'cannot ' .. refusal[3] .. ' a ' .. refusal[2] .. ' task task=`' .. id .. '`'
   end
   return true, say_it(task, new)
 end

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downbeat_core::cache::{
     Acquire, Agent, AgentError, Agents, Amend, Append, Beat, BeatReply, CacheError, Claim, ClaimReply,
-    Departure, Hold, Leave, Page, Phase, Plan, Read, ReadyQuery, Record, Records, Registered, Registration,
-    Remove, Removed, Renew, Renewed, Settle, Settled, Steer, Steered, StoreIf, Streams, Sweep, Swept, Task,
+    Departure, Hold, Leave, Page, Plan, Read, ReadyQuery, Record, Records, Registered, Registration, Remove,
+    Removed, Renew, Renewed, Settle, Settled, Steer, Steered, StoreIf, Streams, Sweep, Swept, Task,
     TaskDetail, TaskQuery, Tasks, Topic,
 };
 use downbeat_core::dag::{self, Dag, DagParts, MAX_PRIORITY, Node};
@@ -434,15 +434,12 @@ impl Agents for RedisCache {
     }
 
     async fn beat(&self, beat: &Beat) -> Result<BeatReply, CacheError> {
-        // Whether a change to this phase is told, from a phase that differs from it.
-        let other = if beat.phase == Phase::Created { Phase::Idle } else { Phase::Created };
-        let told = rules::phase_changed(&beat.name, other, beat.phase, None).is_some();
         let arguments = [
             beat.name.as_str(),
             &beat.incarnation.0,
             beat.phase.as_str(),
             beat.task.as_ref().map_or("", TaskId::as_str),
-            if told { "1" } else { "0" },
+            if rules::is_told(beat.phase) { "1" } else { "0" },
         ];
         let mut reply = self.run(&scripts::BEAT, &arguments).await?;
         match reply.word.as_str() {

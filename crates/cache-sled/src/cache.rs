@@ -19,10 +19,12 @@ use downbeat_core::ids::{AgentName, GoalId, Incarnation, TaskId};
 use tokio::sync::oneshot;
 
 use crate::holder::HolderFile;
+use crate::kept::Kept;
 use crate::open::{Durability, OpenError, Options, open};
 use crate::signals::Signals;
 use crate::stats::{Counters, Stats};
 use crate::step::Step;
+use crate::syncer::Syncer;
 use crate::verbs;
 use crate::writer::{self, Job, Need, Writer};
 
@@ -95,22 +97,27 @@ impl SledCache {
         };
         let Options { path, clock, limits, .. } = options;
         let counters = Arc::new(Counters::default());
+        let no_thread = |error: std::io::Error| OpenError::Store {
+            path: path.clone(),
+            source: CacheError::Unavailable {
+                reason: "no thread for the store".to_owned(),
+                source: Some(error.into()),
+            },
+        };
+        let syncer = Syncer::start(&counters).map_err(no_thread)?;
         let writer = Writer {
             store,
+            syncer,
             clock,
             signals: Arc::clone(&signals),
             counters: Arc::clone(&counters),
             epoch,
             limits,
             strongest,
+            kept: Kept::default(),
+            work_unsynced: 0,
         };
-        let (sender, thread) = writer::start(writer).map_err(|error| OpenError::Store {
-            path: path.clone(),
-            source: CacheError::Unavailable {
-                reason: "no thread for the store".to_owned(),
-                source: Some(error.into()),
-            },
-        })?;
+        let (sender, thread) = writer::start(writer).map_err(no_thread)?;
         let inner = Inner { path, epoch, signals, counters, sender: Some(sender), thread: Some(thread) };
         Ok(Self { inner: Arc::new(inner) })
     }

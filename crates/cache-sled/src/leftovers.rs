@@ -52,7 +52,8 @@ mod tests {
     fn a_half_written_snapshot_does_not_cost_the_store() {
         let place = tempfile::tempdir().unwrap();
         let mut store = Store::open(place.path()).unwrap();
-        store.write(Writes::of(Layer::from([(IVec::from(b"key"), Some(IVec::from(b"value")))]))).unwrap();
+        store.take(Writes::of(Layer::from([(IVec::from(b"key"), Some(IVec::from(b"value")))]))).unwrap();
+        store.write().unwrap();
         store.close();
         std::fs::write(place.path().join("snap.FFFFFFFFFFFFFFFF.generating"), b"half").unwrap();
         let store = Store::open(place.path()).unwrap();

@@ -2,9 +2,10 @@
 //!
 //! In reading order: `layout` is what is stored; `store` is sled under a `journal` of what is not in it yet
 //! (`pending`), which `apply` brings there; nothing else calls sled;
-//! `txn` is a view that reads its own writes; `step` is one operation while it is decided, and the one
-//! way in which a task moves; `verbs` has one file per verb; `writer` is the thread that owns the store
-//! and answers groups; `cache` is the traits.
+//! `txn` is a view that reads its own writes; `kept` is what need not be parsed again; `step` is one
+//! operation while it is decided, and the one way in which a task moves; `verbs` has one file per verb;
+//! `writer` is the thread that owns the store and decides groups, `syncer` the one that syncs and answers
+//! them; `cache` is the traits.
 
 mod apply;
 mod audit;
@@ -12,6 +13,7 @@ mod cache;
 mod epoch;
 mod holder;
 mod journal;
+mod kept;
 mod layout;
 mod leftovers;
 mod open;
@@ -21,6 +23,7 @@ mod signals;
 mod stats;
 mod step;
 mod store;
+mod syncer;
 mod txn;
 mod verbs;
 mod writer;

@@ -11,7 +11,7 @@ use crate::epoch;
 use crate::holder::HolderFile;
 use crate::layout::{Key, SCHEMA};
 use crate::store::{NotOpened, Store, corrupt};
-use crate::txn::{Layer, Txn};
+use crate::txn::Txn;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -94,8 +94,7 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
         NotOpened::Failed(source) => failed(source),
     })?;
 
-    let nothing = Layer::new();
-    let mut txn = Txn::new(&store, &nothing);
+    let mut txn = Txn::new(&store);
     let schema = txn.number(&Key::Schema).map_err(failed)?;
     if schema > SCHEMA {
         drop(txn);
@@ -132,7 +131,7 @@ pub(crate) fn open(options: &Options) -> Result<(Store, u64), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::txn::Writes;
+    use crate::txn::{Layer, Writes};
 
     fn options(path: &std::path::Path) -> Options {
         Options {
@@ -160,8 +159,9 @@ mod tests {
         let (mut store, _) = open(&options(directory.path())).unwrap();
         let key = Key::LastOrdinal;
         store
-            .write(Writes::of(Layer::from([(key.encode().into(), Some(sled::IVec::from(&[0; 8])))])))
+            .take(Writes::of(Layer::from([(key.encode().into(), Some(sled::IVec::from(&[0; 8])))])))
             .unwrap();
+        store.write().unwrap();
         let sled = directory.path().join("sled");
         let journal = std::fs::read(sled.join("journal.1")).unwrap();
         store.close();
@@ -186,7 +186,7 @@ mod tests {
         store.close();
         let (store, epoch) = open(&options(directory.path())).unwrap();
         assert_eq!(epoch, 2);
-        assert_eq!(Txn::new(&store, &Layer::new()).number(&Key::Schema).unwrap(), SCHEMA);
+        assert_eq!(Txn::new(&store).number(&Key::Schema).unwrap(), SCHEMA);
         store.close();
     }
 
@@ -194,8 +194,7 @@ mod tests {
     fn a_store_of_a_newer_version_is_refused_and_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let (store, _) = open(&options(directory.path())).unwrap();
-        let nothing = Layer::new();
-        let mut txn = Txn::new(&store, &nothing);
+        let mut txn = Txn::new(&store);
         txn.set_number(&Key::Schema, SCHEMA + 1);
         let writes = txn.into_writes().into_layer();
         store.write_through(&writes).unwrap();

@@ -75,7 +75,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         {
             let mut store = Store::open(place.path()).unwrap();
-            store.write(Writes::of(Layer::from([(IVec::from(b"gone"), Some(IVec::from(b"x")))]))).unwrap();
+            store.take(Writes::of(Layer::from([(IVec::from(b"gone"), Some(IVec::from(b"x")))]))).unwrap();
+            store.write().unwrap();
             store.close();
         }
         // Killed right after the rename: the file is there, and nothing of it is in the store.

@@ -42,15 +42,15 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn wrote(&self, layer: &crate::txn::Layer) {
+    pub(crate) fn took(&self, layer: &crate::txn::Layer) {
         let bytes =
             layer.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |value| value.len()));
-        add(&self.batches, 1);
         add(&self.keys, layer.len());
         add(&self.bytes, bytes.sum());
     }
 
-    pub(crate) fn flushed(&self) {
+    pub(crate) fn wrote(&self) {
+        add(&self.batches, 1);
         add(&self.flushes, 1);
     }
 

@@ -1,8 +1,8 @@
 //! One operation while it is decided: what it sees, what it changes, and the one way in which a task
 //! moves.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use downbeat_core::cache::{
     CacheError, MAX_AGENT_ERRORS, MAX_ENDED_ATTEMPTS, StreamLimits, Task, events_stream,
@@ -15,33 +15,12 @@ use downbeat_core::rules;
 use downbeat_core::state::{EndedAttempt, Move, Refusal, TaskState, TaskStatus, apply};
 use downbeat_core::time::Timestamp;
 
+use crate::kept::{Changed, Kept};
 use crate::layout::{self, AgentDoc, GoalDoc, Head, Key, TaskDoc};
 use crate::store::{Store, corrupt};
-use crate::txn::{Layer, Txn, Writes};
+use crate::txn::{Txn, Writes};
 
-/// How many tasks the DAGs may have together that are kept in memory.
-const KEPT_TASKS: usize = 250_000;
-
-/// DAGs that were read or written lately, each with its revision.
-#[derive(Debug, Default)]
-pub(crate) struct Dags {
-    kept: HashMap<GoalId, (u64, Arc<Dag>)>,
-}
-
-impl Dags {
-    fn get(&self, goal: &GoalId, revision: u64) -> Option<Arc<Dag>> {
-        self.kept.get(goal).filter(|(kept, _)| *kept == revision).map(|(_, dag)| Arc::clone(dag))
-    }
-
-    fn keep(&mut self, revision: u64, dag: &Arc<Dag>) {
-        self.kept.remove(dag.goal());
-        let kept: usize = self.kept.values().map(|(_, dag)| dag.len()).sum();
-        if kept + dag.len() > KEPT_TASKS {
-            self.kept.clear();
-        }
-        self.kept.insert(dag.goal().clone(), (revision, Arc::clone(dag)));
-    }
-}
+static EVENTS: LazyLock<StreamName> = LazyLock::new(events_stream);
 
 /// One operation while it is decided.
 #[derive(Debug)]
@@ -51,17 +30,22 @@ pub(crate) struct Step<'a> {
     pub(crate) now: Timestamp,
     pub(crate) epoch: u64,
     limits: StreamLimits,
-    dags: &'a mut Dags,
+    kept: &'a mut Kept,
     changes: Changes,
-    /// DAGs to keep once the operation stands.
-    fresh: Vec<(u64, Arc<Dag>)>,
+    /// What it was before a part that may be taken back.
+    before: Option<Changes>,
 }
 
-/// What a step changed and has not yet encoded.
+/// What a step changed that is kept, and not encoded before its group is written.
 #[derive(Debug, Clone, Default)]
 struct Changes {
-    goals: BTreeMap<GoalId, GoalDoc>,
+    /// `None`: it is forgotten.
+    goals: BTreeMap<GoalId, Option<Arc<GoalDoc>>>,
     heads: BTreeMap<StreamName, Head>,
+    /// Written, and kept once the step stands.
+    tasks: Vec<(TaskId, Option<Arc<TaskDoc>>)>,
+    agents: Vec<(AgentName, Option<Arc<AgentDoc>>)>,
+    dags: Vec<(u64, Arc<Dag>)>,
     work: u64,
 }
 
@@ -69,81 +53,90 @@ struct Changes {
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) writes: Writes,
-    /// Streams that got longer, with the number of the last entry.
-    pub(crate) streams: Vec<(StreamName, u64)>,
+    pub(crate) changed: Changed,
     /// How often work appeared.
     pub(crate) work: u64,
 }
 
-/// A place in a step to go back to.
-#[derive(Debug)]
-pub(crate) struct Mark {
-    writes: Writes,
-    changes: Changes,
+impl Effects {
+    /// Whether nothing is other than before.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let Changed { goals, heads, .. } = &self.changed;
+        self.writes.layer().is_empty() && goals.is_empty() && heads.is_empty() && self.work == 0
+    }
 }
 
 impl<'a> Step<'a> {
     pub(crate) fn new(
         store: &'a Store,
-        group: &'a Layer,
-        dags: &'a mut Dags,
+        kept: &'a mut Kept,
         now: Timestamp,
         (epoch, limits): (u64, StreamLimits),
     ) -> Self {
-        let txn = Txn::new(store, group);
-        Self { txn, now, epoch, limits, dags, changes: Changes::default(), fresh: Vec::new() }
+        let changes = Changes::default();
+        Self { txn: Txn::new(store), now, epoch, limits, kept, changes, before: None }
     }
 
     /// Ends a step that stands.
-    pub(crate) fn finish(mut self) -> Result<Effects, CacheError> {
-        for (goal, doc) in &self.changes.goals {
-            self.txn.write(&Key::Goal(goal.clone()), doc)?;
+    pub(crate) fn finish(mut self) -> Effects {
+        for (goal, _) in self.changes.goals.iter().filter(|(_, doc)| doc.is_none()) {
+            self.txn.delete(&Key::Goal(goal.clone()));
         }
-        for (stream, head) in &self.changes.heads {
-            self.txn.write(&Key::Head(stream.clone()), head)?;
-        }
-        for (revision, dag) in &self.fresh {
-            self.dags.keep(*revision, dag);
-        }
-        let streams = self.changes.heads.into_iter().map(|(stream, head)| (stream, head.last)).collect();
-        Ok(Effects { writes: self.txn.into_writes(), streams, work: self.changes.work })
+        let Changes { goals, heads, tasks, agents, dags, work } = self.changes;
+        let (goals, heads) = (goals.into_iter().collect(), heads.into_iter().collect());
+        let changed = Changed { goals, heads, tasks, agents, dags };
+        Effects { writes: self.txn.into_writes(), changed, work }
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { writes: self.txn.mark(), changes: self.changes.clone() }
+    /// Begins a part that may be taken back. One at a time.
+    pub(crate) fn begin_part(&mut self) {
+        self.txn.begin_part();
+        self.before = Some(self.changes.clone());
     }
 
-    pub(crate) fn back_to(&mut self, mark: Mark) {
-        self.txn.back_to(mark.writes);
-        self.changes = mark.changes;
+    /// The part stands.
+    pub(crate) fn keep_part(&mut self) {
+        self.txn.keep_part();
+        self.before = None;
+    }
+
+    /// Forgets what was done since the part began.
+    pub(crate) fn drop_part(&mut self) {
+        self.txn.drop_part();
+        if let Some(before) = self.before.take() {
+            self.changes = before;
+        }
     }
 
     // ---- goals
 
-    pub(crate) fn goal(&self, goal: &GoalId) -> Result<Option<GoalDoc>, CacheError> {
-        match self.changes.goals.get(goal) {
-            Some(doc) => Ok(Some(doc.clone())),
-            None => self.txn.read(&Key::Goal(goal.clone())),
+    pub(crate) fn goal(&self, goal: &GoalId) -> Result<Option<Arc<GoalDoc>>, CacheError> {
+        if let Some(doc) = self.changes.goals.get(goal) {
+            return Ok(doc.clone());
+        }
+        match self.kept.goal(goal) {
+            Some(doc) => Ok(Some(Arc::clone(doc))),
+            None => Ok(self.txn.read(&Key::Goal(goal.clone()))?.map(Arc::new)),
         }
     }
 
     pub(crate) fn put_goal(&mut self, doc: GoalDoc) {
-        self.changes.goals.insert(doc.goal.id.clone(), doc);
+        self.changes.goals.insert(doc.goal.id.clone(), Some(Arc::new(doc)));
     }
 
     /// A goal to be changed. A task names it, so it is there.
     pub(crate) fn goal_mut(&mut self, goal: &GoalId) -> Result<&mut GoalDoc, CacheError> {
+        let absent = || CacheError::GoalNotFound { goal: goal.clone() };
         if !self.changes.goals.contains_key(goal) {
-            let doc = self.goal(goal)?.ok_or_else(|| CacheError::GoalNotFound { goal: goal.clone() })?;
-            self.put_goal(doc);
+            let doc = self.goal(goal)?.ok_or_else(absent)?;
+            self.changes.goals.insert(goal.clone(), Some(doc));
         }
-        self.changes.goals.get_mut(goal).ok_or_else(|| CacheError::GoalNotFound { goal: goal.clone() })
+        self.changes.goals.get_mut(goal).and_then(Option::as_mut).map(Arc::make_mut).ok_or_else(absent)
     }
 
     /// Forgets a goal.
     pub(crate) fn forget_goal(&mut self, goal: &GoalId) {
-        self.changes.goals.remove(goal);
-        self.txn.delete(&Key::Goal(goal.clone()));
+        self.changes.goals.insert(goal.clone(), None);
     }
 
     /// Settles the status of a goal after its counts changed.
@@ -161,19 +154,19 @@ impl<'a> Step<'a> {
     /// The DAG of a goal as it is now.
     pub(crate) fn dag(&mut self, doc: &GoalDoc) -> Result<Arc<Dag>, CacheError> {
         let (goal, revision) = (&doc.goal.id, doc.goal.revision);
-        if let Some(dag) = self.dags.get(goal, revision) {
-            return Ok(dag);
+        if let Some(dag) = self.kept.dag(goal, revision) {
+            return Ok(Arc::clone(dag));
         }
         let mut parts = DagParts { goal_id: goal.clone(), nodes: Vec::new(), edges: Vec::new() };
         for task in self.order(goal)? {
             parts.nodes.push(self.read_node(&task)?);
-            for dependant in self.dependants(&task)? {
+            for dependant in self.list(&Key::Dependants(task.clone()))? {
                 parts.edges.push((task.clone(), dependant));
             }
         }
         let dag = Dag::from_parts(parts).map_err(|error| corrupt(&format!("dag of goal `{goal}`"), error))?;
         let dag = Arc::new(dag);
-        self.dags.keep(revision, &dag);
+        self.kept.keep_dag(revision, &dag);
         Ok(dag)
     }
 
@@ -181,7 +174,7 @@ impl<'a> Step<'a> {
     pub(crate) fn put_dag(&mut self, revision: u64, dag: &Arc<Dag>) {
         let order = layout::list(dag.nodes().map(|node| &node.id));
         self.txn.put(&Key::Order(dag.goal().clone()), order);
-        self.fresh.push((revision, Arc::clone(dag)));
+        self.changes.dags.push((revision, Arc::clone(dag)));
     }
 
     pub(crate) fn put_dependants(&mut self, dag: &Dag, task: &TaskId) {
@@ -195,9 +188,18 @@ impl<'a> Step<'a> {
         self.list(&Key::Order(goal.clone()))
     }
 
-    /// Who waits for a task, in the order of the draft.
-    pub(crate) fn dependants(&self, task: &TaskId) -> Result<Vec<TaskId>, CacheError> {
-        self.list(&Key::Dependants(task.clone()))
+    /// Who waits for a task of a goal, in the order of the draft.
+    pub(crate) fn dependants(&self, goal: &GoalId, task: &TaskId) -> Result<Vec<TaskId>, CacheError> {
+        match self.kept_dag(goal) {
+            Some(dag) => Ok(dag.dependants(task).into_iter().cloned().collect()),
+            None => self.list(&Key::Dependants(task.clone())),
+        }
+    }
+
+    /// The DAG of a goal as it was before this step, if it is at hand.
+    fn kept_dag(&self, goal: &GoalId) -> Option<&Arc<Dag>> {
+        let doc = self.changes.goals.get(goal).and_then(Option::as_ref).or_else(|| self.kept.goal(goal))?;
+        self.kept.dag(goal, doc.goal.revision)
     }
 
     fn list(&self, key: &Key) -> Result<Vec<TaskId>, CacheError> {
@@ -210,17 +212,21 @@ impl<'a> Step<'a> {
 
     // ---- tasks
 
-    pub(crate) fn task(&self, task: &TaskId) -> Result<Option<TaskDoc>, CacheError> {
-        self.txn.read(&Key::Task(task.clone()))
+    pub(crate) fn task(&self, task: &TaskId) -> Result<Option<Arc<TaskDoc>>, CacheError> {
+        let key = Key::Task(task.clone());
+        match self.kept.task(task) {
+            Some(doc) if !self.txn.wrote(&key) => Ok(Some(Arc::clone(doc))),
+            _ => Ok(self.txn.read(&key)?.map(Arc::new)),
+        }
     }
 
     /// A task that the caller named.
-    pub(crate) fn named_task(&self, task: &TaskId) -> Result<TaskDoc, CacheError> {
+    pub(crate) fn named_task(&self, task: &TaskId) -> Result<Arc<TaskDoc>, CacheError> {
         self.task(task)?.ok_or_else(|| CacheError::TaskNotFound { task: task.clone() })
     }
 
     /// A task that an index named.
-    pub(crate) fn indexed_task(&self, task: &TaskId) -> Result<TaskDoc, CacheError> {
+    pub(crate) fn indexed_task(&self, task: &TaskId) -> Result<Arc<TaskDoc>, CacheError> {
         self.task(task)?.ok_or_else(|| CacheError::Corrupt { key: format!("task:{task}"), source: None })
     }
 
@@ -230,13 +236,21 @@ impl<'a> Step<'a> {
             .ok_or_else(|| CacheError::Corrupt { key: format!("node:{task}"), source: None })
     }
 
-    /// What is to be done.
-    pub(crate) fn node(&self, task: &TaskId) -> Result<Arc<Node>, CacheError> {
-        self.read_node(task).map(Arc::new)
+    /// What is to be done for a task of a goal. An amendment asks before it writes the node.
+    pub(crate) fn node(&self, goal: &GoalId, task: &TaskId) -> Result<Arc<Node>, CacheError> {
+        match self.kept_dag(goal).and_then(|dag| dag.node(task)) {
+            Some(node) => Ok(Arc::clone(node)),
+            None => self.read_node(task).map(Arc::new),
+        }
     }
 
-    pub(crate) fn full_task(&self, task: &TaskId, doc: TaskDoc) -> Result<Task, CacheError> {
-        Ok(Task { goal: doc.goal, ordinal: doc.ordinal, node: self.node(task)?, state: doc.state })
+    pub(crate) fn full_task(&self, task: &TaskId, doc: &TaskDoc) -> Result<Task, CacheError> {
+        Ok(Task {
+            node: self.node(&doc.goal, task)?,
+            goal: doc.goal.clone(),
+            ordinal: doc.ordinal,
+            state: doc.state.clone(),
+        })
     }
 
     /// Writes a task; its indexes follow from the pair of states.
@@ -244,10 +258,15 @@ impl<'a> Step<'a> {
         &mut self,
         task: &TaskId,
         old: Option<&TaskDoc>,
-        new: Option<&TaskDoc>,
+        new: Option<&Arc<TaskDoc>>,
     ) -> Result<(), CacheError> {
         let before = old.map(|doc| layout::indexes(task, doc)).unwrap_or_default();
         let after = new.map(|doc| layout::indexes(task, doc)).unwrap_or_default();
+        let running = new.filter(|doc| doc.state.status == TaskStatus::Running);
+        // A task that is planned was never kept.
+        if running.is_some() || old.is_some() {
+            self.changes.tasks.push((task.clone(), running.map(Arc::clone)));
+        }
         for entry in before.iter().filter(|entry| !after.contains(entry)) {
             self.txn.delete(&entry.0);
         }
@@ -255,7 +274,7 @@ impl<'a> Step<'a> {
             self.txn.put_new(key, value.as_slice());
         }
         match new {
-            Some(doc) => self.txn.write(&Key::Task(task.clone()), doc),
+            Some(doc) => self.txn.write(&Key::Task(task.clone()), &**doc),
             None => {
                 self.txn.delete(&Key::Task(task.clone()));
                 Ok(())
@@ -272,13 +291,20 @@ impl<'a> Step<'a> {
         task: &TaskId,
         old: &TaskDoc,
         mv: &Move,
-    ) -> Result<Result<TaskDoc, Refusal>, CacheError> {
+    ) -> Result<Result<Arc<TaskDoc>, Refusal>, CacheError> {
         let moved = match apply(&old.state, mv, self.now) {
             Ok(moved) => moved,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let event = moved.event_of(&old.goal, task);
-        let mut new = TaskDoc { state: moved.state, ..old.clone() };
+        let mut new = TaskDoc {
+            goal: old.goal.clone(),
+            root: old.root.clone(),
+            ordinal: old.ordinal,
+            needs: old.needs.clone(),
+            ended: old.ended,
+            state: moved.state,
+        };
         if let Some(ended) = &moved.ended {
             self.txn.write(&Key::Ended { task: task.clone(), number: old.ended }, ended)?;
             new.ended = old.ended.saturating_add(1);
@@ -288,6 +314,7 @@ impl<'a> Step<'a> {
             }
             self.enter_error(&old.goal, task, ended)?;
         }
+        let new = Arc::new(new);
         self.put_task(task, Some(old), Some(&new))?;
         if old.state.status != new.state.status {
             self.goal_mut(&old.goal)?.goal.counts.moved(old.state.status, new.state.status);
@@ -307,7 +334,7 @@ impl<'a> Step<'a> {
         task: &TaskId,
         old: &TaskDoc,
         mv: &Move,
-    ) -> Result<Result<TaskDoc, Refusal>, CacheError> {
+    ) -> Result<Result<Arc<TaskDoc>, Refusal>, CacheError> {
         let made = self.make(task, old, mv)?;
         // The status follows from the counts alone.
         if made.as_ref().is_ok_and(|new| new.state.status != old.state.status) {
@@ -318,12 +345,31 @@ impl<'a> Step<'a> {
 
     // ---- agents
 
-    pub(crate) fn agent(&self, name: &AgentName) -> Result<Option<AgentDoc>, CacheError> {
-        self.txn.read(&Key::Agent(name.clone()))
+    pub(crate) fn agent(&mut self, name: &AgentName) -> Result<Option<Arc<AgentDoc>>, CacheError> {
+        let key = Key::Agent(name.clone());
+        if self.txn.wrote(&key) {
+            return Ok(self.txn.read(&key)?.map(Arc::new));
+        }
+        if let Some(known) = self.kept.agent(name) {
+            return Ok(known.clone());
+        }
+        let doc: Option<AgentDoc> = self.txn.read(&key)?;
+        let doc = doc.map(Arc::new);
+        self.kept.keep_agent(name, doc.clone());
+        Ok(doc)
     }
 
-    pub(crate) fn put_agent(&mut self, doc: &AgentDoc) -> Result<(), CacheError> {
-        self.txn.write(&Key::Agent(doc.registration.name.clone()), doc)
+    pub(crate) fn put_agent(&mut self, doc: AgentDoc) -> Result<(), CacheError> {
+        let name = doc.registration.name.clone();
+        self.txn.write(&Key::Agent(name.clone()), &doc)?;
+        self.changes.agents.push((name, Some(Arc::new(doc))));
+        Ok(())
+    }
+
+    /// Forgets a registration.
+    pub(crate) fn forget_agent(&mut self, name: AgentName) {
+        self.txn.delete(&Key::Agent(name.clone()));
+        self.changes.agents.push((name, None));
     }
 
     /// Enters a failed attempt in the list of its agent, if that ever registered.
@@ -331,9 +377,10 @@ impl<'a> Step<'a> {
         let Some(error) = rules::agent_error(goal, task, ended) else {
             return Ok(());
         };
-        let Some(mut doc) = self.agent(&ended.agent)? else {
+        let Some(doc) = self.agent(&ended.agent)? else {
             return Ok(());
         };
+        let mut doc = Arc::unwrap_or_clone(doc);
         let agent = &ended.agent;
         self.txn.write(&Key::AgentError { agent: agent.clone(), number: doc.errors }, &error)?;
         let kept = u64::try_from(MAX_AGENT_ERRORS).unwrap_or(u64::MAX);
@@ -341,7 +388,7 @@ impl<'a> Step<'a> {
             self.txn.delete(&Key::AgentError { agent: agent.clone(), number });
         }
         doc.errors = doc.errors.saturating_add(1);
-        self.put_agent(&doc)
+        self.put_agent(doc)
     }
 
     /// Running tasks of an agent, by id, each with the request that it was claimed with.
@@ -362,7 +409,10 @@ impl<'a> Step<'a> {
     pub(crate) fn head(&self, stream: &StreamName) -> Result<Head, CacheError> {
         match self.changes.heads.get(stream) {
             Some(head) => Ok(head.clone()),
-            None => Ok(self.txn.read(&Key::Head(stream.clone()))?.unwrap_or_default()),
+            None => match self.kept.head(stream) {
+                Some(head) => Ok(head.clone()),
+                None => Ok(self.txn.read(&Key::Head(stream.clone()))?.unwrap_or_default()),
+            },
         }
     }
 
@@ -392,10 +442,9 @@ impl<'a> Step<'a> {
 
     /// Tells of a move, or of anything else that the cache itself says.
     pub(crate) fn say(&mut self, what: EventDraft) -> Result<(), CacheError> {
-        let stream = events_stream();
-        let mut head = self.head(&stream)?;
-        self.add(&stream, &mut head, what)?;
-        self.put_head(stream, head);
+        let mut head = self.head(&EVENTS)?;
+        self.add(&EVENTS, &mut head, what)?;
+        self.put_head(EVENTS.clone(), head);
         Ok(())
     }
 

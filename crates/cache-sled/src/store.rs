@@ -13,7 +13,7 @@ use downbeat_core::cache::CacheError;
 use sled::IVec;
 
 use crate::apply::{Applier, Target};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, SyncPoint};
 use crate::layout::{Key, prefix};
 use crate::leftovers;
 use crate::pending::Pending;
@@ -142,12 +142,24 @@ impl Store {
         }
     }
 
-    /// Writes what a group decided, all of it or nothing. It survives the death of the process when this
-    /// returns, and the loss of power after [`sync`](Self::sync).
-    pub(crate) fn write(&mut self, writes: Writes) -> Result<(), CacheError> {
-        self.journal.append(writes.layer()).map_err(|error| unavailable("writing the journal", error))?;
+    /// Takes what an operation decided, which is read from now on. It has happened with all that was taken
+    /// since the last [`write`](Self::write), when the next one returns. After an error the store can be
+    /// used no more.
+    pub(crate) fn take(&mut self, writes: Writes) -> Result<(), CacheError> {
+        self.journal.add(writes.layer()).map_err(|error| unavailable("writing the journal", error))?;
         self.pending.take(writes);
         Ok(())
+    }
+
+    /// How many pairs were taken and are not written.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.journal.pairs()
+    }
+
+    /// Writes what was taken, all of it or nothing. It survives the death of the process when this returns,
+    /// and the loss of power after a [`SyncPoint`] that is asked for later.
+    pub(crate) fn write(&mut self) -> Result<(), CacheError> {
+        self.journal.write().map_err(|error| unavailable("writing the journal", error))
     }
 
     /// Writes straight into sled, durably: what has to be there even when the journal is all that is left.
@@ -158,9 +170,9 @@ impl Store {
         Target { db: self.db.clone(), log }.apply(layer)
     }
 
-    /// What was written survives the loss of power.
-    pub(crate) fn sync(&mut self) -> Result<(), CacheError> {
-        self.journal.sync().map_err(|error| unavailable("syncing the journal", error))
+    /// What makes what was written until now survive the loss of power.
+    pub(crate) fn sync_point(&mut self) -> SyncPoint {
+        self.journal.sync_point()
     }
 
     /// Whether a journal is being brought into sled: then [`tidy`](Self::tidy) has something to do later.
@@ -186,6 +198,20 @@ impl Store {
         let next = self.journal.next().map_err(|error| unavailable("beginning a journal", error))?;
         let full = std::mem::replace(&mut self.journal, next);
         self.applier.begin(self.pending.freeze(), vec![full])
+    }
+
+    /// Closes a store that can be used no more, as a kill would: the next opening finds what was written, and
+    /// nothing of what was taken and is not.
+    pub(crate) fn abandon(self) {
+        let Self { db, applier, pending, path, .. } = self;
+        if pending.is_frozen()
+            && let Err(error) = applier.wait()
+        {
+            tracing::error!(path = %path.display(), %error, "the journal was not brought into the store");
+        }
+        applier.end();
+        drop(db);
+        wait_for_lock(&path);
     }
 
     /// Brings everything into sled, closes it, and returns when it can be opened again.
@@ -313,10 +339,12 @@ mod tests {
                     key.push(number);
                     (key.into(), Some(vec![round; value].into()))
                 });
-                store.write(Writes::of(layer.collect())).unwrap();
+                store.take(Writes::of(layer.collect())).unwrap();
+                store.write().unwrap();
             }
         }
-        store.write(Writes::of([(IVec::from(b"c"), Some(vec![7; 4 * 1024 * 1024].into()))].into())).unwrap();
+        store.take(Writes::of([(IVec::from(b"c"), Some(vec![7; 4 * 1024 * 1024].into()))].into())).unwrap();
+        store.write().unwrap();
         store.close();
         let store = Store::open(directory.path()).unwrap();
         assert_eq!(std::fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
@@ -339,7 +367,7 @@ mod tests {
                     assert_eq!(found.as_deref(), expected.as_ref().map(<[u8; 1]>::as_slice), "{number}");
                 }
             }
-            let left = Txn::new(store, &Layer::new()).under(b"r").map(Result::unwrap).count();
+            let left = Txn::new(store).under(b"r").map(Result::unwrap).count();
             let gone = if round == 0 { 0 } else { FULL.0.div_ceil(3) };
             assert_eq!(left, FULL.0 - gone);
         };
@@ -348,7 +376,8 @@ mod tests {
                 let value = (number % 3 != 0 || round == 0).then(|| IVec::from(&[round]));
                 [(key(b't', number), value.clone()), (key(b'r', number), value)]
             });
-            store.write(Writes::of(pairs.collect())).unwrap();
+            store.take(Writes::of(pairs.collect())).unwrap();
+            store.write().unwrap();
             store.tidy().unwrap();
             check(&store, round);
         }

@@ -1,6 +1,7 @@
-//! What an operation reads and writes: the store, under what its group has decided, under what it has
+//! What an operation reads and writes: the store with what was decided before, under what it has decided
 //! itself.
 
+use std::cell::RefCell;
 use std::collections::btree_map;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
@@ -13,12 +14,12 @@ use sled::IVec;
 use crate::layout::{self, Key, prefix};
 use crate::store::{Store, corrupt, readable};
 
-/// Decided and not yet written: for each key its value, or `None` where it is removed.
+/// Decided: for each key its value, or `None` where it is removed.
 pub(crate) type Layer = BTreeMap<IVec, Option<IVec>>;
 
 /// A layer that knows which of its keys the layers below do not have: removing such a key leaves
-/// nothing to write. Index entries that come and go within a group are half of what a group decides.
-#[derive(Debug, Clone, Default)]
+/// nothing to write. Index entries come and go, and are half of what is decided.
+#[derive(Debug, Default)]
 pub(crate) struct Writes {
     layer: Layer,
     born: BTreeSet<IVec>,
@@ -42,7 +43,11 @@ impl Writes {
     }
 
     /// Takes what was decided on top of this.
-    pub(crate) fn merge(&mut self, above: Self) {
+    fn merge(&mut self, above: Self) {
+        if self.layer.is_empty() {
+            *self = above;
+            return;
+        }
         for (key, value) in above.layer {
             match value {
                 None => self.remove(key),
@@ -73,39 +78,74 @@ impl Writes {
 #[derive(Debug)]
 pub(crate) struct Txn<'a> {
     store: &'a Store,
-    group: &'a Layer,
     own: Writes,
+    /// What it wrote before a part that may be taken back.
+    before: Option<Writes>,
+    /// Where keys and values are put together.
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl<'a> Txn<'a> {
-    pub(crate) fn new(store: &'a Store, group: &'a Layer) -> Self {
-        Self { store, group, own: Writes::default() }
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store, own: Writes::default(), before: None, scratch: RefCell::default() }
     }
 
     /// What it wrote.
-    pub(crate) fn into_writes(self) -> Writes {
+    pub(crate) fn into_writes(mut self) -> Writes {
+        self.keep_part();
         self.own
     }
 
-    /// What it wrote so far, to go back to.
-    pub(crate) fn mark(&self) -> Writes {
-        self.own.clone()
+    /// Begins a part that may be taken back. One at a time.
+    pub(crate) fn begin_part(&mut self) {
+        self.keep_part();
+        self.before = Some(std::mem::take(&mut self.own));
     }
 
-    /// Forgets what it wrote since `mark`.
-    pub(crate) fn back_to(&mut self, mark: Writes) {
-        self.own = mark;
+    /// The part stands.
+    pub(crate) fn keep_part(&mut self) {
+        if let Some(mut before) = self.before.take() {
+            before.merge(std::mem::take(&mut self.own));
+            self.own = before;
+        }
+    }
+
+    /// Forgets what it wrote since the part began.
+    pub(crate) fn drop_part(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.own = before;
+        }
+    }
+
+    /// What it has itself decided on a key.
+    fn decided(&self, key: &[u8]) -> Option<&Option<IVec>> {
+        self.own.layer.get(key).or_else(|| self.before.as_ref()?.layer.get(key))
+    }
+
+    /// Whether it wrote or removed a key itself.
+    pub(crate) fn wrote(&self, key: &Key) -> bool {
+        let nothing = self.own.layer.is_empty() && self.before.as_ref().is_none_or(|w| w.layer.is_empty());
+        !nothing && self.with_key(key, |key| self.decided(key).is_some())
+    }
+
+    fn with_key<T>(&self, key: &Key, look: impl FnOnce(&[u8]) -> T) -> T {
+        let mut scratch = self.scratch.take();
+        scratch.clear();
+        key.encode_to(&mut scratch);
+        let seen = look(&scratch);
+        self.scratch.replace(scratch);
+        seen
+    }
+
+    fn stored_key(&self, key: &Key) -> IVec {
+        self.with_key(key, |key| IVec::from(key))
     }
 
     pub(crate) fn get(&self, key: &Key) -> Result<Option<IVec>, CacheError> {
-        self.get_raw(&key.encode())
-    }
-
-    fn get_raw(&self, key: &[u8]) -> Result<Option<IVec>, CacheError> {
-        match self.own.layer.get(key).or_else(|| self.group.get(key)) {
+        self.with_key(key, |key| match self.decided(key) {
             Some(value) => Ok(value.clone()),
             None => self.store.get(key),
-        }
+        })
     }
 
     pub(crate) fn has(&self, key: &Key) -> Result<bool, CacheError> {
@@ -113,21 +153,23 @@ impl<'a> Txn<'a> {
     }
 
     pub(crate) fn put(&mut self, key: &Key, value: impl Into<IVec>) {
-        self.own.layer.insert(key.encode().into(), Some(value.into()));
+        let key = self.stored_key(key);
+        self.own.layer.insert(key, Some(value.into()));
     }
 
     /// Writes under a key that the caller knows not to be there.
     pub(crate) fn put_new(&mut self, key: &Key, value: impl Into<IVec>) {
-        let key = IVec::from(key.encode());
+        let key = self.stored_key(key);
         // What is removed below is still in the store.
-        if !self.own.layer.contains_key(&key) && !self.group.contains_key(&key) {
+        if self.decided(&key).is_none() {
             self.own.born.insert(key.clone());
         }
         self.own.layer.insert(key, Some(value.into()));
     }
 
     pub(crate) fn delete(&mut self, key: &Key) {
-        self.own.remove(key.encode().into());
+        let key = self.stored_key(key);
+        self.own.remove(key);
     }
 
     /// A value that is JSON.
@@ -135,13 +177,16 @@ impl<'a> Txn<'a> {
         let Some(bytes) = self.get(key)? else {
             return Ok(None);
         };
-        parse(&key.encode(), &bytes).map(Some)
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| corrupt(&readable(&key.encode()), error))
     }
 
     pub(crate) fn write<T: Serialize>(&mut self, key: &Key, value: &T) -> Result<(), CacheError> {
-        let bytes = serde_json::to_vec(value)
+        let scratch = self.scratch.get_mut();
+        scratch.clear();
+        serde_json::to_writer(&mut *scratch, value)
             .map_err(|error| CacheError::Invalid { reason: format!("cannot be written as JSON: {error}") })?;
-        self.put(key, bytes);
+        let value = IVec::from(scratch.as_slice());
+        self.put(key, value);
         Ok(())
     }
 
@@ -155,7 +200,7 @@ impl<'a> Txn<'a> {
     }
 
     pub(crate) fn set_number(&mut self, key: &Key, number: u64) {
-        self.put(key, number.to_be_bytes().to_vec());
+        self.put(key, &number.to_be_bytes());
     }
 
     /// All pairs whose key begins with `beginning`, in order.
@@ -169,17 +214,16 @@ impl<'a> Txn<'a> {
         // An empty range is one that ends where it begins, never before.
         let until = if until < from { from } else { until };
         let ([newer, older], stored) = self.store.over(from, until);
-        let within = |layer: &'a Layer| {
+        let within = |layer| {
+            // An empty layer has no range that would be wrong.
+            let layer: &Layer = if from == until { &EMPTY } else { layer };
             let bounds = (Included(from), Excluded(until));
-            if from == until { EMPTY.range::<[u8], _>(..) } else { layer.range::<[u8], _>(bounds) }.peekable()
+            if layer.is_empty() { layer.range::<[u8], _>(..) } else { layer.range::<[u8], _>(bounds) }
+                .peekable()
         };
-        let own = {
-            let bounds = (Included(from), Excluded(until));
-            let layer = &self.own.layer;
-            if from == until { EMPTY.range::<[u8], _>(..) } else { layer.range::<[u8], _>(bounds) }.peekable()
-        };
+        let before = self.before.as_ref().map_or(&EMPTY, Writes::layer);
         Scan {
-            layers: [own, within(self.group), within(newer), within(older)],
+            layers: [within(&self.own.layer), within(before), within(newer), within(older)],
             stored: stored.map(Iterator::peekable),
             store: self.store,
         }
@@ -317,28 +361,31 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn three_layers_read_as_one_map(
-            groups in proptest::collection::vec((writes(), writes(), writes()), 1..4),
+        fn all_layers_read_as_one_map(
+            operations in proptest::collection::vec((writes(), writes(), any::<bool>()), 1..10),
         ) {
             let directory = tempfile::tempdir().unwrap();
             let mut store = Store::open(directory.path()).unwrap();
             let mut model = Model::new();
-            for (first, forgotten, last) in groups {
-                let mut group = Writes::default();
-                for (writes, stands) in [(first, true), (forgotten, false), (last, true)] {
-                    let mut view = model.clone();
-                    let mut txn = Txn::new(&store, group.layer());
-                    write(&mut txn, &mut view, &writes);
-                    check(&txn, &view);
-                    if stands {
-                        let writes = txn.into_writes();
-                        group.merge(writes);
-                        model = view;
-                    }
+            for (first, part, stands) in operations {
+                let mut txn = Txn::new(&store);
+                write(&mut txn, &mut model, &first);
+                txn.begin_part();
+                let mut view = model.clone();
+                write(&mut txn, &mut view, &part);
+                check(&txn, &view);
+                if stands {
+                    txn.keep_part();
+                    model = view;
+                } else {
+                    txn.drop_part();
                 }
-                store.write(group).unwrap();
-                check(&Txn::new(&store, &Layer::new()), &model);
+                check(&txn, &model);
+                let writes = txn.into_writes();
+                store.take(writes).unwrap();
+                check(&Txn::new(&store), &model);
             }
+            store.write().unwrap();
             store.close();
             let keys = Store::open(directory.path()).unwrap().over(b"", &[u8::MAX]).1.unwrap().count();
             let pieces: usize = model
@@ -348,18 +395,5 @@ mod tests {
                 .sum();
             prop_assert_eq!(keys, model.len() + pieces, "no piece is left behind");
         }
-    }
-
-    #[test]
-    fn going_back_to_a_mark_forgets_what_came_after() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
-        let group = Layer::new();
-        let mut txn = Txn::new(&store, &group);
-        txn.set_number(&Key::LastOrdinal, 1);
-        let mark = txn.mark();
-        txn.set_number(&Key::LastOrdinal, 2);
-        txn.back_to(mark);
-        assert_eq!(txn.number(&Key::LastOrdinal).unwrap(), 1);
     }
 }

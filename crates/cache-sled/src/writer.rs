@@ -1,10 +1,11 @@
 //! The one thread that owns the store.
 //!
-//! It takes all operations that wait, decides them in order against the store and what the group has
-//! decided so far, writes *one* record, syncs once if one of the group needs it, and answers all. So a sync
-//! is shared by everybody who waits for one, and nobody is answered on the
-//! strength of a write that a crash could still take back. Who needs no sync, a claim above all, is answered
-//! before it: unless one of its group that does need it made work appear, on which the claim may rest.
+//! It takes all operations that wait, decides them in order against the store and what was decided so far,
+//! and writes *one* record. Then the [`syncer`](crate::syncer) syncs it, if one of the group needs it, and
+//! answers all, while this thread decides the next group. So a sync is shared by everybody who waits for one,
+//! and nobody is answered on the strength of a write that a crash could still take back. Who needs no sync,
+//! a claim above all, is answered before it: unless one that does need it made work appear and is not synced
+//! yet, on which the claim may rest.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +18,13 @@ use downbeat_core::ids::StreamName;
 use downbeat_core::time::Clock;
 use tokio::sync::oneshot;
 
+use crate::kept::Kept;
 use crate::signals::Signals;
 use crate::stats::Counters;
-use crate::step::{Dags, Effects, Step};
+use crate::step::{Effects, Step};
 use crate::store::{Store, panic_text};
-use crate::txn::Writes;
+use crate::syncer::{Syncer, Written};
+use crate::txn::Txn;
 
 /// The most operations of one group.
 const GROUP: usize = 4_096;
@@ -43,18 +46,46 @@ pub(crate) enum Need {
     Power,
 }
 
-/// Answers a caller: with what its operation decided, or with why nothing can be relied on.
-type Answer = Box<dyn FnOnce(Result<(), CacheError>) + Send>;
+/// An operation that waits to be decided, then to be answered.
+pub(crate) trait Operation: Send {
+    /// Decides it, once; `None`: it is refused, and changed nothing.
+    fn decide(&mut self, step: Step<'_>) -> Option<Effects>;
 
-/// What an operation did, and how to answer it.
-type Decided = (Option<Effects>, Answer);
+    /// Answers its caller: with what was decided, or with why nothing can be relied on.
+    fn answer(self: Box<Self>, stands: Result<(), CacheError>);
+}
 
-/// An operation that waits to be decided.
+struct Asked<T, F> {
+    operation: Option<F>,
+    decided: Option<Result<T, CacheError>>,
+    caller: oneshot::Sender<Result<T, CacheError>>,
+}
+
+impl<T, F> Operation for Asked<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Step<'_>) -> Result<T, CacheError> + Send,
+{
+    fn decide(&mut self, mut step: Step<'_>) -> Option<Effects> {
+        let decided = self.operation.take()?(&mut step);
+        let stands = decided.is_ok();
+        self.decided = Some(decided);
+        // An error relies on nothing that could be lost.
+        stands.then(|| step.finish())
+    }
+
+    fn answer(self: Box<Self>, stands: Result<(), CacheError>) {
+        let Self { decided, caller, .. } = *self;
+        let undecided = || Err(unusable("it was not decided"));
+        // The caller may have gone: that changes nothing.
+        let _ = caller.send(stands.and_then(|()| decided.unwrap_or_else(undecided)));
+    }
+}
+
+/// An operation, and what its answer needs.
 pub(crate) struct Job {
     need: Need,
-    decide: Box<dyn FnOnce(Step<'_>) -> Decided + Send>,
-    /// For when it is not even decided.
-    give_up: Answer,
+    operation: Box<dyn Operation>,
 }
 
 impl std::fmt::Debug for Job {
@@ -64,42 +95,13 @@ impl std::fmt::Debug for Job {
 }
 
 impl Job {
-    /// An operation and where its answer goes. The caller may have gone: that changes nothing.
+    /// An operation and where its answer goes.
     pub(crate) fn new<T: Send + 'static>(
         need: Need,
         operation: impl FnOnce(&mut Step<'_>) -> Result<T, CacheError> + Send + 'static,
         caller: oneshot::Sender<Result<T, CacheError>>,
     ) -> Self {
-        let caller = Arc::new(std::sync::Mutex::new(Some(caller)));
-        let send = move |answer: Result<T, CacheError>| {
-            let mut caller = caller.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(caller) = caller.take() {
-                let _ = caller.send(answer);
-            }
-        };
-        let refuse = send.clone();
-        let decide = move |mut step: Step<'_>| -> Decided {
-            let decided = operation(&mut step).and_then(|answer| Ok((step.finish()?, answer)));
-            match decided {
-                Ok((effects, answer)) => (
-                    Some(effects),
-                    Box::new(move |stands: Result<(), CacheError>| send(stands.map(|()| answer))),
-                ),
-                // An error changes nothing and relies on nothing that could be lost.
-                Err(error) => {
-                    (None, Box::new(move |stands: Result<(), CacheError>| send(stands.and(Err(error)))))
-                }
-            }
-        };
-        Self {
-            need,
-            decide: Box::new(decide),
-            give_up: Box::new(move |why| {
-                if let Err(error) = why {
-                    refuse(Err(error));
-                }
-            }),
-        }
+        Self { need, operation: Box::new(Asked { operation: Some(operation), decided: None, caller }) }
     }
 }
 
@@ -107,6 +109,7 @@ impl Job {
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) store: Store,
+    pub(crate) syncer: Syncer,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) counters: Arc<Counters>,
@@ -114,18 +117,20 @@ pub(crate) struct Writer {
     pub(crate) limits: StreamLimits,
     /// The most that is done for an answer.
     pub(crate) strongest: Need,
+    pub(crate) kept: Kept,
+    /// The newest group with the syncer by which work appeared.
+    pub(crate) work_unsynced: u64,
 }
 
 /// What a group has decided so far.
 #[derive(Default)]
 struct Group {
-    writes: Writes,
     need: Option<Need>,
-    /// Of those who wait for no sync.
-    early: Vec<Answer>,
-    answers: Vec<Answer>,
+    /// Those who wait for no sync.
+    early: Vec<Box<dyn Operation>>,
+    waiting: Vec<Box<dyn Operation>>,
     /// Work appeared by what is not synced yet.
-    rests_on_a_sync: bool,
+    work_unsynced: bool,
     streams: BTreeMap<StreamName, u64>,
     work: u64,
 }
@@ -133,51 +138,38 @@ struct Group {
 impl Writer {
     /// Works until every sender is gone, then closes the store.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        let mut dags = Dags::default();
         let mut broken: Option<String> = None;
         while let Some(first) = self.next(jobs, &mut broken) {
+            broken = broken.or_else(|| self.syncer.failed().map(str::to_owned));
             if let Some(reason) = &broken {
-                (first.give_up)(Err(unusable(reason)));
+                first.operation.answer(Err(unusable(reason)));
                 continue;
             }
             let mut group = Group::default();
             let mut waiting = Some(first);
             while let Some(job) = waiting.take() {
-                if let Err(reason) = self.decide(job, &mut group, &mut dags) {
+                if let Err(reason) = self.decide(job, &mut group) {
                     broken = Some(reason);
                     break;
                 }
-                let full = group.answers.len().saturating_add(group.early.len()) >= GROUP
-                    || group.writes.layer().len() >= GROUP_KEYS;
+                let full = group.waiting.len().saturating_add(group.early.len()) >= GROUP
+                    || self.store.unwritten() >= GROUP_KEYS;
                 waiting = if full { None } else { jobs.try_recv().ok() };
             }
-            let Group { writes, need, early, answers, streams, work: appeared, .. } = group;
             if broken.is_none() {
-                broken = self.write(writes).err();
+                broken = self.write().err();
             }
-            // Who is answered may look for the news at once.
-            if broken.is_none() {
-                for (stream, last) in streams {
-                    self.signals.stream_grew(&stream, last);
+            if let Some(reason) = &broken {
+                for operation in group.early.into_iter().chain(group.waiting) {
+                    operation.answer(Err(unusable(reason)));
                 }
-                if appeared > 0 {
-                    self.signals.work_appeared(appeared);
-                }
+                continue;
             }
-            for answer in early {
-                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
-            }
-            if broken.is_none() {
-                broken = self.sync(need).err();
-            }
-            for answer in answers {
-                answer(broken.as_ref().map_or(Ok(()), |reason| Err(unusable(reason))));
-            }
-            if broken.is_none() {
-                broken = self.tidy().err();
-            }
+            self.answer(group);
+            broken = self.tidy().err();
         }
-        self.store.close();
+        broken = self.syncer.end().or(broken);
+        if broken.is_some() { self.store.abandon() } else { self.store.close() }
     }
 
     /// The next operation; `None` when nobody can ask any more.
@@ -193,55 +185,100 @@ impl Writer {
     }
 
     /// Decides one operation on top of its group. An error says why the store can be used no more.
-    fn decide(&self, job: Job, group: &mut Group, dags: &mut Dags) -> Result<(), String> {
-        let Job { need, decide, give_up } = job;
-        let step =
-            Step::new(&self.store, group.writes.layer(), dags, self.clock.now(), (self.epoch, self.limits));
-        let (effects, answer) = catch_unwind(AssertUnwindSafe(|| decide(step))).map_err(|panic| {
-            let reason = panic_text(&*panic);
-            tracing::error!(reason, "deciding an operation panicked");
-            give_up(Err(unusable(&reason)));
-            reason
-        })?;
-        let effects = effects.filter(|effects| !effects.writes.layer().is_empty() || effects.work > 0);
-        // What was only read may be of this very group, and not synced yet.
-        if need == Need::Process && effects.is_some() && !group.rests_on_a_sync {
-            group.early.push(answer);
-        } else {
-            group.answers.push(answer);
+    fn decide(&mut self, job: Job, group: &mut Group) -> Result<(), String> {
+        let Job { need, mut operation } = job;
+        // What only looks may look through everything that is stored.
+        if need == Need::None {
+            self.write_kept()?;
         }
-        if let Some(effects) = effects {
-            group.rests_on_a_sync |= need == Need::Power && effects.work > 0;
+        let now = self.clock.now();
+        let step = Step::new(&self.store, &mut self.kept, now, (self.epoch, self.limits));
+        let effects = match catch_unwind(AssertUnwindSafe(|| operation.decide(step))) {
+            Ok(effects) => effects.filter(|effects| !effects.is_nothing()),
+            Err(panic) => {
+                let reason = panic_text(&*panic);
+                tracing::error!(reason, "deciding an operation panicked");
+                operation.answer(Err(unusable(&reason)));
+                return Err(reason);
+            }
+        };
+        // What was only read may not be synced yet.
+        if need == Need::Process && effects.is_some() && !group.work_unsynced && self.work_is_synced() {
+            group.early.push(operation);
+        } else {
+            group.waiting.push(operation);
+        }
+        if let Some(Effects { writes, changed, work }) = effects {
+            group.work_unsynced |= need == Need::Power && work > 0;
             group.need = group.need.max(Some(need));
-            group.writes.merge(effects.writes);
-            group.streams.extend(effects.streams);
-            group.work = group.work.saturating_add(effects.work);
+            group.streams.extend(changed.heads.iter().map(|(stream, head)| (stream.clone(), head.last)));
+            group.work = group.work.saturating_add(work);
+            self.kept.take(changed);
+            self.attempt(|store, counters| {
+                counters.took(writes.layer());
+                store.take(writes)
+            })?;
         }
         Ok(())
     }
 
+    /// Whether all work that ever appeared did so by what is synced.
+    fn work_is_synced(&self) -> bool {
+        self.syncer.has_answered(self.work_unsynced)
+    }
+
+    /// Encodes what is kept and not encoded yet.
+    fn write_kept(&mut self) -> Result<(), String> {
+        if self.kept.is_written() {
+            return Ok(());
+        }
+        let mut txn = Txn::new(&self.store);
+        self.kept.write(&mut txn).map_err(|error| error.to_string())?;
+        let writes = txn.into_writes();
+        self.attempt(|store, counters| {
+            counters.took(writes.layer());
+            store.take(writes)
+        })
+    }
+
     /// Writes what a group decided: it survives the process. An error says why the store can be used no more:
     /// what is on the disk is then unknown until it is opened again.
-    fn write(&mut self, writes: Writes) -> Result<(), String> {
+    fn write(&mut self) -> Result<(), String> {
+        self.write_kept()?;
         self.attempt(|store, counters| {
-            if !writes.layer().is_empty() {
-                counters.wrote(writes.layer());
-                store.write(writes)?;
-                counters.flushed();
+            if store.unwritten() > 0 {
+                store.write()?;
+                counters.wrote();
             }
             Ok(())
         })
     }
 
-    /// Makes it as durable as it needs; the same.
-    fn sync(&mut self, need: Option<Need>) -> Result<(), String> {
-        if need.map(|need| need.min(self.strongest)) < Some(Need::Power) {
-            return Ok(());
+    /// Answers a group that is written, or has the syncer do it.
+    fn answer(&mut self, group: Group) {
+        let Group { need, early, waiting, work_unsynced, streams, work } = group;
+        // Who is answered may look for the news at once.
+        for (stream, last) in streams {
+            self.signals.stream_grew(&stream, last);
         }
-        self.attempt(|store, counters| {
-            counters.synced();
-            store.sync()
-        })
+        if work > 0 {
+            self.signals.work_appeared(work);
+        }
+        for operation in early {
+            operation.answer(Ok(()));
+        }
+        let synced = need.map(|need| need.min(self.strongest)) >= Some(Need::Power);
+        if !synced && self.syncer.is_idle() {
+            for operation in waiting {
+                operation.answer(Ok(()));
+            }
+        } else if synced || !waiting.is_empty() {
+            let sync = synced.then(|| self.store.sync_point());
+            let number = self.syncer.give(Written { sync, waiting });
+            if work_unsynced {
+                self.work_unsynced = number;
+            }
+        }
     }
 
     /// Has a full journal brought into sled.
@@ -265,7 +302,7 @@ impl Writer {
     }
 }
 
-fn unusable(reason: &str) -> CacheError {
+pub(crate) fn unusable(reason: &str) -> CacheError {
     CacheError::Failed { reason: reason.to_owned() }
 }
 
@@ -282,17 +319,21 @@ mod tests {
     use downbeat_core::time::ManualClock;
 
     use super::*;
-    use crate::layout::Key;
+    use crate::layout::{Head, Key};
 
     fn writer(directory: &std::path::Path) -> Writer {
+        let counters = Arc::default();
         Writer {
             store: Store::open(directory).unwrap(),
+            syncer: Syncer::start(&counters).unwrap(),
             clock: Arc::new(ManualClock::default()),
             signals: Arc::new(Signals::new(1)),
-            counters: Arc::default(),
+            counters,
             epoch: 1,
             limits: StreamLimits::default(),
             strongest: Need::Power,
+            kept: Kept::default(),
+            work_unsynced: 0,
         }
     }
 
@@ -327,36 +368,92 @@ mod tests {
         thread.join().unwrap();
     }
 
+    fn decide(writer: &mut Writer, group: &mut Group, need: Need, work: u64, writes: bool) -> (usize, usize) {
+        let (caller, _) = oneshot::channel();
+        let job = Job::new(
+            need,
+            move |step: &mut Step<'_>| {
+                if writes {
+                    step.txn.set_number(&Key::LastOrdinal, work);
+                }
+                for _ in 0..work {
+                    step.work_appeared();
+                }
+                Ok(())
+            },
+            caller,
+        );
+        writer.decide(job, group).unwrap();
+        (group.early.len(), group.waiting.len())
+    }
+
     /// In one group, in this order: a settle that unblocks nothing, a claim, one that unblocks, another claim.
     #[test]
     fn a_claim_waits_for_no_sync_unless_it_may_rest_on_one() {
         let directory = tempfile::tempdir().unwrap();
-        let writer = writer(directory.path());
-        let (mut group, mut dags) = (Group::default(), Dags::default());
-        let mut decide = |need, work: u64, writes: bool| {
-            let (caller, _) = oneshot::channel();
-            let job = Job::new(
-                need,
-                move |step: &mut Step<'_>| {
-                    if writes {
-                        step.txn.set_number(&Key::LastOrdinal, work);
-                    }
-                    for _ in 0..work {
-                        step.work_appeared();
-                    }
-                    Ok(())
-                },
-                caller,
-            );
-            writer.decide(job, &mut group, &mut dags).unwrap();
-            (group.early.len(), group.answers.len())
-        };
+        let mut writer = writer(directory.path());
+        let mut group = Group::default();
+        let mut decide = |need, work, writes| decide(&mut writer, &mut group, need, work, writes);
         assert_eq!(decide(Need::Power, 0, true), (0, 1));
         assert_eq!(decide(Need::Process, 0, true), (1, 1));
         assert_eq!(decide(Need::Process, 0, false), (1, 2), "it only read");
         assert_eq!(decide(Need::Power, 1, true), (1, 3));
         assert_eq!(decide(Need::Process, 0, true), (1, 4));
+        writer.syncer.end();
         writer.store.close();
+    }
+
+    /// The same when the settle is of a group before, whose sync is under way.
+    #[test]
+    fn a_claim_may_rest_on_a_group_before_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path());
+        let mut group = Group::default();
+        writer.work_unsynced = 1;
+        assert_eq!(decide(&mut writer, &mut group, Need::Process, 0, true), (0, 1));
+        assert_eq!(decide(&mut writer, &mut group, Need::Process, 0, false), (0, 2));
+        // Two wait, so the syncer's thread does it.
+        let waiting = std::mem::take(&mut group.waiting);
+        let sync = Some(writer.store.sync_point());
+        assert_eq!(writer.syncer.give(Written { sync, waiting }), 1);
+        while !writer.syncer.is_idle() {
+            std::thread::yield_now();
+        }
+        assert_eq!(decide(&mut writer, &mut group, Need::Process, 0, true), (1, 0));
+        writer.syncer.end();
+        writer.store.close();
+    }
+
+    /// Readers are answered behind what they read, and a look at everything sees what is not encoded yet.
+    #[test]
+    fn answers_come_in_the_order_of_what_they_rest_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let (jobs, thread) = started(directory.path());
+        let stream: StreamName = "s".parse().unwrap();
+        let mut answers = Vec::new();
+        for number in 1..=100_u64 {
+            let (to, from) = (stream.clone(), stream.clone());
+            answers.push((
+                number,
+                ask(&jobs, move |step| {
+                    let head = Head { last: number, ..Head::default() };
+                    step.put_head(to, head);
+                    Ok(number)
+                }),
+            ));
+            let (caller, answer) = oneshot::channel();
+            let look = move |step: &mut Step<'_>| {
+                let stored: Option<Head> = step.txn.read(&Key::Head(from))?;
+                Ok(stored.map_or(0, |head| head.last))
+            };
+            jobs.send(Job::new(Need::None, look, caller)).unwrap();
+            answers.push((number, answer));
+        }
+        for (number, answer) in answers.into_iter().rev() {
+            assert_eq!(answer.blocking_recv().unwrap().unwrap(), number);
+        }
+        drop(jobs);
+        thread.join().unwrap();
     }
 
     #[test]

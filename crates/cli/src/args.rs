@@ -1,20 +1,17 @@
 //! What can be typed.
 
 mod fleet;
+mod global;
+mod orders;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use downbeat_core::dag::MAX_PRIORITY;
 
 pub(crate) use fleet::{Agent, Child, FleetArg, GroupCommand, Orchestrator, Spawning};
-
-/// The heading of the options that every command has.
-const GLOBAL: &str = "Global options";
-
-/// The heading of the options that say where the state lies.
-const STATE: &str = "Where the state lies";
+pub(crate) use global::Global;
+pub(crate) use orders::{AgentArg, Elevate, GoalCommand, Reparse, TaskArg, TaskCommand, TaskList};
 
 /// Turns goals into graphs of tasks and has a fleet of agents work them off.
 ///
@@ -39,57 +36,6 @@ pub(crate) struct Cli {
     /// What the predecessor's command line asks for beside.
     #[arg(skip)]
     pub(crate) heritage: Option<crate::predecessor::Heritage>,
-}
-
-/// What every command takes.
-#[derive(Debug, Args)]
-pub(crate) struct Global {
-    /// The project: a directory, or its file of instructions [default: this directory or the nearest
-    /// above it that is one]
-    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
-    pub(crate) project: Option<PathBuf>,
-    /// The directory of the embedded store [default: .downbeat/store in the project]
-    #[arg(long, global = true, value_name = "DIR", help_heading = STATE)]
-    pub(crate) store: Option<PathBuf>,
-    /// The cache: `sled:DIR`, or what many machines share: `redis://HOST:PORT`, `rediss://…`,
-    /// `redis+unix:///SOCKET`, `redis+sentinel://…`, `redis+cluster://…` [default: the embedded store]
-    #[arg(long, visible_alias = "redis-url", global = true, value_name = "URL", help_heading = STATE)]
-    pub(crate) cache: Option<String>,
-    /// Begins every key in Redis: deployments with different ones share a server and nothing else
-    #[arg(long, global = true, value_name = "TEXT", help_heading = STATE)]
-    pub(crate) redis_prefix: Option<String>,
-    /// How keys in Redis are named: `cluster` puts them under one hash tag, and is what
-    /// `redis+cluster://` always does [default: plain]
-    #[arg(long, global = true, value_name = "LAYOUT", value_parser = ["plain", "cluster"], help_heading = STATE)]
-    pub(crate) key_layout: Option<String>,
-    /// How many replicas have to acknowledge a plan and a settle [default: 0]
-    #[arg(long, global = true, value_name = "N", help_heading = STATE)]
-    pub(crate) redis_wait: Option<String>,
-    /// A file with the password of Redis; on the command line `ps` would show it
-    #[arg(long, global = true, value_name = "FILE", help_heading = STATE)]
-    pub(crate) redis_password_file: Option<PathBuf>,
-    /// Accept a Redis server that evicts keys when its memory is full: what it evicts is lost
-    #[arg(long, global = true, help_heading = STATE)]
-    pub(crate) allow_eviction: bool,
-    /// The file of settings [default: downbeat.toml in the project]
-    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
-    pub(crate) config: Option<PathBuf>,
-    /// Print JSON and nothing else on the standard output; errors are JSON on the standard error
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    pub(crate) json: bool,
-    /// Say only what went wrong
-    #[arg(short, long, global = true, help_heading = GLOBAL)]
-    pub(crate) quiet: bool,
-    /// When to use colours; without it `NO_COLOR` is heeded
-    #[arg(long, global = true, value_name = "WHEN", value_parser = ["auto", "always", "never"], help_heading = GLOBAL)]
-    pub(crate) color: Option<String>,
-    /// The least level that is logged on the standard error
-    #[arg(long, global = true, value_name = "LEVEL",
-        value_parser = ["trace", "debug", "info", "warn", "error", "off"], help_heading = GLOBAL)]
-    pub(crate) log_level: Option<String>,
-    /// Log lines for people, or one JSON object a line
-    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["text", "json"], help_heading = GLOBAL)]
-    pub(crate) log_format: Option<String>,
 }
 
 /// What to do.
@@ -199,6 +145,10 @@ pub(crate) struct Run {
     /// The most tokens that models may take, in and out, over all runs on this store
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<String>,
+    /// The most calls to models that go on at once in this process; the others wait for their turn [default: no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel_calls: Option<String>,
     /// Against what an acknowledged write is safe: a power failure, or only the end of this process
     /// [default: power]
     #[arg(long, value_name = "AGAINST", value_parser = ["power", "process"])]
@@ -211,7 +161,7 @@ pub(crate) struct Run {
 }
 
 /// The file of instructions, named in either of two ways.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Instructions {
     /// The file of instructions, or its directory
     #[arg(value_name = "INSTRUCTIONS.md")]
@@ -229,7 +179,7 @@ impl Instructions {
 }
 
 /// Which model.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Model {
     /// The model that plans, and that works for every agent without a `- Llm:` of its own [default:
     /// offline, when every task has a command]
@@ -271,100 +221,17 @@ pub(crate) struct Plan {
 #[command(after_help = examples("  downbeat status\n  downbeat status --json | jq '.goals[].counts'"))]
 pub(crate) struct Status {}
 
-/// What to do with a task.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TaskCommand {
-    /// Show what a task is, where it stands and every attempt
-    #[command(after_help = examples("  downbeat task show report\n  downbeat task show report --json | jq .attempts"))]
-    Show(TaskArg),
-    List(TaskList),
-    /// Try a failed or cancelled task again, or one that waits for its next attempt now
-    #[command(after_help = examples("  downbeat task retry report && downbeat run"))]
-    Retry(TaskArg),
-    /// Call a task off
-    #[command(after_help = examples("  downbeat task cancel report"))]
-    Cancel(TaskArg),
-}
-
-/// List tasks in the order of their plan
+/// Show why a task, or an agent, stands where it does, and what would change that
 #[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat task list\n  downbeat task list --status failed"))]
-pub(crate) struct TaskList {
-    /// Only of this goal
-    #[arg(long, value_name = "GOAL")]
-    pub(crate) goal: Option<String>,
-    /// Only those that stand here
-    #[arg(long, value_name = "STATUS",
-        value_parser = ["blocked", "ready", "running", "done", "failed", "cancelled"])]
-    pub(crate) status: Option<String>,
-}
-
-/// What to do with a goal.
-#[derive(Debug, Subcommand)]
-pub(crate) enum GoalCommand {
-    /// Call off every unfinished task of a goal
-    #[command(after_help = examples("  downbeat goal cancel demo"))]
-    Cancel(GoalArg),
-    Archive(crate::commands::archive::Archive),
-    Remove(crate::commands::archive::RemoveArgs),
-}
-
-/// A task.
-#[derive(Debug, Args)]
-pub(crate) struct TaskArg {
-    /// The task's id
-    #[arg(value_name = "TASK")]
-    pub(crate) task: String,
-}
-
-/// A goal.
-#[derive(Debug, Args)]
-pub(crate) struct GoalArg {
-    /// The goal's id
-    #[arg(value_name = "GOAL")]
-    pub(crate) goal: String,
-}
-
-/// Let an agent take no more tasks; holds over restarts, until it is resumed
-#[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat pause shell_agent"))]
-pub(crate) struct AgentArg {
-    /// The agent's name
-    #[arg(value_name = "AGENT")]
-    pub(crate) agent: String,
-}
-
-/// Change a task's priority: the greater goes first
-#[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat elevate report 100"))]
-pub(crate) struct Elevate {
-    /// The task's id
-    #[arg(value_name = "TASK")]
-    pub(crate) task: String,
-    /// From 0 to 1000000
-    #[arg(value_name = "PRIORITY", value_parser = priority)]
-    pub(crate) priority: u32,
-}
-
-/// Have the instructions read again: what they say now is put into force
-#[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat reparse                  the whole file\n  downbeat reparse --goal report"))]
-pub(crate) struct Reparse {
-    /// Only this agent's own instructions
-    #[arg(value_name = "AGENT")]
-    pub(crate) agent: Option<String>,
-    /// Only this goal
-    #[arg(long, value_name = "GOAL", conflicts_with = "agent")]
-    pub(crate) goal: Option<String>,
-}
-
-/// Show why a task stands where it does, and what would change that
-#[derive(Debug, Args)]
-#[command(after_help = examples("  downbeat why report"))]
+#[command(after_help = examples(
+    "  downbeat why report
+  downbeat why clerk               why an agent does nothing
+  downbeat why agent:report        the agent, where a task is called so too"
+))]
 pub(crate) struct Why {
-    /// The task's id
-    #[arg(value_name = "TASK")]
-    pub(crate) task: String,
+    /// The task's id, or the name of an agent, which may begin with `agent:`
+    #[arg(value_name = "TASK|AGENT")]
+    pub(crate) of: String,
 }
 
 /// Show what happened
@@ -403,10 +270,12 @@ pub(crate) struct Events {
 
 /// Draw a goal's graph of tasks, coloured by where each stands
 ///
-/// As JSON it is a DAG file, as `- Plan:` reads it.
+/// Goals that its tasks own are drawn beneath them. With --format json it is a DAG file, as `- Plan:` reads it,
+/// without them; --json adds them as `below`, by the task.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
     "  downbeat graph                             Mermaid, for Markdown
+  downbeat graph --format text
   downbeat graph --format dot | dot -Tsvg > graph.svg
   downbeat graph --format json > plan.json"
 ))]
@@ -428,6 +297,8 @@ pub(crate) enum GraphFormat {
     Dot,
     /// A DAG file.
     Json,
+    /// Lines, for a terminal.
+    Text,
 }
 
 /// Write an example project that runs without any model
@@ -481,11 +352,6 @@ pub(crate) struct Completions {
     /// Which shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
-}
-
-fn priority(text: &str) -> Result<u32, String> {
-    let number = text.parse::<u32>().ok().filter(|number| *number <= MAX_PRIORITY);
-    number.ok_or_else(|| format!("it must be a whole number from 0 to {MAX_PRIORITY}"))
 }
 
 /// Examples as a section of the help.

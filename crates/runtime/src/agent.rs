@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use downbeat_core::backoff::Backoff;
@@ -21,6 +21,7 @@ use tracing::{debug, error, warn};
 
 use crate::attempt::{self, End};
 use crate::clock::CacheClock;
+use crate::doing::Doing;
 use crate::entropy;
 use crate::library::Code;
 use crate::memory::Memory;
@@ -80,7 +81,7 @@ pub struct Worker {
     /// Those of goals below tasks.
     pub(crate) places: Places,
     /// What it does now, for its beats.
-    pub doing: Mutex<(Phase, Option<TaskId>)>,
+    pub doing: Mutex<Doing>,
     /// What it remembers.
     pub remembered: Mutex<Memory>,
     /// What it is told while it works.
@@ -124,7 +125,10 @@ impl Worker {
             let carries_on = self.settings.selection == Selection::Priority
                 && self.ledger.closed(&self.llm.name()).is_none();
             let next = carries_on.then(|| self.claim(None));
-            if let End::Settled { settled, asked } = attempt::run(&self, &held, &stop, next).await {
+            let end = attempt::run(&self, &held, &stop, next).await;
+            // One that was lost is told of by what comes next.
+            let _ = self.doing().leave(&held.claimed.lease.task, Phase::Completed);
+            if let End::Settled { settled, asked } = end {
                 let granted = settled.next.and_then(ClaimReply::granted);
                 carried = granted.map(|claimed| (Held { claimed, asked }, seat));
             }
@@ -295,18 +299,24 @@ impl Worker {
 
     /// Says what the agent does now. A beat that is lost is made up for by the next.
     pub(crate) async fn enter(&self, phase: Phase, task: Option<&TaskId>) {
-        {
-            let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
-            if doing.0 == phase && doing.1.as_ref() == task {
-                return;
-            }
-            *doing = (phase, task.cloned());
+        if self.doing().enter(phase, task) {
+            self.beat().await;
         }
-        self.beat().await;
+    }
+
+    /// Says that the agent has settled a task.
+    pub(crate) async fn completed(&self, task: &TaskId) {
+        if self.doing().leave(task, Phase::Completed) {
+            self.beat().await;
+        }
+    }
+
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn beat(&self) {
-        let (phase, task) = self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (phase, task) = self.doing().said();
         let beat = Beat { name: self.name.clone(), incarnation: self.incarnation.clone(), phase, task };
         match self.cache.beat(&beat).await {
             Err(error @ CacheError::AgentReplaced { .. }) => {

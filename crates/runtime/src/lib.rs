@@ -21,6 +21,7 @@ pub mod agent;
 pub mod archive;
 pub mod attempt;
 pub mod clock;
+pub mod doing;
 pub mod entropy;
 pub mod feed;
 pub mod heartbeats;

@@ -1,7 +1,9 @@
 //! INSTRUCTIONS.md and the files it names: read whole, or refused with everything that is wrong.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::{self, Write as _};
+mod files;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +12,10 @@ use downbeat_core::dag::{self, Dag, DagError};
 use downbeat_core::diagnostic::{Diagnostic, Report, Source};
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::instructions::{self, AgentSpec, GoalSpec, Instructions, PlanSource, Spanned};
-use sha2::{Digest as _, Sha256};
 
 use crate::nested::{NESTED_ORCHESTRATOR, Owned, declared};
+pub use files::Files;
+use files::{beside, root_of};
 
 /// The most bytes of a file of instructions or of an agent's own.
 const MAX_TEXT: u64 = 1024 * 1024;
@@ -35,29 +38,6 @@ pub struct Project {
     pub owned: Owned,
     /// What is probably not intended.
     pub warnings: Vec<Report>,
-}
-
-/// The files that a project was read from, or was to be: what each said, or nothing where it could not be
-/// read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Files(pub BTreeMap<PathBuf, Option<String>>);
-
-impl Files {
-    /// The SHA-256 of all of them, as 64 hexadecimal digits.
-    #[must_use]
-    pub fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        for (path, text) in &self.0 {
-            // Lengths keep two lists from reading alike.
-            hash.update(format!("{}\n{:?}\n", path.display(), text.as_ref().map(String::len)));
-            hash.update(text.as_deref().unwrap_or_default());
-        }
-        hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-    }
 }
 
 /// An agent with its own instructions.
@@ -166,10 +146,7 @@ fn load_from(path: &Path, reading: &mut Reading) -> Result<Project, LoadError> {
         Unread::NoText(report) => LoadError { reports: vec![report] },
     })?;
     let source = Source::new(name.clone(), text);
-    let root = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
+    let root = root_of(path);
     let (declared, warnings) = match instructions::parse(&source) {
         Ok(parsed) => parsed,
         Err(report) => return Err(LoadError { reports: vec![report] }),
@@ -264,13 +241,8 @@ impl Loader<'_> {
         goals
     }
 
-    /// A path of the file as people write it: nobody wants to read `./`.
-    fn beside(&self, path: &str) -> PathBuf {
-        if self.root == Path::new(".") { PathBuf::from(path) } else { self.root.join(path) }
-    }
-
     fn text(&mut self, path: &Spanned<String>, what: &str, limit: u64) -> Option<String> {
-        match self.reading.text(&self.beside(&path.value), limit) {
+        match self.reading.text(&beside(self.root, Path::new(&path.value)), limit) {
             Ok(text) => Some(text),
             Err(Unread::Because(reason)) => {
                 self.faults.push(Diagnostic::error(path.span.clone(), format!("{what}: {reason}")));
@@ -299,7 +271,7 @@ impl Loader<'_> {
                 None
             }
             Err(error) => {
-                let name = self.beside(&path.value).display().to_string();
+                let name = beside(self.root, Path::new(&path.value)).display().to_string();
                 let diagnostics = error.diagnostics(&text);
                 self.reports.push(Report { source: Source::new(name, text), diagnostics });
                 None
@@ -352,7 +324,7 @@ impl Loader<'_> {
         match dag::parse(&text) {
             Ok(dag) => Some(dag),
             Err(error) => {
-                let name = self.beside(&path.value).display().to_string();
+                let name = beside(self.root, Path::new(&path.value)).display().to_string();
                 let diagnostics = error.diagnostics(&text);
                 self.reports.push(Report { source: Source::new(name, text), diagnostics });
                 None

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use downbeat_core::cache::{
-    Append, Cache, CacheError, Departure, ExitStatus, Leave, Liveness, Phase, Registration, events_stream,
+    Append, Cache, CacheError, Departure, ExitStatus, Leave, Liveness, Registration, events_stream,
 };
 use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::ids::{AgentName, GoalId, TaskId};
@@ -74,7 +74,7 @@ impl Recruit<'_> {
             clock: Arc::clone(self.clock),
             settings: Arc::clone(self.settings),
             workspaces: Arc::clone(self.workspaces),
-            doing: Mutex::new((Phase::Created, None)),
+            doing: Mutex::default(),
             remembered: Mutex::default(),
             places: Places::default(),
             passing: Passing::default(),

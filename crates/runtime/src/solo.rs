@@ -1,5 +1,7 @@
 //! One agent as a process of its own, beside others on the same cache, on this machine or elsewhere.
 
+mod declaration;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,15 +14,17 @@ use downbeat_core::llm::Llm;
 use downbeat_core::time::Clock;
 use tracing::info;
 
+use crate::agent::Worker;
 use crate::clock::CacheClock;
 use crate::heartbeats::{Heartbeats, SteeringFile};
-use crate::load::{Project, ProjectAgent};
 use crate::orchestrator::RunError;
 use crate::orchestrator::leader::announcements;
 use crate::recruit::{self, Recruit};
 use crate::settings::Settings;
 use crate::spending::{Accounted, Ledger};
 use crate::stop::Stop;
+
+pub use declaration::{Declaration, Declare, InForce, Make};
 
 /// The longest wait for the word that all goals rest; this is for a word that got lost, or that nobody said
 /// because no orchestrator is there.
@@ -31,18 +35,17 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub struct Solo {
     /// What it is called; its declaration may be another's.
     pub name: AgentName,
-    /// As what it was declared.
-    pub agent: ProjectAgent,
+    /// As what it is declared when it begins.
+    pub declaration: Declaration,
+    /// What it is declared as by other instructions; without it nothing is followed, because whoever started it
+    /// starts it again.
+    pub declare: Option<Declare>,
     /// The goal it works for, in place of the declared one.
     pub goal: Option<GoalId>,
     /// The file that steers it, in place of the declared one.
     pub heartbeat: Option<PathBuf>,
-    /// The project that declares it.
-    pub project: Project,
     /// The shared state.
     pub cache: Arc<dyn Cache>,
-    /// Its model.
-    pub llm: Arc<dyn Llm>,
     /// Puts the results of commands into words.
     pub scribe: Arc<dyn Llm>,
     /// By which the cache's deadlines are waited for.
@@ -63,26 +66,54 @@ pub enum Left {
     },
     /// It was asked to.
     Stopped,
+    /// It is not declared any more.
+    Undeclared,
+}
+
+/// Why one life of an agent ended.
+enum Ended {
+    Left(Left),
+    /// It is declared otherwise: it goes on as this.
+    Declared(Box<Declaration>),
 }
 
 impl Solo {
-    /// Enters, works until the agent's goals rest or until `stop`, and leaves.
+    /// Enters, works until the agent's goals rest or until `stop`, and leaves. When it is declared otherwise
+    /// meanwhile, it finishes what it holds and goes on as what it is then.
     ///
     /// # Errors
     ///
     /// [`RunError`]: another process has the name, or the cache failed for good.
     pub async fn run(&self, stop: &Stop) -> Result<Left, RunError> {
+        let mut declaration = self.declaration.clone();
+        let mut generation = self.generation;
+        loop {
+            match self.live(&declaration, generation, stop).await? {
+                Ended::Left(left) => return Ok(left),
+                Ended::Declared(next) => {
+                    info!(target: "runtime", agent = %self.name, "It is declared otherwise, and goes on so");
+                    declaration = *next;
+                    generation = generation.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// One life, under one declaration.
+    async fn live(&self, declaration: &Declaration, generation: u64, stop: &Stop) -> Result<Ended, RunError> {
+        let Declaration { project, agent, llm, .. } = declaration;
         let settings = Arc::new(self.settings.clone());
-        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(self.project.workspaces());
-        let goal = self.goal.clone().or_else(|| recruit::goal_of(&self.agent, &self.project.goals));
+        let workspaces: Arc<HashMap<GoalId, PathBuf>> = Arc::new(project.workspaces());
+        let goal = self.goal.clone().or_else(|| recruit::goal_of(agent, &project.goals));
         if goal.is_none() {
             recruit::check_undeclared(self.cache.as_ref(), &workspaces).await?;
         }
         recruit::bury_the_dead(self.cache.as_ref(), false, settings.interruption_limit).await?;
         let clock = Arc::new(CacheClock::new(Arc::clone(&self.clock)));
-        let ledger = Arc::new(Ledger::new(Arc::clone(&self.cache), clock.clone(), settings.ceiling));
+        let ledger = Ledger::new(Arc::clone(&self.cache), clock.clone(), settings.ceiling);
+        let ledger = Arc::new(ledger.with_turns(settings.max_parallel_calls));
         ledger.open().await?;
-        let llm: Arc<dyn Llm> = Arc::new(Accounted::new(Arc::clone(&self.llm), Arc::clone(&ledger)));
+        let llm: Arc<dyn Llm> = Arc::new(Accounted::new(Arc::clone(llm), Arc::clone(&ledger)));
         let recruit = Recruit {
             cache: &self.cache,
             llm: &llm,
@@ -93,38 +124,50 @@ impl Solo {
             settings: &settings,
             workspaces: &workspaces,
         };
-        let worker = recruit.enlist(&self.name, &self.agent, goal.clone(), self.generation).await?;
-        let declared = &self.agent.spec.name.value;
-        let files = SteeringFile::of_agent(&self.project, &self.name, declared, self.heartbeat.as_deref());
+        let worker = recruit.enlist(&self.name, agent, goal.clone(), generation).await?;
+        let declared = &agent.spec.name.value;
+        let files = SteeringFile::of_agent(project, &self.name, declared, self.heartbeat.as_deref());
         let mut heartbeats = Heartbeats::new(&self.cache, files);
         heartbeats.look().await;
         let goals: Vec<GoalId> = match goal {
             Some(goal) => vec![goal],
-            None => self.project.goals.iter().map(|goal| goal.id.clone()).collect(),
+            None => project.goals.iter().map(|goal| goal.id.clone()).collect(),
         };
-        let mut work = tokio::spawn(recruit::watch_over(Arc::clone(&worker), stop.clone()));
+        // Of this life: the process may go on with another one.
+        let own = stop.child();
+        let mut work = tokio::spawn(recruit::watch_over(Arc::clone(&worker), own.clone()));
         let left = tokio::select! {
             never = heartbeats.run() => match never {},
-            rest = self.until_rest(&goals) => rest.map(|complete| Left::Rest { complete }).map_err(RunError::from),
+            rest = self.until_rest(&goals) => match rest {
+                Ok(complete) => Ok(Ended::Left(Left::Rest { complete })),
+                Err(error) => Err(RunError::from(error)),
+            },
+            next = self.until_declared_otherwise(declaration, &worker) => Ok(next),
             // Work ends because it was asked to, too, and then neither is first.
             _ = &mut work => match stop.is_draining() && !worker.replaced.is_cancelled() {
-                true => Ok(Left::Stopped),
+                true => Ok(Ended::Left(Left::Stopped)),
                 false => Err(RunError::Replaced { agent: self.name.clone() }),
             },
-            () = stop.draining() => Ok(Left::Stopped),
+            () = stop.draining() => Ok(Ended::Left(Left::Stopped)),
         };
         let reason = match &left {
-            Ok(Left::Rest { .. }) => "all its goals are at rest".to_owned(),
-            Ok(Left::Stopped) => "it was asked to end".to_owned(),
+            Ok(Ended::Left(Left::Rest { .. })) => "all its goals are at rest".to_owned(),
+            Ok(Ended::Left(Left::Stopped)) => "it was asked to end".to_owned(),
+            Ok(Ended::Left(Left::Undeclared)) => "it is not declared any more".to_owned(),
+            Ok(Ended::Declared(_)) => "it is declared otherwise".to_owned(),
             Err(error) => error.to_string(),
         };
         match &left {
-            Ok(_) => stop.drain(),
+            Ok(_) => own.drain(),
             // Without a store there is nothing that it could still bring home.
             Err(_) => stop.now(),
         }
         if !work.is_finished() {
-            let _ = work.await;
+            // What is at work may take hours, and is steered until its end.
+            tokio::select! {
+                never = heartbeats.run() => match never {},
+                _ = &mut work => {}
+            }
         }
         let departure = Departure {
             name: self.name.clone(),
@@ -138,7 +181,27 @@ impl Solo {
         };
         recruit::dismiss(&worker, &departure).await;
         info!(target: "runtime", agent = %self.name, "Left: {reason}");
-        left
+        match left {
+            // It may have been asked to end meanwhile.
+            Ok(Ended::Declared(_)) if stop.is_draining() => Ok(Ended::Left(Left::Stopped)),
+            left => left,
+        }
+    }
+
+    /// Waits until the instructions in force say something else of this agent.
+    async fn until_declared_otherwise(&self, now: &Declaration, worker: &Worker) -> Ended {
+        let Some(declare) = &self.declare else { return std::future::pending().await };
+        let mut news = worker.notices.declared();
+        let mut known = None;
+        loop {
+            match declare.news(self.cache.as_ref(), &mut known).await {
+                InForce::Declared(next) if next.differs_from(now) => return Ended::Declared(next),
+                // One that is declared by a file of its machine alone stays.
+                InForce::Undeclared if now.in_force => return Ended::Left(Left::Undeclared),
+                _ => {}
+            }
+            let _ = tokio::time::timeout(LONGEST, news.changed()).await;
+        }
     }
 
     /// Waits until all goals rest; says whether all are complete.

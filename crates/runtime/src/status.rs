@@ -1,5 +1,6 @@
 //! What is going on, at a glance. The shapes are what programs read: fields are added, never renamed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, Liveness, Phase, TaskQuery};
@@ -68,9 +69,11 @@ pub struct AgentLine {
     pub liveness: Liveness,
     /// It takes no tasks.
     pub paused: bool,
-    /// The task it holds.
+    /// The task it holds; of several, the one that its phase is about.
     pub task: Option<TaskId>,
-    /// Until when it holds that.
+    /// All that it holds.
+    pub tasks: Vec<TaskId>,
+    /// Until when it holds `task`.
     pub lease_expires_at: Option<Timestamp>,
     /// When it was last heard; never, when it has not registered yet.
     pub last_beat_at: Option<Timestamp>,
@@ -115,7 +118,7 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
     for goal in &mut goals {
         goal.usage = larger(goal.usage, spending::of_goal(cache, &goal.id).await?);
     }
-    let mut leases = std::collections::HashMap::new();
+    let mut leases: HashMap<AgentName, Vec<(TaskId, Timestamp)>> = HashMap::new();
     for goal in goals.iter().filter(|goal| goal.counts.running > 0) {
         let query = TaskQuery {
             goal: goal.id.clone(),
@@ -125,7 +128,8 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
         };
         for task in cache.tasks(&query).await? {
             if let Some(holder) = task.state.holder {
-                leases.insert(holder.agent, (task.node.id.clone(), holder.expires_at));
+                let held = (task.node.id.clone(), holder.expires_at);
+                leases.entry(holder.agent).or_default().push(held);
             }
         }
     }
@@ -153,7 +157,9 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
         .await?
         .into_iter()
         .map(|agent| {
-            let lease = leases.get(&agent.registration.name);
+            let held = leases.remove(&agent.registration.name).unwrap_or_default();
+            let named = held.iter().find(|(task, _)| Some(task) == agent.task.as_ref());
+            let lease = named.or(held.first()).cloned();
             let line = board.agents.remove(&agent.registration.name);
             let stage_reason = line.as_ref().and_then(Line::said);
             let (stage, restarts, groups) = match line {
@@ -169,8 +175,9 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
                 phase: agent.phase,
                 liveness: agent.liveness,
                 paused: agent.paused,
-                task: lease.map(|(task, _)| task.clone()),
-                lease_expires_at: lease.map(|(_, until)| *until),
+                lease_expires_at: lease.as_ref().map(|(_, until)| *until),
+                task: lease.map(|(task, _)| task),
+                tasks: held.into_iter().map(|(task, _)| task).collect(),
                 last_beat_at: Some(agent.last_beat_at),
                 name: agent.registration.name,
             }
@@ -183,6 +190,7 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
         liveness: Liveness::Dead,
         paused: false,
         task: None,
+        tasks: Vec::new(),
         lease_expires_at: None,
         last_beat_at: None,
         stage_reason: line.said(),
@@ -205,7 +213,11 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
 /// Unheard for this long an orchestrator counts as absent, if it says nothing about that.
 const STALE_AFTER: Duration = Duration::from_secs(30);
 
-async fn orchestrator_line(cache: &dyn Cache, now: Timestamp) -> Result<OrchestratorLine, CacheError> {
+/// Who orchestrates, if anybody does.
+pub(crate) async fn orchestrator_line(
+    cache: &dyn Cache,
+    now: Timestamp,
+) -> Result<OrchestratorLine, CacheError> {
     let mut line = OrchestratorLine { stale_after_seconds: STALE_AFTER.as_secs(), ..Default::default() };
     if let Some(record) = cache.load(ORCHESTRATOR).await?
         && let Ok(said) = serde_json::from_str::<Said>(&record.value)

@@ -1,8 +1,12 @@
-//! Why a task is not running: every cause, and what would end it.
+//! Why a task is not running, or an agent does nothing: every cause, and what would end it.
+
+mod agent;
+mod lives;
+mod ready;
 
 use std::collections::BTreeSet;
 
-use downbeat_core::cache::{Agent, Cache, CacheError, Liveness, Phase, Task, TaskQuery};
+use downbeat_core::cache::{Agent, Cache, CacheError, Task, TaskQuery};
 use downbeat_core::dag::NodeKind;
 use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::{Capability, GoalId, TaskId};
@@ -11,7 +15,8 @@ use downbeat_core::time::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::spending;
+pub use agent::{WhyAgent, why_agent};
+use ready::ready;
 
 /// Why a task stands where it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -53,6 +58,20 @@ pub enum CauseKind {
     Paused,
     /// Everybody who could take it works on something else.
     Busy,
+    /// An agent crashed too often to be started again.
+    Quarantined,
+    /// An agent waits for a slot, behind `max_workers` or the limit of a group.
+    Queued,
+    /// An agent waits for those that it depends on, or one of those failed.
+    Prerequisite,
+    /// An agent, or a group of it, was stopped by an order.
+    Stopped,
+    /// An agent is being started, or is about to be started again.
+    Starting,
+    /// An agent has ended, and nobody starts it again.
+    Ended,
+    /// An agent has nothing that it could take.
+    Idle,
     /// Its attempts failed.
     Failed,
     /// Somebody called it off.
@@ -243,100 +262,6 @@ async fn dependencies(cache: &dyn Cache, task: &Task, causes: &mut Vec<Cause>) -
             format!("waits for {rest} more tasks"),
             "all of them are done",
         ));
-    }
-    Ok(())
-}
-
-async fn ready(
-    cache: &dyn Cache,
-    task: &Task,
-    now: Timestamp,
-    company: Company,
-    causes: &mut Vec<Cause>,
-) -> Result<(), CacheError> {
-    if task.node.run.is_none() {
-        for parked in spending::parked(cache, now).await? {
-            let unblocks = match parked.until {
-                Some(until) => format!("it is {until}, or an agent with another model takes the task"),
-                None => "somebody raises `max_tokens` or `max_cost` and runs again".to_owned(),
-            };
-            causes.push(cause(CauseKind::Budget, parked.reason, unblocks));
-        }
-    }
-    if let Some(until) = task.state.not_before.filter(|until| *until > now) {
-        causes.push(cause(
-            CauseKind::Backoff,
-            format!("waits before attempt {} of {}", task.state.attempt + 1, task.state.max_attempts),
-            format!("it is {until}"),
-        ));
-    }
-    if task.node.kind == NodeKind::Goal {
-        if causes.is_empty() {
-            causes.push(cause(
-                CauseKind::NoAgent,
-                "it owns a goal, and waits for an orchestrator that plans it",
-                "one leads (`downbeat run` or `downbeat orchestrator`)",
-            ));
-        }
-        return Ok(());
-    }
-    let mut agents = cache.agents().await?;
-    if company == Company::Alone {
-        for agent in &mut agents {
-            agent.liveness = Liveness::Dead;
-        }
-    }
-    let root = cache.goal(&task.goal).await?.map_or_else(|| task.goal.clone(), |goal| goal.root().clone());
-    let able: Vec<&Agent> = agents.iter().filter(|agent| is_able(agent, task, &root)).collect();
-    let lives = |agent: &Agent| {
-        agent.liveness == Liveness::Alive && !matches!(agent.phase, Phase::Quarantined | Phase::Stopped)
-    };
-    let living: Vec<&&Agent> = able.iter().filter(|agent| lives(agent)).collect();
-    let needed: Vec<String> = task.node.capabilities.iter().map(|it| format!("`{it}`")).collect();
-    let needs = if needed.is_empty() { String::new() } else { format!(" capable of {}", needed.join(", ")) };
-    if living.is_empty() {
-        let detail = if able.is_empty() {
-            format!("no agent of goal `{}`{needs} is known", task.goal)
-        } else {
-            let names: Vec<String> = able
-                .iter()
-                .map(|agent| {
-                    let name = &agent.registration.name;
-                    let is = match agent.phase {
-                        Phase::Quarantined => "quarantined".to_owned(),
-                        _ => agent.liveness.to_string(),
-                    };
-                    let why = agent.end_reason.as_ref().filter(|_| agent.phase == Phase::Quarantined);
-                    let why = why.map(|reason| format!(": {reason}")).unwrap_or_default();
-                    format!("`{name}` is {is}{why}")
-                })
-                .collect();
-            format!("no agent{needs} lives: {}", names.join(", "))
-        };
-        let unblocks = if needed.is_empty() {
-            "an agent starts (`downbeat run`)".to_owned()
-        } else {
-            format!(
-                "an agent with {} is declared and starts (`downbeat run`), or joins (`downbeat agent`)",
-                needed.join(", ")
-            )
-        };
-        causes.push(cause(CauseKind::NoAgent, detail, unblocks));
-    } else if living.iter().all(|agent| agent.paused) {
-        let names: Vec<String> =
-            living.iter().map(|agent| format!("`{}`", agent.registration.name)).collect();
-        causes.push(cause(
-            CauseKind::Paused,
-            format!("every agent{needs} is paused: {}", names.join(", ")),
-            "one of them is resumed",
-        ));
-    } else if causes.is_empty() {
-        let free = living.iter().any(|agent| !agent.paused && agent.task.is_none());
-        causes.push(if free {
-            cause(CauseKind::Claimable, "it can be claimed this moment", "an agent takes it")
-        } else {
-            cause(CauseKind::Busy, format!("every agent{needs} is at work"), "one of them is free")
-        });
     }
     Ok(())
 }

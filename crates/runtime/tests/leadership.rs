@@ -14,7 +14,7 @@ use downbeat_llm::Offline;
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::orchestrator::Models;
 use downbeat_runtime::patient::Patient;
-use downbeat_runtime::solo::Left;
+use downbeat_runtime::solo::{Declaration, Left};
 use downbeat_runtime::{Orchestrator, RunError, Settings, Solo, Stop, load, status};
 
 const AGENTS: usize = 2;
@@ -49,11 +49,15 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
         generation: 1,
         heartbeat: None,
         name: AgentName::new(format!("agent-{number}")).unwrap(),
-        agent: project.agents.get(number).unwrap().clone(),
+        declaration: Declaration {
+            project: project.clone(),
+            agent: project.agents.get(number).unwrap().clone(),
+            llm: Arc::new(Offline),
+            in_force: false,
+        },
+        declare: None,
         goal: None,
-        project: project.clone(),
         cache: Arc::clone(cache),
-        llm: Arc::new(Offline),
         scribe: Arc::new(Offline),
         clock: Arc::new(SystemClock),
         settings: settings(),

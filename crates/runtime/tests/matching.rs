@@ -16,6 +16,7 @@ use downbeat_core::time::Clock as _;
 use downbeat_llm::Offline;
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::orchestrator::Models;
+use downbeat_runtime::solo::Declaration;
 use downbeat_runtime::why::{CauseKind, Company, why};
 use downbeat_runtime::{Orchestrator, Settings, Solo, Stop, load};
 
@@ -45,11 +46,10 @@ fn solo(cache: &Arc<dyn Cache>, project: &load::Project, number: usize) -> Solo 
     let agent = project.agents[number].clone();
     Solo {
         name: agent.spec.name.value.clone(),
-        agent,
+        declaration: Declaration { project: project.clone(), agent, llm: Arc::new(Offline), in_force: false },
+        declare: None,
         goal: None,
-        project: project.clone(),
         cache: Arc::clone(cache),
-        llm: Arc::new(Offline),
         scribe: Arc::new(Offline),
         clock: Arc::new(SystemClock),
         heartbeat: None,

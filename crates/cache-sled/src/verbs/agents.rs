@@ -1,5 +1,7 @@
 //! The registry: who enters, lives and leaves.
 
+use std::sync::Arc;
+
 use downbeat_core::cache::{
     Agent, AgentError, Beat, BeatReply, CacheError, Departure, Phase, Registered, Registration,
 };
@@ -18,12 +20,13 @@ pub(crate) fn register(step: &mut Step<'_>, registration: &Registration) -> Resu
     let mut replaced = None;
     let before = step.agent(name)?;
     let errors = before.as_ref().map_or(0, |agent| agent.errors);
-    if let Some(mut agent) = before.filter(|agent| !agent.ended()) {
+    if let Some(agent) = before.filter(|agent| !agent.ended()) {
+        let mut agent = Arc::unwrap_or_clone(agent);
         if agent.registration.incarnation == registration.incarnation {
             agent.registration = registration.clone();
             agent.last_beat_at = step.now;
             agent.silent = false;
-            step.put_agent(&agent)?;
+            step.put_agent(agent)?;
             return Ok(nobody);
         }
         if agent.is_alive(step.now) {
@@ -47,7 +50,7 @@ pub(crate) fn register(step: &mut Step<'_>, registration: &Registration) -> Resu
         end_reason: None,
         errors,
     };
-    step.put_agent(&agent)?;
+    step.put_agent(agent)?;
     step.say(rules::registered(registration, replaced.as_ref()))?;
     let Some(replaced) = replaced else {
         return Ok(nobody);
@@ -78,41 +81,46 @@ fn free(
 
 pub(crate) fn beat(step: &mut Step<'_>, beat: &Beat) -> Result<BeatReply, CacheError> {
     let agent = step.agent(&beat.name)?;
-    rules::may_beat(&beat.name, &beat.incarnation, life(agent.as_ref()))?;
-    let mut agent = agent.ok_or_else(|| CacheError::AgentNotFound { agent: beat.name.clone() })?;
+    rules::may_beat(&beat.name, &beat.incarnation, life(agent.as_deref()))?;
+    let agent = agent.ok_or_else(|| CacheError::AgentNotFound { agent: beat.name.clone() })?;
+    let mut agent = Arc::unwrap_or_clone(agent);
     let before = std::mem::replace(&mut agent.phase, beat.phase);
-    agent.task.clone_from(&beat.task);
+    let before_on = std::mem::replace(&mut agent.task, beat.task.clone());
     agent.last_beat_at = step.now;
     agent.silent = false;
-    step.put_agent(&agent)?;
-    if let Some(event) = rules::phase_changed(&beat.name, before, beat.phase, beat.task.as_ref()) {
+    let silent_from = agent.silent_from();
+    step.put_agent(agent)?;
+    if let Some(event) = rules::phase_changed(beat, before, before_on.as_ref()) {
         step.say(event)?;
     }
     let paused = step.txn.has(&Key::Paused(beat.name.clone()))?;
-    Ok(BeatReply { paused, silent_from: agent.silent_from() })
+    Ok(BeatReply { paused, silent_from })
 }
 
 pub(crate) fn deregister(step: &mut Step<'_>, departure: &Departure) -> Result<Vec<TaskId>, CacheError> {
     let name = &departure.name;
     let agent = step.agent(name)?;
-    let allowed = rules::may_beat(name, &departure.incarnation, life(agent.as_ref()));
-    let Some(mut agent) = agent.filter(|_| allowed.is_ok()) else {
+    let allowed = rules::may_beat(name, &departure.incarnation, life(agent.as_deref()));
+    let Some(agent) = agent.filter(|_| allowed.is_ok()) else {
         return Ok(Vec::new());
     };
+    let mut agent = Arc::unwrap_or_clone(agent);
     let freed = free(step, name, &departure.incarnation, &rules::freeing(departure))?;
     // Freeing may have entered errors of the agent.
     agent.errors = step.agent(name)?.map_or(agent.errors, |agent| agent.errors);
     agent.phase = rules::phase_after(departure.how);
     agent.end_reason = Some(departure.reason.clone());
-    step.put_agent(&agent)?;
-    for event in rules::ended(departure, agent.registration.generation) {
+    let generation = agent.registration.generation;
+    step.put_agent(agent)?;
+    for event in rules::ended(departure, generation) {
         step.say(event)?;
     }
     Ok(freed)
 }
 
-pub(crate) fn agent(step: &Step<'_>, name: &AgentName) -> Result<Option<Agent>, CacheError> {
-    step.agent(name)?.map(|doc| seen(step, doc)).transpose()
+pub(crate) fn agent(step: &mut Step<'_>, name: &AgentName) -> Result<Option<Agent>, CacheError> {
+    let doc = step.agent(name)?;
+    doc.map(|doc| seen(step, Arc::unwrap_or_clone(doc))).transpose()
 }
 
 pub(crate) fn agents(step: &Step<'_>) -> Result<Vec<Agent>, CacheError> {
@@ -147,7 +155,7 @@ pub(crate) fn remember(
 ) -> Result<(), CacheError> {
     rules::check_memory(snapshot)?;
     let agent = step.agent(name)?;
-    rules::may_remember(name, incarnation, life(agent.as_ref()))?;
+    rules::may_remember(name, incarnation, life(agent.as_deref()))?;
     step.txn.put(&Key::Memory(name.clone()), snapshot.as_bytes());
     Ok(())
 }

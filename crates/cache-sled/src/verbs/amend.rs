@@ -1,6 +1,7 @@
 //! `amend`: a goal gets another DAG, and no task loses its state that is not to be done again.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use downbeat_core::cache::{Amend, CacheError};
 use downbeat_core::dag::{self, Dag, DagDiff};
@@ -19,7 +20,7 @@ pub(crate) fn amend(step: &mut Step<'_>, amend: &Amend) -> Result<Goal, CacheErr
     let id = amend.dag.goal();
     let doc = step.goal(id)?.ok_or_else(|| CacheError::GoalNotFound { goal: id.clone() })?;
     if doc.amended_by.as_ref() == Some(&amend.request) {
-        return Ok(doc.goal);
+        return Ok(doc.goal.clone());
     }
     if doc.goal.revision != amend.revision {
         return Err(rules::goal_conflict(id, amend.revision, doc.goal.revision));
@@ -138,12 +139,12 @@ fn replace_node(step: &mut Step<'_>, dag: &Dag, task: &TaskId) -> Result<(), Cac
         return Ok(());
     };
     let old = step.indexed_task(task)?;
-    let mut new = old.clone();
+    let mut new = TaskDoc::clone(&old);
     // A priority that a person gave stays, unless the plan itself gives another.
-    if node.priority != step.node(task)?.priority && !old.state.status.is_finished() {
+    if node.priority != step.node(&old.goal, task)?.priority && !old.state.status.is_finished() {
         new.state.priority = node.priority;
     }
     new.needs.clone_from(&node.capabilities);
-    step.put_task(task, Some(&old), Some(&new))?;
+    step.put_task(task, Some(&old), Some(&Arc::new(new)))?;
     step.txn.write(&Key::Node(task.clone()), &**node)
 }

@@ -1,6 +1,7 @@
 //! `claim`: one task to one agent.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use downbeat_core::cache::{CacheError, Claim, ClaimReply, Claimed, Lease};
 use downbeat_core::ids::{Capability, GoalId, TaskId, Token};
@@ -14,7 +15,7 @@ use crate::step::{Step, claimable, damaged, life};
 pub(crate) fn claim(step: &mut Step<'_>, claim: &Claim) -> Result<ClaimReply, CacheError> {
     rules::check_claim(claim)?;
     let agent = step.agent(&claim.agent)?;
-    rules::may_claim(&claim.agent, &claim.incarnation, life(agent.as_ref()))?;
+    rules::may_claim(&claim.agent, &claim.incarnation, life(agent.as_deref()))?;
     if step.txn.has(&Key::Paused(claim.agent.clone()))? {
         return Ok(ClaimReply::Nothing { paused: true, next_due: None });
     }
@@ -50,7 +51,7 @@ pub(crate) fn claim(step: &mut Step<'_>, claim: &Claim) -> Result<ClaimReply, Ca
     granted(step, &task, &doc)
 }
 
-fn pick(step: &Step<'_>, claim: &Claim) -> Result<Option<(TaskId, TaskDoc)>, CacheError> {
+fn pick(step: &Step<'_>, claim: &Claim) -> Result<Option<(TaskId, Arc<TaskDoc>)>, CacheError> {
     let Some(named) = &claim.task else {
         let best = best(step, claim.goal.as_ref(), &claim.capabilities, 1 + claim.avoid.len())?;
         let best = best.into_iter().find(|task| !claim.avoid.contains(task));
@@ -116,7 +117,7 @@ fn granted(step: &Step<'_>, task: &TaskId, doc: &TaskDoc) -> Result<ClaimReply, 
             claimed_at: holder.claimed_at,
             expires_at: holder.expires_at,
         },
-        node: step.node(task)?,
+        node: step.node(&doc.goal, task)?,
         last_error: doc.state.last_error.clone(),
     })))
 }

@@ -20,7 +20,7 @@ pub(crate) fn plan(step: &mut Step<'_>, plan: &Plan) -> Result<Goal, CacheError>
     let id = plan.dag.goal();
     if let Some(doc) = step.goal(id)? {
         if doc.planned_by == plan.request {
-            return Ok(doc.goal);
+            return Ok(doc.goal.clone());
         }
         return Err(CacheError::GoalExists { goal: id.clone() });
     }
@@ -58,7 +58,7 @@ pub(crate) fn check_ids_are_free(step: &Step<'_>, dag: &Dag) -> Result<(), Cache
     let mut taken = Vec::new();
     for node in dag.nodes() {
         if let Some(doc) = step.task(&node.id)?.filter(|doc| doc.goal != *dag.goal()) {
-            taken.push((node.id.clone(), doc.goal));
+            taken.push((node.id.clone(), doc.goal.clone()));
         }
     }
     if taken.is_empty() { Ok(()) } else { Err(CacheError::TasksTaken { goal: dag.goal().clone(), taken }) }
@@ -84,7 +84,7 @@ pub(crate) fn add<'n>(
         let state = TaskState { token, ..state };
         let needs = node.capabilities.clone();
         let doc = TaskDoc { goal: goal.clone(), root: root.clone(), ordinal, needs, ended: 0, state };
-        step.put_task(&node.id, None, Some(&doc))?;
+        step.put_task(&node.id, None, Some(&Arc::new(doc)))?;
         step.txn.write(&Key::Node(node.id.clone()), &**node)?;
         page.push((ordinal, node.id.clone()));
         if page.len() >= PAGE {

@@ -13,7 +13,7 @@ use crate::step::Step;
 use crate::txn::parse;
 
 pub(crate) fn goal(step: &Step<'_>, goal: &GoalId) -> Result<Option<Goal>, CacheError> {
-    Ok(step.goal(goal)?.map(|doc| doc.goal))
+    Ok(step.goal(goal)?.map(|doc| doc.goal.clone()))
 }
 
 pub(crate) fn goals(step: &Step<'_>) -> Result<Vec<Goal>, CacheError> {
@@ -31,7 +31,7 @@ pub(crate) fn task(step: &Step<'_>, task: &TaskId) -> Result<Option<TaskDetail>,
     };
     let ended = step.txn.under(&prefix::ended(task));
     let ended = ended.map(|pair| pair.and_then(|(key, value)| parse(&key, &value)));
-    Ok(Some(TaskDetail { ended: ended.collect::<Result<_, _>>()?, task: step.full_task(task, doc)? }))
+    Ok(Some(TaskDetail { ended: ended.collect::<Result<_, _>>()?, task: step.full_task(task, &doc)? }))
 }
 
 pub(crate) fn tasks(step: &Step<'_>, query: &TaskQuery) -> Result<Vec<Task>, CacheError> {
@@ -76,7 +76,7 @@ fn collect(
         }
         let doc = step.indexed_task(&task)?;
         if query.status.is_none_or(|status| status == doc.state.status) {
-            found.push(step.full_task(&task, doc)?);
+            found.push(step.full_task(&task, &doc)?);
         }
     }
     Ok(())
@@ -84,5 +84,5 @@ fn collect(
 
 pub(crate) fn ready(step: &Step<'_>, query: &ReadyQuery) -> Result<Vec<Task>, CacheError> {
     let best = best(step, query.goal.as_ref(), &query.capabilities, query.limit)?;
-    best.iter().map(|task| step.full_task(task, step.indexed_task(task)?)).collect()
+    best.iter().map(|task| step.full_task(task, &*step.indexed_task(task)?)).collect()
 }

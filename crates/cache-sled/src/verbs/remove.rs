@@ -50,7 +50,7 @@ pub(crate) fn forget_agents(step: &mut Step<'_>, limit: usize) -> Result<(), Cac
             step.txn.delete(&key);
         }
         step.txn.delete(&Key::Memory(name.clone()));
-        step.txn.delete(&Key::Agent(name));
+        step.forget_agent(name);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use downbeat_core::cache::{CacheError, Claim, ClaimReply, Settle, Settled};
 use downbeat_core::goal::GoalStatus;
-use downbeat_core::ids::TaskId;
+use downbeat_core::ids::{GoalId, TaskId};
 use downbeat_core::rules;
 use downbeat_core::state::{Move, Refusal, TaskState, TaskStatus};
 
@@ -24,7 +24,7 @@ pub(crate) fn settle(step: &mut Step<'_>, settle: &Settle) -> Result<Settled, Ca
 
     // What was made of outdated inputs is not done.
     let done = new.state.status == TaskStatus::Done;
-    let unblocked = if done { unblock(step, &settle.task)? } else { 0 };
+    let unblocked = if done { unblock(step, &goal, &settle.task)? } else { 0 };
     let doc = step.goal_mut(&goal)?;
     doc.goal.usage = doc.goal.usage.plus(settle.spent);
     let status = step.evaluate(&goal)?;
@@ -33,9 +33,9 @@ pub(crate) fn settle(step: &mut Step<'_>, settle: &Settle) -> Result<Settled, Ca
 }
 
 /// Tells the dependants of a task that it is done. Returns how many that made ready.
-fn unblock(step: &mut Step<'_>, task: &TaskId) -> Result<u32, CacheError> {
+fn unblock(step: &mut Step<'_>, goal: &GoalId, task: &TaskId) -> Result<u32, CacheError> {
     let mut unblocked: u32 = 0;
-    for dependant in step.dependants(task)? {
+    for dependant in step.dependants(goal, task)? {
         let before = step.indexed_task(&dependant)?;
         let made = step.make(&dependant, &before, &Move::DependencyDone(task.to_string()))?;
         let was_blocked = before.state.status == TaskStatus::Blocked;
@@ -48,11 +48,17 @@ fn unblock(step: &mut Step<'_>, task: &TaskId) -> Result<u32, CacheError> {
 
 /// The claim that rides on a settle: its failure leaves no trace and does not undo the settle.
 fn next_claim(step: &mut Step<'_>, claim: &Claim) -> ClaimReply {
-    let mark = step.mark();
-    super::claim::claim(step, claim).unwrap_or_else(|_| {
-        step.back_to(mark);
-        ClaimReply::Nothing { paused: false, next_due: None }
-    })
+    step.begin_part();
+    match super::claim::claim(step, claim) {
+        Ok(reply) => {
+            step.keep_part();
+            reply
+        }
+        Err(_) => {
+            step.drop_part();
+            ClaimReply::Nothing { paused: false, next_due: None }
+        }
+    }
 }
 
 const fn settled(state: &TaskState, unblocked: u32, goal_status: GoalStatus, repeated: bool) -> Settled {

@@ -112,7 +112,7 @@ fn retry(step: &mut Step<'_>, task: &TaskId) -> Result<Steered, CacheError> {
         return Ok(rules::no_such_task(task));
     };
     let default = step.goal(&doc.goal)?.map_or(1, |goal| goal.max_attempts);
-    let mv = Move::Retry(step.node(task)?.max_attempts.unwrap_or(default));
+    let mv = Move::Retry(step.node(&doc.goal, task)?.max_attempts.unwrap_or(default));
     // Of a goal that was cancelled as a whole, something is wanted again.
     if downbeat_core::state::apply(&doc.state, &mv, step.now).is_ok() {
         step.goal_mut(&doc.goal)?.cancelled = false;

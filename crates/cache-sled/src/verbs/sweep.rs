@@ -76,9 +76,9 @@ fn find_silent(step: &mut Step<'_>, limit: usize) -> Result<(Vec<AgentName>, Opt
     for mut agent in all(step)?.into_iter().filter(unknown) {
         if silent.len() < limit && !agent.is_alive(step.now) {
             agent.silent = true;
-            step.put_agent(&agent)?;
             step.say(rules::silent(&agent.registration.name, agent.last_beat_at))?;
-            silent.push(agent.registration.name);
+            silent.push(agent.registration.name.clone());
+            step.put_agent(agent)?;
         } else {
             let at = agent.silent_from();
             next = Some(next.map_or(at, |next| next.min(at)));

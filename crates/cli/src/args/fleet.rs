@@ -28,6 +28,10 @@ pub(crate) struct Orchestrator {
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
+    /// The most calls to models that go on at once in this process; the others wait for their turn [default: no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel_calls: Option<String>,
     /// Within this time after the leading orchestrator fell silent another one leads [default: 10s]
     #[arg(long, value_name = "SPAN")]
     pub(crate) leader_ttl: Option<String>,
@@ -44,7 +48,7 @@ pub(crate) struct Orchestrator {
 /// works on them in the goal's workspace on this machine, and ends when all its goals rest, unless told to keep
 /// running. SIGTERM lets its work go on for `drain_grace` and then gives it back. A second living process under one
 /// name is refused.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = examples(
     "  downbeat agent --name clerk --cache redis://redis.example
   downbeat agent demo --name clerk-7 --as clerk --keep-running"
@@ -77,6 +81,10 @@ pub(crate) struct Agent {
     /// How long one attempt may take, for a task that says nothing about it [default: 30m]
     #[arg(long, value_name = "SPAN")]
     pub(crate) timeout: Option<String>,
+    /// The most calls to models that go on at once in this process; the others wait for their turn [default: no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel_calls: Option<String>,
     /// Who chooses among ready tasks [default: priority]
     #[arg(long, value_name = "WHO", value_parser = ["priority", "model"])]
     pub(crate) selection: Option<String>,
@@ -118,7 +126,7 @@ impl Spawning {
 }
 
 /// What an orchestrator tells an agent that it starts as a process of its own.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Child {
     /// The how-manieth life of its name
     #[arg(long, value_name = "N", hide = true, default_value_t = 1)]

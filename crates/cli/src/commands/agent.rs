@@ -7,13 +7,15 @@ use downbeat_core::cache::Cache;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::suggest::nearest;
 use downbeat_runtime::load::{Project, ProjectAgent};
-use downbeat_runtime::solo::Left;
+use downbeat_runtime::solo::{Declaration, Declare, InForce, Left};
 use downbeat_runtime::{Solo, Stop};
 use serde_json::json;
 use tokio::time::Instant;
+use tracing::info;
 
 use super::run;
 use crate::args;
+use crate::config::Config;
 use crate::context::{Context, Flags};
 use crate::error::{CliError, Kind};
 use crate::output::text::{clean, cut};
@@ -32,40 +34,39 @@ pub(crate) fn flags(args: &args::Agent) -> Flags {
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
         ("selection", args.selection.clone()),
+        ("max_parallel_calls", args.max_parallel_calls.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ]
 }
 
 /// Works as one agent until its goals rest.
 pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, CliError> {
-    let project = match role_text::project(args)? {
-        Some(mut project) => {
-            predecessor::place(&mut project, &context.config);
-            project
-        }
-        None => run::load(context)?,
-    };
-    run::start_logs(context, &project, false);
     let name = AgentName::new(args.name.as_str())?;
-    let mut agent = declared(&project, args.declared.as_deref().unwrap_or(name.as_str()))?;
-    role_text::adapt(&mut agent.spec, args);
-    let goal = args.goal.as_deref().map(|goal| goal_of(&project, goal)).transpose()?;
-    let llm = models::of_agent(&project, &agent, context.config.chosen())?;
     let stop = Stop::new();
-    let grace = Terminate::After(context.config.settings.drain_grace);
-    signals::listen(&stop, &context.out, Work::Uncounted, grace)?;
-    run::own_directory(context)?;
-    let cache = shared(context).await?;
+    let (cache, declaration, declare) = match role_text::project(args)? {
+        Some(project) => {
+            run::start_logs(context, &project, false);
+            let declaration = of_project(project, args, &context.config)?;
+            begin(context, &stop)?;
+            (shared(context, ORCHESTRATOR).await?, declaration, None)
+        }
+        None => {
+            let declare = declare(args, context);
+            let (cache, declaration) = in_force(&declare, args, context, &stop).await?;
+            // One that an orchestrator started is started again by it when it is declared otherwise.
+            (cache, declaration, args.child.seat.is_none().then_some(declare))
+        }
+    };
+    let goal = args.goal.as_deref().map(|goal| goal_of(&declaration.project, goal)).transpose()?;
     let (cache, outage) = run::patient(context, cache, &stop);
     let solo = Solo {
-        llm,
-        scribe: models::scribe(),
         name,
-        agent,
+        declaration,
+        declare,
         goal,
         heartbeat: args.heartbeat.clone(),
-        project,
         cache,
+        scribe: models::scribe(),
         clock: Arc::clone(&context.clock),
         settings: run::settings(context),
         generation: args.child.generation,
@@ -74,12 +75,13 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
     let code = match left {
         Left::Rest { complete: true } => exit::COMPLETE,
         Left::Rest { complete: false } => exit::FAILED,
-        Left::Stopped => exit::INTERRUPTED,
+        Left::Stopped | Left::Undeclared => exit::INTERRUPTED,
     };
     if context.out.is_json() {
         let left = match left {
             Left::Rest { .. } => "rest",
             Left::Stopped => "stopped",
+            Left::Undeclared => "undeclared",
         };
         run::unless_closed(
             context.out.value(&json!({ "agent": solo.name, "left": left, "exit_code": code })),
@@ -88,12 +90,93 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
     Ok(code)
 }
 
-/// The state that this agent shares with others: on a server, or through the process that holds the store.
-async fn shared(context: &Context) -> Result<Arc<dyn Cache>, CliError> {
-    if let Lies::Shared(_) = context.store {
-        return store::open(&context.how("downbeat agent")).await;
+fn begin(context: &Context, stop: &Stop) -> Result<(), CliError> {
+    let grace = Terminate::After(context.config.settings.drain_grace);
+    signals::listen(stop, &context.out, Work::Uncounted, grace)?;
+    run::own_directory(context)
+}
+
+/// The state, and what this agent is declared as by the instructions in force there; by its own file, as long as
+/// there are none. What is wrong with that file is of no account while others are in force.
+async fn in_force(
+    declare: &Declare,
+    args: &args::Agent,
+    context: &Context,
+    stop: &Stop,
+) -> Result<(Arc<dyn Cache>, Declaration), CliError> {
+    let own = run::load(context).and_then(|project| {
+        run::start_logs(context, &project, false);
+        of_project(project, args, &context.config)
+    });
+    let cache = match &own {
+        Ok(_) => {
+            begin(context, stop)?;
+            shared(context, ORCHESTRATOR).await?
+        }
+        // Nobody is waited for who might know better.
+        Err(wrong) => match shared(context, Duration::ZERO).await {
+            Ok(cache) => {
+                begin(context, stop)?;
+                cache
+            }
+            Err(_) => return Err(wrong.clone()),
+        },
+    };
+    let said = declare.in_force(cache.as_ref()).await?;
+    let declaration = match (said, own) {
+        (InForce::Declared(declared), own) => {
+            match &own {
+                Ok(own) if declared.differs_from(own) => {
+                    let file = declare.path.display();
+                    info!(target: "runtime", agent = %args.name, "{file} says something else than the \
+                        instructions in force, which are followed");
+                }
+                Ok(_) => {}
+                Err(wrong) => {
+                    run::start_logs(context, &declared.project, false);
+                    context.out.reports(&wrong.reports);
+                    let file = declare.path.display();
+                    context
+                        .out
+                        .warning(format!("{file} is of no use: the instructions in force are followed"));
+                }
+            }
+            *declared
+        }
+        (_, own) => own?,
+    };
+    Ok((cache, declaration))
+}
+
+/// Finds this agent in the instructions in force.
+fn declare(args: &args::Agent, context: &Context) -> Declare {
+    let (args, config) = (args.clone(), context.config.clone());
+    let make = move |project: Project| match of_project(project, &args, &config) {
+        Ok(declaration) => Ok(Some(Declaration { in_force: true, ..declaration })),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error.message),
+    };
+    Declare { path: context.place.instructions.clone(), make: Arc::new(make) }
+}
+
+/// As what this agent is declared in a project, with its model.
+fn of_project(mut project: Project, args: &args::Agent, config: &Config) -> Result<Declaration, CliError> {
+    predecessor::place(&mut project, config);
+    let mut agent = declared(&project, args.declared.as_deref().unwrap_or(&args.name))?;
+    role_text::adapt(&mut agent.spec, args);
+    let llm = models::of_agent(&project, &agent, config.chosen())?;
+    Ok(Declaration { project, agent, llm, in_force: false })
+}
+
+/// The state that this agent shares with others: on a server, or through the process that holds the store, which
+/// is waited for so long.
+async fn shared(context: &Context, patience: Duration) -> Result<Arc<dyn Cache>, CliError> {
+    match &context.store {
+        Lies::Here(_) => {}
+        Lies::Shared(_) => return store::open(&context.how("downbeat agent")).await,
+        Lies::Remote(remote) => return Ok(Arc::new(api::reach(remote, patience).await?.0)),
     }
-    let until = Instant::now() + ORCHESTRATOR;
+    let until = Instant::now() + patience;
     loop {
         if let Some((cache, _)) = context.join().await? {
             return Ok(cache);
@@ -102,7 +185,9 @@ async fn shared(context: &Context) -> Result<Arc<dyn Cache>, CliError> {
             let message = format!("nobody answers at {}", api::place(context).display());
             return Err(CliError::new(Kind::Unreachable, message)
                 .hint(format!("start `{}` first, or `run`", context.command("orchestrator")))
-                .hint("`--cache redis://HOST:PORT` or $DOWNBEAT_CACHE is for agents on several machines"));
+                .hint(
+                    "`--cache http://HOST:PORT` or `redis://HOST:PORT` is for agents on several machines",
+                ));
         }
         tokio::time::sleep(store::BETWEEN).await;
     }

@@ -129,6 +129,7 @@ mod tests {
         // These have no value by default.
         settings.pass_env.clear();
         settings.max_workers = None;
+        settings.max_parallel_calls = None;
         assert_eq!(config.prices, ["anthropic:MODEL=3/15/0.30"]);
         // Nothing is spent without a limit in the example, and it has to name one.
         settings.ceiling = downbeat_runtime::Settings::default().ceiling;

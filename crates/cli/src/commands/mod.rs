@@ -130,7 +130,7 @@ async fn with_context(cli: &Cli, context: &Context) -> Result<u8, CliError> {
         Command::Goal(GoalCommand::Cancel(args)) => steer::cancel_goal(&args.goal, context).await?,
         Command::Goal(GoalCommand::Archive(args)) => archive::archive(args, context).await?,
         Command::Goal(GoalCommand::Remove(args)) => archive::remove(args, context).await?,
-        Command::Why(args) => why::why(&args.task, context).await?,
+        Command::Why(args) => why::why(&args.of, context).await?,
         Command::Events(args) => events::events(args, context).await?,
         Command::Graph(args) => graph::graph(args, context).await?,
         Command::Start(args) => fleet::start(&args.whom, context).await?,

@@ -45,6 +45,7 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
         ("max_cost", args.max_cost.clone()),
         ("max_tokens", args.max_tokens.clone()),
         ("durability", args.durability.clone()),
+        ("max_parallel_calls", args.max_parallel_calls.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ];
     flags.extend(args.spawning.flags());
@@ -85,12 +86,12 @@ pub(crate) async fn run(args: &args::Run, context: &Context) -> Result<u8, CliEr
     let (cache, outage) = patient(context, cache, &stop);
     let live =
         Live::new(&cache, &context.clock, &context.out, &project, &running, Arc::clone(&outage)).await?;
-    let ended = CancellationToken::new();
-    let view = tokio::spawn(Box::pin(live.follow(ended.clone())));
-
     let clock = Arc::clone(&context.clock);
     let orchestrator = Orchestrator::new(cache, models, clock, settings(context), project);
     let orchestrator = spawned::with_agents(orchestrator, context, &stop)?;
+    let ended = CancellationToken::new();
+    let view = tokio::spawn(Box::pin(live.of_fleet(orchestrator.board()).follow(ended.clone())));
+
     let result = Box::pin(while_reachable(context, &outage, &stop, orchestrator.run(&stop))).await;
     ended.cancel();
     // A view that crashed has said so; the report does not depend on it.
@@ -243,6 +244,13 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
                 "`--fresh` moves a directory aside, and this state lies in Redis",
             )
             .hint("`--redis-prefix` with a new text starts beside the old state")
+            .hint("`downbeat goal cancel` calls off what is left of a goal"));
+        }
+        Lies::Remote(remote) => {
+            return Err(CliError::bad_input(format!(
+                "`--fresh` moves a directory aside, and this state is with the process at {}",
+                remote.url()
+            ))
             .hint("`downbeat goal cancel` calls off what is left of a goal"));
         }
     };

@@ -3,6 +3,7 @@
 use downbeat_core::cache::Liveness;
 use downbeat_core::goal::Counts;
 use downbeat_runtime::status::{self, AgentLine, Status};
+use downbeat_runtime::supervise::{RUN_ENDED, RUN_STOPPED};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -76,7 +77,11 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
 /// Whether why an agent stands where it does is worth a line.
 fn tells(agent: &AgentLine) -> bool {
     let stage = agent.stage.as_deref().unwrap_or_default();
-    matches!(stage, "waiting" | "queued" | "quarantined" | "failed" | "blocked")
+    let with_its_run = |reason: &str| [RUN_ENDED, RUN_STOPPED].contains(&reason);
+    match stage {
+        "stopped" => !agent.stage_reason.as_deref().is_some_and(with_its_run),
+        stage => matches!(stage, "waiting" | "queued" | "quarantined" | "failed" | "blocked"),
+    }
 }
 
 fn goals(status: &Status) -> Table {
@@ -140,7 +145,7 @@ fn agents(status: &Status, context: &Context) -> Table {
             Cell::new(STRONG, agent.name.as_str()),
             Cell::new(if agent.paused { CARE } else { style::of_phase(agent.phase) }, phase),
             Cell::new(style::of_liveness(agent.liveness), agent.liveness.to_string()),
-            Cell::plain(agent.task.as_ref().map_or("", |task| task.as_str())),
+            Cell::plain(tasks(agent)),
             Cell::plain(lease.unwrap_or_default()),
             Cell::new(
                 FAINT,
@@ -151,6 +156,13 @@ fn agents(status: &Status, context: &Context) -> Table {
         ]);
     }
     table
+}
+
+/// `count`, or `count +2` of one that works on three.
+fn tasks(agent: &AgentLine) -> String {
+    let more = agent.tasks.len().saturating_sub(1);
+    let task = agent.task.as_ref().map_or("", |task| task.as_str());
+    if more > 0 { format!("{task} +{more}") } else { task.to_owned() }
 }
 
 fn orchestrator(status: &Status, context: &Context) -> String {

@@ -10,6 +10,7 @@ use downbeat_core::event::{Event, EventKind};
 use downbeat_core::ids::{AgentName, TaskId};
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Timestamp;
+use downbeat_runtime::supervise;
 
 use crate::output::text;
 
@@ -18,8 +19,8 @@ use crate::output::text;
 pub(crate) struct Board {
     /// What each task is and where it stands.
     pub(super) tasks: HashMap<TaskId, Known>,
-    /// What each agent that lives does when it has no task.
-    pub(super) agents: BTreeMap<AgentName, Idle>,
+    /// What each agent does when it has no task.
+    pub(super) agents: BTreeMap<AgentName, Row>,
     /// The tasks that run, by when they began.
     pub(super) running: BTreeMap<(Timestamp, TaskId), Running>,
     /// How many tasks there are.
@@ -45,22 +46,31 @@ pub(super) struct Known {
     status: TaskStatus,
 }
 
-/// An agent without a task.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Idle {
-    pub(super) paused: bool,
-    pub(super) silent: bool,
+/// An agent, beside its tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Row {
+    paused: bool,
+    silent: bool,
     /// How many tasks it works on.
-    pub(super) tasks: usize,
+    tasks: usize,
+    /// What it does without one, while it lives.
+    phase: Option<Phase>,
+    /// Where its life stands, by its supervisor.
+    stage: Option<String>,
 }
 
-impl Idle {
-    /// What it does, when it has no task.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self { silent: true, .. } => "silent",
-            Self { paused: true, .. } => "paused",
-            Self { .. } => "idle",
+impl Row {
+    /// What it does, when it has no task. Nothing for one that is over.
+    pub(super) fn word(&self) -> Option<&str> {
+        let alive = self.phase.is_some();
+        match self.stage.as_deref() {
+            _ if self.tasks > 0 => None,
+            // Of one that does not live, its supervisor knows more.
+            Some("running" | "finished") | None if !alive => None,
+            Some(stage) if !alive => Some(stage),
+            _ if self.silent => Some("silent"),
+            _ if self.paused => Some("paused"),
+            _ => self.phase.map(Phase::as_str),
         }
     }
 }
@@ -138,6 +148,14 @@ impl Board {
         self.agent_width = self.agent_width.max(text::width(agent.as_str()));
     }
 
+    /// Takes over where the lives of agents stand, by their supervisor.
+    pub(crate) fn supervised(&mut self, fleet: &supervise::Board) {
+        for (agent, line) in &fleet.agents {
+            let stage = if line.finished { "finished" } else { &line.stage };
+            self.agents.entry(agent.clone()).or_default().stage = Some(stage.to_owned());
+        }
+    }
+
     /// What a task is.
     pub(crate) fn node(&self, task: &TaskId) -> Option<&Arc<Node>> {
         self.tasks.get(task).map(|known| &known.node)
@@ -185,10 +203,12 @@ impl Board {
                 self.agent_width = self.agent_width.max(text::width(agent.as_str()));
                 let row = self.agents.entry(agent).or_default();
                 row.silent = false;
+                row.phase = row.phase.or(Some(Phase::Created));
                 None
             }
             kind if *kind == EventKind::AGENT_TERMINATED => {
-                self.agents.remove(&agent);
+                let row = self.agents.entry(agent).or_default();
+                (row.phase, row.silent) = (None, false);
                 None
             }
             kind if *kind == EventKind::AGENT_PAUSED => {
@@ -208,9 +228,12 @@ impl Board {
                 let phase = phase.and_then(|phase| serde_json::from_value(phase).ok())?;
                 let of_agent = self.running.iter_mut().filter(|(_, running)| running.agent == agent);
                 for ((_, task), running) in of_agent {
-                    if event.what.task.as_ref().is_none_or(|named| named == task) {
+                    if event.what.task.as_ref() == Some(task) {
                         running.phase = phase;
                     }
+                }
+                if event.what.task.is_none() {
+                    self.agents.entry(agent).or_default().phase = Some(phase);
                 }
                 None
             }
@@ -279,15 +302,13 @@ impl Board {
         self.waiting.remove(task);
         self.stands(task, TaskStatus::Running);
         self.agent_width = self.agent_width.max(text::width(agent.as_str()));
-        self.agents.entry(agent.clone()).or_default().tasks += 1;
+        self.id_width = self.id_width.max(text::width(task.as_str()));
+        let row = self.agents.entry(agent.clone()).or_default();
+        row.tasks += 1;
+        row.phase = row.phase.or(Some(Phase::Created));
         let attempt = event.what.attempt.unwrap_or(1);
-        // What an agent does first; it tells its later phases itself, though for one task at a time.
-        let phase = match self.node(task) {
-            Some(node) if node.run.is_some() => Phase::Executing,
-            Some(_) => Phase::Reasoning,
-            None => Phase::Assigned,
-        };
-        let running = Running { agent, phase, attempt, progress: None };
+        // It tells its later phases itself.
+        let running = Running { agent, phase: Phase::Assigned, attempt, progress: None };
         self.running.insert((event.at, task.clone()), running);
     }
 
@@ -297,6 +318,7 @@ impl Board {
         let ended = self.running.remove(&key)?;
         if let Some(row) = self.agents.get_mut(&ended.agent) {
             row.tasks = row.tasks.saturating_sub(1);
+            row.phase = row.phase.and(Some(Phase::Completed));
         }
         Some(key.0)
     }

@@ -11,7 +11,9 @@ use downbeat_core::time::{Clock, Timestamp};
 use downbeat_runtime::load::Project;
 use downbeat_runtime::patient::Outage;
 use downbeat_runtime::report::all_tasks;
+use downbeat_runtime::supervise;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +63,7 @@ pub(crate) struct Live {
     _echo: Option<NoEcho>,
     running: Arc<AtomicUsize>,
     outage: Arc<Outage>,
+    fleet: Option<watch::Receiver<supervise::Board>>,
     began: Timestamp,
     turn: usize,
     seen: u64,
@@ -109,10 +112,17 @@ impl Live {
             _echo: echo,
             running: Arc::clone(running),
             outage,
+            fleet: None,
             began: clock.now(),
             turn: 0,
             seen,
         })
+    }
+
+    /// With where the lives of its agents stand.
+    pub(crate) fn of_fleet(mut self, fleet: watch::Receiver<supervise::Board>) -> Self {
+        self.fleet = Some(fleet);
+        self
     }
 
     /// Shows what happens until `ended`, and then all that happened before it.
@@ -197,6 +207,11 @@ impl Live {
 
     fn draw(&mut self) {
         self.board.unreachable = self.outage.since();
+        if let Some(fleet) = &mut self.fleet
+            && fleet.has_changed().unwrap_or(false)
+        {
+            self.board.supervised(&fleet.borrow_and_update());
+        }
         if let Some(view) = &self.view {
             let frame = frame::frame(&self.board, self.clock.now(), self.began, self.turn, self.out.screen());
             view.set_message(self.out.frame(frame));

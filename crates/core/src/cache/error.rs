@@ -115,7 +115,7 @@ pub enum CacheError {
         holder: Option<AgentName>,
     },
     /// The table of moves has no such move.
-    #[error("a {from} task cannot {mv} task=`{task}`")]
+    #[error("cannot {mv} a {from} task task=`{task}`")]
     IllegalMove {
         /// The task.
         task: TaskId,

@@ -193,6 +193,25 @@ pub async fn phase_and_task_are_those_of_the_last_beat(kit: Kit) {
     assert_eq!(kit.told_since(mark).await, ["agent.phase a", "agent.phase a", "agent.phase a"]);
 }
 
+pub async fn the_same_phase_for_another_task_is_told(kit: Kit) {
+    kit.register("one").await;
+    let mark = kit.mark().await;
+
+    for (phase, on) in [
+        (Phase::Executing, Some("a")),
+        (Phase::Executing, Some("b")),
+        (Phase::Executing, Some("b")),
+        (Phase::Assigned, Some("c")),
+        (Phase::Idle, None),
+        (Phase::Idle, None),
+    ] {
+        kit.cache.beat(&Beat { task: on.map(task), ..beat("one", phase) }).await.unwrap();
+    }
+
+    let told = kit.told_since(mark).await;
+    assert_eq!(told, ["agent.phase a", "agent.phase b", "agent.phase one"]);
+}
+
 pub async fn departing_agent_gives_its_tasks_back(kit: Kit) {
     kit.plan("g", "b; a").await;
     kit.register("one").await;

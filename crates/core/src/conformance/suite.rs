@@ -106,6 +106,7 @@ macro_rules! conformance_promises {
                 repeated_settle_is_answered_and_changes_nothing
                 repeated_settle_unblocks_nothing_early
                 repeated_settle_claims_nothing_more
+                repeated_settle_is_recognised_when_another_holds_the_task
                 settle_of_a_later_attempt_is_not_a_repetition
                 retry_waits_for_as_long_as_it_asked
                 retry_without_a_wait_is_claimable_at_once
@@ -229,6 +230,7 @@ macro_rules! conformance_promises {
                 beat_of_nobody_is_refused
                 beat_tells_whether_the_agent_is_paused
                 phase_and_task_are_those_of_the_last_beat
+                the_same_phase_for_another_task_is_told
                 departing_agent_gives_its_tasks_back
                 an_end_says_with_what_and_of_which_life
                 quarantined_agent_is_dead_and_what_it_held_is_free

@@ -73,11 +73,11 @@ impl Store {
             return Err(CacheError::AgentNotFound { agent: beat.name.clone() });
         };
         let before = std::mem::replace(&mut agent.phase, beat.phase);
-        agent.task.clone_from(&beat.task);
+        let before_on = std::mem::replace(&mut agent.task, beat.task.clone());
         agent.last_beat_at = now;
         agent.silent = false;
         let silent_from = agent.silent_from();
-        if let Some(event) = rules::phase_changed(&beat.name, before, beat.phase, beat.task.as_ref()) {
+        if let Some(event) = rules::phase_changed(beat, before, before_on.as_ref()) {
             self.log.say(now, event);
         }
         Ok(BeatReply { paused: self.paused.contains(&beat.name), silent_from })

@@ -371,25 +371,30 @@ pub fn silent(name: &AgentName, last_beat_at: Timestamp) -> EventDraft {
     EventDraft::new(EventKind::AGENT_SILENT).agent(name).reason(format!("not heard since {last_beat_at}"))
 }
 
-/// An agent does something else now; `None` when it does not.
+/// Whether the event stream tells that an agent entered a phase: `assigned` and `completed` frame every task
+/// and are told by its own events.
+#[must_use]
+pub const fn is_told(phase: crate::cache::Phase) -> bool {
+    use crate::cache::Phase;
+    matches!(
+        phase,
+        Phase::Idle | Phase::Reasoning | Phase::Executing | Phase::Validating | Phase::Quarantined
+    )
+}
+
+/// An agent does something else now, or the same for another of its tasks; `None` when it does not.
 #[must_use]
 pub fn phase_changed(
-    name: &AgentName,
+    beat: &crate::cache::Beat,
     before: crate::cache::Phase,
-    after: crate::cache::Phase,
-    task: Option<&crate::ids::TaskId>,
+    before_on: Option<&crate::ids::TaskId>,
 ) -> Option<EventDraft> {
-    // `assigned` and `completed` frame every task and are told by its own events.
-    use crate::cache::Phase;
-    let told = matches!(
-        after,
-        Phase::Idle | Phase::Reasoning | Phase::Executing | Phase::Validating | Phase::Quarantined
-    );
-    (before != after && told).then(|| {
+    let changed = before != beat.phase || before_on != beat.task.as_ref();
+    (changed && is_told(beat.phase)).then(|| {
         let mut event = EventDraft::new(EventKind::AGENT_PHASE)
-            .agent(name)
-            .data(json!({ "phase": after.as_str(), "from": before.as_str() }));
-        event.task = task.cloned();
+            .agent(&beat.name)
+            .data(json!({ "phase": beat.phase.as_str(), "from": before.as_str() }));
+        event.task.clone_from(&beat.task);
         event
     })
 }

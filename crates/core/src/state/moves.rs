@@ -195,7 +195,7 @@ pub enum Refusal {
         until: Timestamp,
     },
     /// The table has no such move.
-    #[error("a {from} task cannot {name}", name = mv)]
+    #[error("cannot {name} a {from} task", name = mv)]
     Illegal {
         /// Where the task stands.
         from: TaskStatus,

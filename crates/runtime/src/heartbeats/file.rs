@@ -2,12 +2,14 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use downbeat_core::heartbeat::{HeartbeatDirective, parse_bytes};
 use downbeat_core::text::clip;
 use sha2::{Digest as _, Sha256};
+
+use crate::watching::directory;
 
 /// The most bytes of a file. It is written by hand: a longer one is not read at all.
 pub(super) const MAX_FILE: u64 = 8 * 1024 * 1024;
@@ -109,25 +111,6 @@ pub(super) fn look(path: &Path, name: &str) -> Found {
         return refused(format!("it has more than {MAX_FILE} bytes, and is not read"));
     }
     Found::Text(Seen::of(name, &bytes), Sha256::digest(&bytes).into())
-}
-
-/// The directory that a file stands in.
-pub(super) fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// What changes when a file does, as far as its directory knows: for a look without opening it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stamp(Option<(u64, u64, u64, i64, i64)>);
-
-impl Stamp {
-    pub(super) fn of(path: &Path) -> Self {
-        let stamp = std::fs::metadata(path).ok();
-        Self(stamp.map(|data| (data.dev(), data.ino(), data.len(), data.mtime(), data.mtime_nsec())))
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! happens on each kind of edit.
 //!
 //! In reading order: `file` (what a file says), `cursor` (what of it is new), `reader` (has it act),
-//! `watch` (when to look), `files` (which files steer whom).
+//! `files` (which files steer whom).
 
 mod cursor;
 mod file;
@@ -14,7 +14,6 @@ mod files;
 mod reader;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -27,7 +26,8 @@ use tracing::warn;
 
 pub use files::SteeringFile;
 use reader::Reader;
-use watch::Watch;
+
+use crate::watching::Watch;
 
 /// After this long a store that did not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -49,7 +49,7 @@ impl Heartbeats {
     #[must_use]
     pub fn new(cache: &Arc<dyn Cache>, files: Vec<SteeringFile>) -> Self {
         let paths: HashSet<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
-        let watch = Watch::new(&paths.into_iter().collect::<Vec<_>>());
+        let watch = Watch::new(paths);
         let readers = files.into_iter().map(|file| Reader::new(Arc::clone(cache), file)).collect();
         Self { readers, watch, due: HashMap::new() }
     }

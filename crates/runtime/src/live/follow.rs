@@ -14,9 +14,10 @@ use tracing::{info, warn};
 use super::bring_in::Brought;
 use super::versions::{self, Fault, Refused, Versions};
 use crate::feed::{Feed, News};
+use crate::heartbeats::{Heartbeats, SteeringFile};
 use crate::load::{Files, Project, ProjectGoal, load_files, works_for};
 use crate::orchestrator::{Orchestrator, RunError, start_order, tell};
-use crate::steering::{FleetOrder, Order, Standing, Subject, told};
+use crate::steering::{FleetOrder, Order, Standing, Subject, notice, told};
 use crate::supervise::Declarer;
 use crate::watching::Watch;
 
@@ -45,7 +46,7 @@ impl Orchestrator {
         self.take_in(&seen, first, leads, crew).await?;
         loop {
             let look = tokio::select! {
-                () = watch.changed() => true,
+                _ = watch.changed() => true,
 
                 news = ear.next() => match news {
                     Some(News::Event(event)) => {
@@ -89,6 +90,12 @@ impl Orchestrator {
             Err(_) => return Ok(()),
         };
         let project = self.with_known_models(project);
+        if leads {
+            // An agent that is a process and begins anew asks the cache what it is declared as.
+            versions::keep_texts(self.cache.as_ref(), files).await?;
+            // Before an agent that is new takes its first task: it may be told to pause.
+            self.look_at_new_heartbeats(&project).await;
+        }
         let agents = start_order(&project.agents)?.into_iter().cloned().map(Arc::new).collect();
         if let Some(crew) = crew {
             crew.declare(agents, project.goals.clone());
@@ -104,13 +111,20 @@ impl Orchestrator {
         Ok(())
     }
 
+    /// Looks once at the files that steer agents by `project` and did not before.
+    async fn look_at_new_heartbeats(&self, project: &Project) {
+        let before = SteeringFile::of_project(&self.project());
+        let new = SteeringFile::of_project(project).into_iter().filter(|file| !before.contains(file));
+        Heartbeats::new(&self.cache, new.collect()).look().await;
+    }
+
     /// Writes down which version is in force, if that is news.
     pub(crate) async fn record(&self, files: &Files) -> Result<(), RunError> {
         versions::keep_texts(self.cache.as_ref(), files).await?;
         let now = self.clock.now();
-        let Some(versions) = versions::update(self.cache.as_ref(), |kept| kept.add(files, now)).await? else {
-            return Ok(());
-        };
+        let path = self.project().path.clone();
+        let add = |kept: &mut Versions| kept.add(files, &path, now);
+        let Some(versions) = versions::update(self.cache.as_ref(), add).await? else { return Ok(()) };
         let Some(version) = versions.in_force() else { return Ok(()) };
         let reason = format!("version {} of the instructions is in force", version.number);
         info!(target: "orchestrator", "Version {} of the instructions is in force", version.number);
@@ -118,7 +132,20 @@ impl Orchestrator {
             "version": version.number,
             "digest": version.digest,
         }));
-        tell(self.cache.as_ref(), event).await
+        tell(self.cache.as_ref(), event).await?;
+        Ok(notice::send_declared(self.cache.as_ref(), version.number).await?)
+    }
+
+    /// Writes down what stands in the files, if that can be read: agents that are processes ask the cache what is
+    /// in force.
+    pub(crate) async fn record_what_stands(&self) -> Result<(), RunError> {
+        if !self.follows {
+            return Ok(());
+        }
+        match read(&self.project().path).await {
+            (files, Ok(_)) => self.record(&files).await,
+            (_, Err(_)) => Ok(()),
+        }
     }
 
     /// A project that this orchestrator could run.
@@ -153,8 +180,11 @@ impl Orchestrator {
         tell(self.cache.as_ref(), event).await
     }
 
-    /// The same, but every agent uses the model that it had: models are opened when a run starts.
+    /// The same, but every agent of this process uses the model that it had: models are opened when a run starts.
     fn with_known_models(&self, mut project: Project) -> Project {
+        if self.has_agents_elsewhere() {
+            return project;
+        }
         let before = self.project();
         for agent in &mut project.agents {
             let name = &agent.spec.name.value;

@@ -14,7 +14,9 @@ mod follow;
 mod foresee;
 mod versions;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 pub use bring_in::declared;
 pub use foresee::{Foreseen, foresee};
@@ -24,18 +26,23 @@ use crate::load::Project;
 
 /// The project that is in force: read by all, replaced as a whole.
 #[derive(Debug)]
-pub(crate) struct InForce(RwLock<Arc<Project>>);
+pub(crate) struct InForce(watch::Sender<Arc<Project>>);
 
 impl InForce {
     pub(crate) fn new(project: Project) -> Self {
-        Self(RwLock::new(Arc::new(project)))
+        Self(watch::Sender::new(Arc::new(project)))
     }
 
     pub(crate) fn get(&self) -> Arc<Project> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.borrow())
     }
 
     pub(crate) fn put(&self, project: Project) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(project);
+        self.0.send_replace(Arc::new(project));
+    }
+
+    /// What is in force from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Project>> {
+        self.0.subscribe()
     }
 }

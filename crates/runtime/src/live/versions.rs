@@ -1,7 +1,7 @@
 //! The versions of the instructions that were in force, kept in the cache.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use downbeat_core::cache::{Cache, CacheError, MAX_VALUE, StoreIf};
 use downbeat_core::diagnostic::{Report, Severity};
@@ -52,6 +52,9 @@ pub struct Version {
     pub at: Timestamp,
     /// The files that it was read from.
     pub files: Vec<PathBuf>,
+    /// Which of them is the file of instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
 }
 
 /// A version that never came into force.
@@ -136,14 +139,15 @@ impl Versions {
     }
 
     /// Puts a version behind the others, if it is another one than the last. Says whether it did.
-    pub(super) fn add(&mut self, files: &Files, at: Timestamp) -> bool {
+    pub(super) fn add(&mut self, files: &Files, path: &Path, at: Timestamp) -> bool {
         let digest = files.digest();
         let mended = self.refused.take().is_some();
         if self.in_force().is_some_and(|version| version.digest == digest) {
             return mended;
         }
         let number = self.in_force().map_or(0, |version| version.number).saturating_add(1);
-        self.versions.push_back(Version { number, digest, at, files: files.0.keys().cloned().collect() });
+        let (path, files) = (Some(path.to_path_buf()), files.0.keys().cloned().collect());
+        self.versions.push_back(Version { number, digest, at, files, path });
         let excess = self.versions.len().saturating_sub(KEPT);
         self.versions.drain(..excess);
         true

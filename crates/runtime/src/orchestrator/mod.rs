@@ -11,6 +11,7 @@ mod stranded;
 mod upkeep;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -112,7 +113,8 @@ impl Orchestrator {
     ) -> Self {
         let workspaces = project.workspaces();
         let clock = Arc::new(CacheClock::new(clock));
-        let ledger = Arc::new(Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling));
+        let ledger = Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling);
+        let ledger = Arc::new(ledger.with_turns(settings.max_parallel_calls));
         Self {
             cache,
             models: models.accounted(&ledger),
@@ -130,6 +132,11 @@ impl Orchestrator {
             only_leads: false,
             is_service: false,
         }
+    }
+
+    /// Whether all agents are processes, which open their models themselves.
+    pub(crate) fn has_agents_elsewhere(&self) -> bool {
+        self.only_leads || self.spawner.is_some()
     }
 
     /// What is in force now.
@@ -289,17 +296,17 @@ impl Orchestrator {
                         () = stop.draining() => return Ok(None),
                     };
                     planned?;
+                    self.record_what_stands().await?;
                     // Before an agent takes its first task: it may be told to pause.
-                    let mut heartbeats =
-                        Heartbeats::new(&self.cache, SteeringFile::of_project(&self.project()));
-                    heartbeats.look().await;
+                    let mut declared = self.in_force.changes();
+                    let heartbeats = self.heartbeats().await;
                     self.start_agents_once(agents, stop).await?;
                     let mut desk = Desk::new(self)?;
                     let mut watchman = Watchman::new(self, goals);
                     let feed = agents.feed;
                     let declarer = agents.declarer();
                     let ended = tokio::select! {
-                        never = heartbeats.run() => match never {},
+                        never = self.follow_heartbeats(heartbeats, &mut declared) => match never {},
                         ended = self.keep_up(stop, goals) => Some(ended),
                         Err(error) = desk.attend(feed) => Some(Err(error)),
                         Err(error) = watchman.watch(feed) => Some(Err(error)),
@@ -322,6 +329,33 @@ impl Orchestrator {
                 changed = standing.changed() => if changed.is_err() { return Ok(None) },
                 error = agents.failed() => return Err(error),
                 () = stop.draining() => return Ok(None),
+            }
+        }
+    }
+
+    /// The files that steer the declared agents, each looked at once.
+    async fn heartbeats(&self) -> (Vec<SteeringFile>, Heartbeats) {
+        let files = SteeringFile::of_project(&self.project());
+        let mut heartbeats = Heartbeats::new(&self.cache, files.clone());
+        heartbeats.look().await;
+        (files, heartbeats)
+    }
+
+    /// Follows the files that steer agents, and others when others are declared.
+    async fn follow_heartbeats(
+        &self,
+        (mut files, mut heartbeats): (Vec<SteeringFile>, Heartbeats),
+        declared: &mut watch::Receiver<Arc<Project>>,
+    ) -> Infallible {
+        loop {
+            tokio::select! {
+                never = heartbeats.run() => match never {},
+                Ok(()) = declared.changed() => {
+                    if SteeringFile::of_project(&self.project()) != files {
+                        // How far each file was read is in the cache: a look that was cut off is made up for.
+                        (files, heartbeats) = self.heartbeats().await;
+                    }
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downbeat_core::ids::AgentName;
 use downbeat_core::text::clip;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use tokio::process::Child;
@@ -64,7 +64,12 @@ impl Body {
             // It has a number until it was waited for, so that it is no other's.
             Self::Own(child) => {
                 if let Some(process) = child.id().and_then(|id| i32::try_from(id).ok()) {
-                    let _ = kill(Pid::from_raw(process), signal);
+                    let process = Pid::from_raw(process);
+                    // It leads a group of its own. What it was asked to end by it passes on itself.
+                    let _ = match signal {
+                        Signal::SIGKILL => killpg(process, signal),
+                        _ => kill(process, signal),
+                    };
                 }
             }
             Self::Adopted { handle, .. } => {
@@ -240,6 +245,7 @@ fn exit_of(status: Option<ExitStatus>, asked: Option<Wish>, process: u32, seat: 
     let log = log.display();
     let Some(status) = status else {
         return match asked {
+            Some(Wish::Kill) => Exit::Killed { signal: Signal::SIGKILL as i32 },
             Some(_) => Exit::Finished,
             None => {
                 let reason = format!(

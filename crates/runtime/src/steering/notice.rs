@@ -8,13 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Append, Cache, CacheError, Directive, Read, Topic};
+use downbeat_core::cache::{Append, Cache, CacheError, Directive, MAX_APPEND, Read, Topic};
 use downbeat_core::event::{EventDraft, EventKind};
-use downbeat_core::ids::{RequestId, StreamName};
+use downbeat_core::ids::{RequestId, StreamName, TaskId};
 use serde_json::json;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tracing::debug;
+
+use crate::entropy;
 
 /// The stream of these notices.
 const NOTICES: &str = "notices";
@@ -61,10 +63,33 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// Hears of orders until it is dropped.
+/// Tells that these tasks are in no plan any more, or are other tasks now: whoever works on one loses it, as by
+/// an order to drop it.
+pub(crate) async fn send_taken(cache: &dyn Cache, tasks: &[TaskId]) -> Result<(), CacheError> {
+    for tasks in tasks.chunks(MAX_APPEND) {
+        let notices = tasks.iter().map(|task| {
+            let directive = Directive::DropTask { task: task.clone() };
+            EventDraft::new(EventKind::DIRECTIVE_APPLIED).data(json!({ "directive": directive }))
+        });
+        let request = entropy::request_id();
+        cache.append(&Append { stream: stream(), entries: notices.collect(), request }).await?;
+    }
+    Ok(())
+}
+
+/// Tells that other instructions are in force.
+pub(crate) async fn send_declared(cache: &dyn Cache, version: u64) -> Result<(), CacheError> {
+    let notice = EventDraft::new(EventKind::INSTRUCTIONS_CHANGED).data(json!({ "version": version }));
+    let request = entropy::request_id();
+    cache.append(&Append { stream: stream(), entries: vec![notice], request }).await?;
+    Ok(())
+}
+
+/// Hears of orders, and of other instructions, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Notices {
     sender: broadcast::Sender<Directive>,
+    declared: watch::Receiver<()>,
     reader: AbortHandle,
 }
 
@@ -83,8 +108,14 @@ impl Notices {
     pub(crate) async fn listen(cache: Arc<dyn Cache>) -> Result<Self, CacheError> {
         let seen = cache.changed(&Topic::Stream(stream()), u64::MAX, Duration::ZERO).await?;
         let (sender, _) = broadcast::channel(64);
-        let reader = tokio::spawn(read_on(cache, sender.clone(), seen)).abort_handle();
-        Ok(Self { sender, reader })
+        let (tell, declared) = watch::channel(());
+        let reader = tokio::spawn(read_on(cache, sender.clone(), tell, seen)).abort_handle();
+        Ok(Self { sender, declared, reader })
+    }
+
+    /// Changes whenever other instructions come into force.
+    pub(crate) fn declared(&self) -> watch::Receiver<()> {
+        self.declared.clone()
     }
 
     /// All orders from now on. That some were missed counts as an order about everything.
@@ -93,7 +124,12 @@ impl Notices {
     }
 }
 
-async fn read_on(cache: Arc<dyn Cache>, sender: broadcast::Sender<Directive>, mut seen: u64) {
+async fn read_on(
+    cache: Arc<dyn Cache>,
+    sender: broadcast::Sender<Directive>,
+    declared: watch::Sender<()>,
+    mut seen: u64,
+) {
     loop {
         let heard = async {
             cache.changed(&Topic::Stream(stream()), seen, LONGEST).await?;
@@ -103,6 +139,10 @@ async fn read_on(cache: Arc<dyn Cache>, sender: broadcast::Sender<Directive>, mu
             Ok(page) => {
                 for event in page {
                     seen = event.seq;
+                    if event.what.kind == EventKind::INSTRUCTIONS_CHANGED {
+                        declared.send_replace(());
+                        continue;
+                    }
                     let directive = event.what.data.get("directive").cloned();
                     if let Some(Ok(directive)) = directive.map(serde_json::from_value) {
                         // Nobody may listen just now.

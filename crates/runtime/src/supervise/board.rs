@@ -1,16 +1,17 @@
 //! Where the life of every declared agent stands, kept where everybody can read it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, StoreIf};
-use downbeat_core::ids::{AgentName, GroupName};
+use downbeat_core::ids::{AgentName, Capability, GoalId, GroupName};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tracing::debug;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Standing};
 use super::stage::{End, Stage};
 
 /// The document that has it.
@@ -47,9 +48,41 @@ pub struct Line {
     /// What it waits for: `name (milestone)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
+    /// The agents that it waits for, also in vain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<AgentName>,
+    /// The limits that keep it from a slot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_up_by: Vec<Limit>,
+    /// What it can do, as declared: one that never lived has no registration that says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Capability>,
+    /// The goal it works for; any without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<GoalId>,
     /// Where it stands in the queue for a slot, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<usize>,
+}
+
+/// A limit of how many live at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Of this group; of all agents without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+    /// How many may.
+    pub most: usize,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, most } = self;
+        match group {
+            Some(group) => write!(f, "at most {most} of group `{group}` may live"),
+            None => write!(f, "`max_workers` is {most}"),
+        }
+    }
 }
 
 impl Line {
@@ -58,17 +91,25 @@ impl Line {
     pub fn said(&self) -> Option<String> {
         match (self.waits_for.is_empty(), self.place) {
             (false, _) => Some(format!("waits for {}", self.waits_for.join(", "))),
-            (true, Some(place)) => Some(format!("waits for a slot, number {place} in the queue")),
+            (true, Some(place)) => {
+                let held: Vec<String> = self.held_up_by.iter().map(ToString::to_string).collect();
+                let held = if held.is_empty() { String::new() } else { format!(": {}", held.join(", ")) };
+                Some(format!("waits for a slot, number {place} in the queue{held}"))
+            }
             (true, None) => self.reason.clone(),
         }
     }
 }
 
 impl Board {
-    /// As a fleet stands.
+    /// As a fleet stands; what the agents can do, and for which goal, it does not know.
     #[must_use]
     pub fn of(fleet: &Fleet) -> Self {
-        let line = |(name, agent): (&AgentName, &super::fleet::Standing)| {
+        let line = |(name, agent): (&AgentName, &Standing)| {
+            let open = fleet.waits_for(name);
+            let waits = agent.stage == Stage::Waiting;
+            let held_up_by = fleet.held_up_by(name).into_iter();
+            let waits_for = open.iter().filter(|_| waits);
             let line = Line {
                 stage: agent.stage.to_string(),
                 reason: agent.stage.reason().map(str::to_owned),
@@ -79,8 +120,11 @@ impl Board {
                 generation: agent.generation,
                 restarts: agent.restarts,
                 groups: agent.member.groups.iter().cloned().collect(),
-                waits_for: fleet.waits_for(name),
+                waits_for: waits_for.map(|(other, until)| format!("{other} ({})", until.as_str())).collect(),
+                depends_on: open.into_iter().map(|(other, _)| other).collect(),
+                held_up_by: held_up_by.map(|(group, most)| Limit { group, most }).collect(),
                 place: fleet.place_of(name),
+                ..Line::default()
             };
             (name.clone(), line)
         };

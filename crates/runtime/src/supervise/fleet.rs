@@ -1,146 +1,25 @@
 //! Who starts when: prerequisites, slots, groups and restarts of a whole fleet, as a pure function of what
 //! happened.
 
+mod happening;
+mod member;
+mod prerequisites;
+mod slots;
+mod standing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use downbeat_core::backoff::Backoff;
 use downbeat_core::ids::{AgentName, GroupName};
-use downbeat_core::instructions::{Milestone, Restart};
+use downbeat_core::instructions::Milestone;
+
+pub use happening::{Action, Input};
+pub use member::{Member, Policy};
+pub use standing::Standing;
 
 use super::stage::{Change, End, Stage, Then, Verdict};
-
-/// What is declared about one agent's life.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Who comes before it, and how far.
-    pub after: Vec<(AgentName, Milestone)>,
-    /// Its groups.
-    pub groups: BTreeSet<GroupName>,
-    /// Whether it is started again.
-    pub policy: Policy,
-}
-
-/// Whether, and how fast, a life that has ended is followed by another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// After which ends.
-    pub restart: Restart,
-    /// How many restarts within `window` are no crash loop.
-    pub max_restarts: u32,
-    /// Within which time restarts count.
-    pub window: Duration,
-    /// The waits between lives.
-    pub backoff: Backoff,
-}
-
-/// What happened. Times are counted from when the supervisor began.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// From now on agents are started: all that was said before holds from the first on.
-    Begin,
-    /// A life began.
-    Began(AgentName),
-    /// An agent takes tasks.
-    Ready(AgentName),
-    /// An agent has nothing that it could take.
-    Idle(AgentName),
-    /// An agent has taken something.
-    Busy(AgentName),
-    /// A life ended, or could not begin.
-    Exited {
-        /// Whose.
-        name: AgentName,
-        /// What was wrong; `None` for nothing.
-        error: Option<String>,
-        /// A uniform random number in `0.0..=1.0`, for the wait.
-        draw: f64,
-    },
-    /// Time has passed.
-    Tick,
-    /// An agent is to run.
-    Want(AgentName),
-    /// An agent is to be stopped, for this reason.
-    Stop(AgentName, String),
-    /// An agent is to be started anew.
-    Restart(AgentName),
-    /// All that an agent could ever take is done.
-    Finished(AgentName),
-    /// An agent has nothing to do, and yet not all is done that it may take.
-    Unfinished(AgentName),
-    /// There is something that a resting agent may take.
-    Work(AgentName),
-    /// An agent that has nothing to do is not needed now.
-    Rest(AgentName),
-    /// At most so many of a group live at once.
-    Limit(GroupName, Option<usize>),
-    /// The run ends, for this reason: nobody starts any more.
-    Close(String),
-}
-
-/// What is to be done about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Begin a life.
-    Spawn {
-        /// Whose.
-        name: AgentName,
-        /// The how-manieth.
-        generation: u64,
-    },
-    /// Ask a life to end when its work is done.
-    Drain(AgentName),
-    /// Say that an agent's stage changed.
-    Changed {
-        /// Whose.
-        name: AgentName,
-        /// From what.
-        from: Stage,
-    },
-}
-
-/// One agent, as it stands.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    /// What is declared.
-    pub member: Member,
-    /// Where its life stands.
-    pub stage: Stage,
-    /// How many lives it had, over all runs.
-    pub generation: u64,
-    /// How often it was started again by itself in this run.
-    pub restarts: u64,
-    /// When its present stage began.
-    pub since: Duration,
-    /// When its present life had nothing to do, if it has not.
-    idle_since: Option<Duration>,
-    /// It has nothing to do, and yet not all is done that it may take.
-    unfinished: bool,
-    /// The ends that count towards a quarantine.
-    ends: VecDeque<Duration>,
-}
-
-impl Standing {
-    const fn new(member: Member, generation: u64, since: Duration) -> Self {
-        Self {
-            member,
-            stage: Stage::Waiting,
-            generation,
-            restarts: 0,
-            since,
-            idle_since: None,
-            unfinished: false,
-            ends: VecDeque::new(),
-        }
-    }
-
-    /// When its present life had nothing to do any more, if it has nothing to do.
-    #[must_use]
-    pub const fn idle_since(&self) -> Option<Duration> {
-        self.idle_since
-    }
-}
 
 /// All agents of a supervisor.
 #[derive(Debug, Clone)]
@@ -297,16 +176,6 @@ impl Fleet {
         Some(coming)
     }
 
-    /// What an agent waits for.
-    #[must_use]
-    pub fn waits_for(&self, name: &AgentName) -> Vec<String> {
-        let Some(agent) = self.agents.get(name).filter(|agent| agent.stage == Stage::Waiting) else {
-            return Vec::new();
-        };
-        let open = agent.member.after.iter().filter(|(other, until)| !self.is_reached(other, *until));
-        open.map(|(other, until)| format!("{other} ({})", until.as_str())).collect()
-    }
-
     /// Takes in what happened at `now`, which never goes back, and says what is to be done.
     pub fn on(&mut self, now: Duration, input: Input) -> Vec<Action> {
         self.now = self.now.max(now);
@@ -397,7 +266,7 @@ impl Fleet {
         let verdict = match asked {
             // What follows is what was asked for.
             true => Verdict::Over(End::Finished),
-            false => verdict(agent, error, draw, now),
+            false => agent.verdict(error, draw, now),
         };
         if matches!(verdict, Verdict::Again(_)) {
             agent.restarts += 1;
@@ -462,7 +331,7 @@ impl Fleet {
         }
         // In topological order, one pass releases and blocks all that can be.
         for name in self.order.clone() {
-            if let Some(change) = self.prerequisites(&name) {
+            while let Some(change) = self.prerequisites(&name) {
                 self.change(&name, &change, actions);
             }
         }
@@ -473,119 +342,4 @@ impl Fleet {
         }
         self.make_room(actions);
     }
-
-    fn prerequisites(&self, name: &AgentName) -> Option<Change> {
-        let agent = self.agents.get(name)?;
-        if !matches!(agent.stage, Stage::Waiting | Stage::Queued) {
-            return None;
-        }
-        let mut open = false;
-        for (other, until) in &agent.member.after {
-            if self.is_reached(other, *until) {
-                continue;
-            }
-            open = true;
-            if let Some(reason) = self.is_hopeless(other) {
-                let until = until.as_str();
-                return Some(Change::Blocked(format!("it depends on `{other}` ({until}), which {reason}")));
-            }
-        }
-        (!open && agent.stage == Stage::Waiting).then_some(Change::Released)
-    }
-
-    fn is_reached(&self, name: &AgentName, until: Milestone) -> bool {
-        let Some(agent) = self.agents.get(name) else { return false };
-        match &agent.stage {
-            Stage::Ended { end: End::Finished } | Stage::Resting { finished: true } => true,
-            Stage::Resting { finished: false }
-            | Stage::Stopping { then: Then::Rest { .. } }
-            | Stage::Running { ready: true } => until <= Milestone::Ready,
-            Stage::Running { ready: false } => until == Milestone::Started,
-            _ => false,
-        }
-    }
-
-    /// Why an agent gets no further by itself, if so.
-    fn is_hopeless(&self, name: &AgentName) -> Option<String> {
-        match &self.agents.get(name)?.stage {
-            Stage::Quarantined { reason } => Some(format!("is quarantined: {reason}")),
-            Stage::Ended { end: End::Failed(reason) } => Some(format!("failed: {reason}")),
-            Stage::Ended { end: End::Prerequisite(reason) } => Some(format!("was not started: {reason}")),
-            // A person stopped it, and may start it again: that is waited for.
-            _ => None,
-        }
-    }
-
-    fn has_slot(&self, name: &AgentName) -> bool {
-        self.max_workers.is_none_or(|most| self.alive() < most) && self.full_groups(name).next().is_none()
-    }
-
-    /// The groups of an agent in which nobody more may live.
-    fn full_groups<'a>(&'a self, name: &'a AgentName) -> impl Iterator<Item = &'a GroupName> {
-        let groups = self.agents.get(name).into_iter().flat_map(|agent| &agent.member.groups);
-        groups.filter(|group| self.limits.get(*group).is_some_and(|most| self.alive_in(group) >= *most))
-    }
-
-    fn alive_in(&self, group: &GroupName) -> usize {
-        let alive = self.agents.values().filter(|agent| agent.stage.is_alive());
-        alive.filter(|agent| agent.member.groups.contains(group)).count()
-    }
-
-    /// Has as many agents give their slots back as others wait for: those that have had nothing to do for
-    /// the longest time first, then those that had their turn.
-    fn make_room(&mut self, actions: &mut Vec<Action>) {
-        for waiting in self.queue.clone() {
-            let shares = |agent: &Standing| {
-                let mut full = self.full_groups(&waiting).peekable();
-                match full.peek() {
-                    // Only one of the same full group makes room in it.
-                    Some(_) => full.any(|group| agent.member.groups.contains(group)),
-                    None => true,
-                }
-            };
-            let leaving = |agent: &&Standing| matches!(agent.stage, Stage::Stopping { .. }) && shares(agent);
-            let ahead = self.queue.iter().take_while(|queued| **queued != waiting).count();
-            if self.agents.values().filter(leaving).count() > ahead {
-                continue;
-            }
-            let running = self
-                .agents
-                .iter()
-                .filter(|(_, agent)| matches!(agent.stage, Stage::Running { ready: true }) && shares(agent));
-            let had_its_turn = |agent: &Standing| self.now.saturating_sub(agent.since) >= self.turn;
-            let candidate = running
-                .filter(|(_, agent)| agent.idle_since.is_some() || had_its_turn(agent))
-                .min_by_key(|(_, agent)| (agent.idle_since.is_none(), agent.idle_since, agent.since))
-                .map(|(name, _)| name.clone());
-            if let Some(name) = candidate {
-                self.change(&name, &Change::Asked(Then::Rest { finished: false }), actions);
-            }
-        }
-    }
 }
-
-/// What follows an end that nobody asked for.
-fn verdict(agent: &mut Standing, error: Option<String>, draw: f64, now: Duration) -> Verdict {
-    let policy = agent.member.policy;
-    match (&error, policy.restart) {
-        (None, Restart::Never | Restart::OnFailure) => return Verdict::Over(End::Finished),
-        (Some(reason), Restart::Never) => return Verdict::Over(End::Failed(reason.clone())),
-        (_, Restart::Always) | (Some(_), Restart::OnFailure) => {}
-    }
-    agent.ends.push_back(now);
-    while agent.ends.front().is_some_and(|end| now.saturating_sub(*end) > policy.window) {
-        agent.ends.pop_front();
-    }
-    let ends = u32::try_from(agent.ends.len()).unwrap_or(u32::MAX);
-    if ends > policy.max_restarts {
-        let reason = error.unwrap_or_else(|| "it finished".to_owned());
-        let window = downbeat_core::span::HumanDuration::new(policy.window)
-            .map_or_else(|| format!("{:?}", policy.window), |window| window.to_string());
-        return Verdict::Quarantine(format!("it ended {ends} times within {window}; the last time {reason}"));
-    }
-    let failures = NonZeroU32::new(ends).unwrap_or(NonZeroU32::MIN);
-    Verdict::Again(now + policy.backoff.delay(failures, draw))
-}
-
-#[cfg(test)]
-mod tests;

@@ -9,6 +9,8 @@ use downbeat_core::cache::Cache;
 use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::ids::{AgentName, GoalId};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::spawner::{Adopted, Exit, Hire, Life, SpawnError, Spawner};
 use crate::agent::Worker;
@@ -50,13 +52,33 @@ impl Spawner for InProcess {
         };
         let worker = recruit.enlist(&hire.name, &hire.agent, hire.goal.clone(), hire.generation).await?;
         let stop = self.stop.child();
-        let task = tokio::spawn(live(worker, stop.clone(), hire.generation));
-        Ok(Box::new(Task { task, stop, exit: None }))
+        let kill = CancellationToken::new();
+        let life = live(worker, stop.clone(), hire.generation);
+        let task = tokio::spawn(until_killed(life, kill.clone()));
+        Ok(Box::new(Task { task, stop, kill, exit: None }))
     }
 
     /// None: they ended with their process.
     async fn adopt(&self) -> Vec<Adopted> {
         Vec::new()
+    }
+}
+
+/// One life, ended in the middle when it is killed. A panic ends no more than the life.
+async fn until_killed(life: impl Future<Output = Exit> + Send + 'static, kill: CancellationToken) -> Exit {
+    let mut life = AbortOnDropHandle::new(tokio::spawn(life));
+    let ended = tokio::select! {
+        ended = &mut life => ended,
+        () = kill.cancelled() => {
+            life.abort();
+            // What runs on without ever waiting ends when it waits: until then something of it runs.
+            life.await
+        }
+    };
+    match ended {
+        Ok(exit) => exit,
+        Err(error) if error.is_cancelled() => Exit::Failed { reason: "it was ended".to_owned(), code: None },
+        Err(crash) => Exit::Failed { reason: format!("it crashed: {crash}"), code: None },
     }
 }
 
@@ -84,14 +106,12 @@ async fn live(worker: Arc<Worker>, stop: Stop, generation: u64) -> Exit {
 
 async fn work(worker: Arc<Worker>, stop: Stop) -> Exit {
     let replaced = worker.replaced.clone();
-    match tokio::spawn(worker.run(stop)).await {
-        Err(crash) => Exit::Failed { reason: format!("it crashed: {crash}"), code: None },
-        Ok(()) if replaced.is_cancelled() => {
-            let reason = "its name is another process's now, or was deregistered".to_owned();
-            Exit::Failed { reason, code: None }
-        }
-        Ok(()) => Exit::Finished,
+    worker.run(stop).await;
+    if replaced.is_cancelled() {
+        let reason = "its name is another process's now, or was deregistered".to_owned();
+        return Exit::Failed { reason, code: None };
     }
+    Exit::Finished
 }
 
 /// A life as a task.
@@ -99,6 +119,7 @@ async fn work(worker: Arc<Worker>, stop: Stop) -> Exit {
 struct Task {
     task: JoinHandle<Exit>,
     stop: Stop,
+    kill: CancellationToken,
     exit: Option<Exit>,
 }
 
@@ -126,10 +147,41 @@ impl Life for Task {
     fn stop(&self) {
         self.stop.now();
     }
+
+    fn kill(&self) {
+        self.kill.cancel();
+    }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         self.stop.now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_life_that_never_ends_is_gone_when_it_was_killed() {
+        let held = Arc::new(());
+        let (kill, own) = (CancellationToken::new(), Arc::clone(&held));
+        let life = async move {
+            let _own = own;
+            std::future::pending().await
+        };
+        let stop = Stop::new();
+        let task = tokio::spawn(until_killed(life, kill.clone()));
+        let mut life = Task { task, stop, kill, exit: None };
+        life.stop();
+        assert_eq!(Arc::strong_count(&held), 2, "it hears nothing");
+
+        life.kill();
+
+        let exit = life.ended().await;
+        assert_eq!(exit, Exit::Failed { reason: "it was ended".to_owned(), code: None });
+        assert_eq!(Arc::strong_count(&held), 1, "nothing of it is left");
+        assert_eq!(life.ended().await, exit);
     }
 }

@@ -23,5 +23,5 @@ pub(crate) use coming::Coming;
 pub use fleet::Policy;
 pub(crate) use in_process::InProcess;
 pub use spawner::{Adopted, Exit, Hire, Life, SpawnError, Spawner};
-pub use stage::Stage;
-pub(crate) use supervisor::{Charge, Declarer, Supervisor};
+pub use stage::{RUN_ENDED, RUN_STOPPED, Stage};
+pub(crate) use supervisor::{Charge, Declarer, Supervisor, is_same};

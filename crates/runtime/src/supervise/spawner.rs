@@ -72,8 +72,8 @@ pub trait Life: Send + Sync + fmt::Debug {
     /// Asks it to end its work now and to give it back.
     fn stop(&self);
 
-    /// Ends it without asking. One that can be ended by asking alone need not do more than
-    /// [`stop`](Self::stop).
+    /// Ends it without asking, and all that it started: it may hear nothing any more. One that can be ended by
+    /// asking alone need not do more than [`stop`](Self::stop).
     fn kill(&self) {
         self.stop();
     }

@@ -3,6 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+/// Why a life ended that ended with its run.
+pub const RUN_ENDED: &str = "the run ended";
+
+/// Why a life ended that ended with its run, which somebody stopped.
+pub const RUN_STOPPED: &str = "the run was stopped";
+
 /// Where the life of a declared agent stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
@@ -78,6 +84,8 @@ pub enum Change {
     Released,
     /// One of them never will be.
     Blocked(String),
+    /// They may get there again: a person's word set them going.
+    Unblocked,
     /// It was given a slot.
     Admitted,
     /// Its life has begun.
@@ -125,6 +133,7 @@ impl Stage {
             (Self::Running { ready: false }, C::Ready) => Some(Self::Running { ready: true }),
             (Self::BackingOff { .. }, C::Due) | (Self::Resting { .. }, C::Work) => Some(Self::Waiting),
             (Self::Waiting | Self::Queued, C::Blocked(reason)) => ended(End::Prerequisite(reason.clone())),
+            (Self::Ended { end: End::Prerequisite(_) }, C::Unblocked) => Some(Self::Waiting),
 
             (Self::Starting | Self::Running { .. }, C::Asked(then)) => {
                 Some(Self::Stopping { then: then.clone() })
@@ -276,6 +285,7 @@ mod tests {
         let mut all = vec![
             Change::Released,
             Change::Blocked("b".to_owned()),
+            Change::Unblocked,
             Change::Admitted,
             Change::Began,
             Change::Ready,

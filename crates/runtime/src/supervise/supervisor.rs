@@ -4,6 +4,7 @@ mod declared;
 mod looks;
 mod orders;
 mod scaling;
+mod silence;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,13 +19,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-pub(crate) use declared::Declarer;
+pub(crate) use declared::{Declarer, is_same};
 
 use super::board::{self, Board};
 use super::coming::Coming;
 use super::fleet::{Action, Fleet, Input, Member, Policy};
 use super::spawner::{Exit, Hire, SpawnError, Spawner};
-use super::stage::{End, Stage};
+use super::stage::{End, RUN_ENDED, RUN_STOPPED, Stage};
 use super::tend::{self, Fate, Job, Press, What};
 use crate::feed::{News, Subscription};
 use crate::load::{ProjectAgent, ProjectGoal};
@@ -156,8 +157,35 @@ fn member(agent: &ProjectAgent, settings: &Settings) -> Member {
 struct Alive {
     generation: u64,
     press: watch::Sender<Press>,
+    /// Its spawner says that it began.
+    begun: bool,
     /// Its own word that it began was heard: what is heard of its name from then on is of it.
     entered: bool,
+    /// Since when it is not heard.
+    silence: Option<silence::Silence>,
+    /// Why it was ended without asking.
+    killed: Option<String>,
+}
+
+impl Alive {
+    const fn new(generation: u64, press: watch::Sender<Press>) -> Self {
+        Self { generation, press, begun: false, entered: false, silence: None, killed: None }
+    }
+
+    /// Asks it for something, unless it was asked for more.
+    fn press(&self, asked: Press) {
+        self.press.send_if_modified(|press| {
+            let harder = *press < asked;
+            *press = asked.max(*press);
+            harder
+        });
+    }
+}
+
+/// How a life ended, and why.
+struct Ended {
+    exit: Exit,
+    reason: String,
 }
 
 struct Actor {
@@ -208,7 +236,7 @@ impl Actor {
                 () = stop.stopping(), if !pressed => {
                     pressed = true;
                     for life in self.lives.values() {
-                        life.press.send_replace(Press::Stop);
+                        life.press(Press::Stop);
                     }
                 }
                 _ = &mut closing, if self.closed.is_none() => self.close(&stop).await,
@@ -240,7 +268,7 @@ impl Actor {
     }
 
     async fn close(&mut self, stop: &Stop) {
-        let reason = if stop.is_now() { "the run was stopped" } else { "the run ended" };
+        let reason = if stop.is_now() { RUN_STOPPED } else { RUN_ENDED };
         self.closed = Some(reason.to_owned());
         self.take(Input::Close(reason.to_owned())).await;
     }
@@ -255,7 +283,7 @@ impl Actor {
         let hire = self.hire(&adopted.name, agent, adopted.generation);
         let (press, presses) = watch::channel(Press::Nothing);
         self.fleet.adopt(&adopted.name, adopted.generation);
-        let alive = Alive { generation: adopted.generation, press, entered: true };
+        let alive = Alive { entered: true, ..Alive::new(adopted.generation, press) };
         self.lives.insert(adopted.name, alive);
         tend::watch(hire, adopted.life, presses, &self.fates_sender);
     }
@@ -283,11 +311,7 @@ impl Actor {
                 Action::Drain(name) => {
                     let asked = if self.charge.stop.is_now() { Press::Stop } else { Press::Drain };
                     if let Some(life) = self.lives.get(&name) {
-                        life.press.send_if_modified(|press| {
-                            let harder = *press < asked;
-                            *press = asked.max(*press);
-                            harder
-                        });
+                        life.press(asked);
                     }
                 }
                 Action::Changed { name, from } => {
@@ -297,7 +321,22 @@ impl Actor {
                 }
             }
         }
-        let board = Board::of(&self.fleet);
+        self.show();
+        for name in rested {
+            // Something may have come while it was ending.
+            Box::pin(self.look_for_work(&name)).await;
+        }
+    }
+
+    /// Shows where everybody stands, and what they are declared as.
+    fn show(&self) {
+        let mut board = Board::of(&self.fleet);
+        for (name, line) in &mut board.agents {
+            if let Some(agent) = self.agents.get(name) {
+                line.capabilities.clone_from(&agent.spec.capabilities);
+                line.goal = recruit::goal_of(agent, &self.charge.goals);
+            }
+        }
         self.charge.board.send_if_modified(|known| {
             let changed = *known != board;
             if changed {
@@ -305,10 +344,6 @@ impl Actor {
             }
             changed
         });
-        for name in rested {
-            // Something may have come while it was ending.
-            Box::pin(self.look_for_work(&name)).await;
-        }
     }
 
     /// Says what a person or a program should know of a change. Whether the agent rests now.
@@ -347,7 +382,7 @@ impl Actor {
         let Some(agent) = self.agents.get(name).cloned() else { return };
         let hire = self.hire(name, agent, generation);
         let (press, presses) = watch::channel(Press::Nothing);
-        self.lives.insert(name.clone(), Alive { generation, press, entered: false });
+        self.lives.insert(name.clone(), Alive::new(generation, press));
         let _ = self.jobs.send(Job { hire, press: presses });
     }
 
@@ -359,7 +394,12 @@ impl Actor {
             return;
         }
         let exit = match what {
-            What::Began => return self.take(Input::Began(name)).await,
+            What::Began => {
+                if let Some(life) = self.lives.get_mut(&name) {
+                    life.begun = true;
+                }
+                return self.take(Input::Began(name)).await;
+            }
             What::Exited(exit) => exit,
             What::NotBegun(SpawnError::Failed { reason }) => Exit::Failed { reason, code: None },
             What::NotBegun(SpawnError::Refused(error)) => {
@@ -370,19 +410,21 @@ impl Actor {
                 Exit::Failed { reason, code: None }
             }
         };
-        self.lives.remove(&name);
-        let error = (!exit.is_ok()).then(|| exit.to_string());
+        let killed = self.lives.remove(&name).and_then(|life| life.killed);
+        let end = Ended { reason: killed.unwrap_or_else(|| exit.to_string()), exit };
+        let error = (!end.exit.is_ok()).then(|| end.reason.clone());
         let asked = self.fleet.get(&name).map(|agent| agent.stage.clone());
         let input = Input::Exited { name: name.clone(), error, draw: entropy::draw() };
         let actions = self.fleet.on(self.began.elapsed(), input);
         self.charge.coming.update(&mut self.fleet);
         // The end is recorded, and what it held is free, before anything follows from it.
-        self.record(&name, hire.generation, &exit, asked.as_ref()).await;
+        self.record(&name, hire.generation, &end, asked.as_ref()).await;
         self.carry_out(actions).await;
     }
 
     /// Records the end of a life.
-    async fn record(&self, name: &AgentName, generation: u64, exit: &Exit, before: Option<&Stage>) {
+    async fn record(&self, name: &AgentName, generation: u64, end: &Ended, before: Option<&Stage>) {
+        let exit = &end.exit;
         let interruption_limit = self.charge.settings.interruption_limit;
         let quarantine = match self.fleet.get(name).map(|agent| &agent.stage) {
             Some(Stage::Quarantined { reason }) => Some(reason.clone()),
@@ -402,12 +444,12 @@ impl Actor {
                     None => "it is to be started anew".to_owned(),
                 }
             }
-            _ => exit.to_string(),
+            _ => end.reason.clone(),
         };
         if crashed {
             let event = EventDraft::new(EventKind::AGENT_ERROR)
                 .agent(name)
-                .reason(exit.to_string())
+                .reason(end.reason.clone())
                 .data(json!({ "generation": generation }));
             self.say(event).await;
         }

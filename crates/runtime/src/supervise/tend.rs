@@ -12,6 +12,7 @@ pub(super) enum Press {
     Nothing,
     Drain,
     Stop,
+    Kill,
 }
 
 /// A life to begin, and what it will be asked for.
@@ -71,6 +72,7 @@ async fn tend(
             Press::Nothing => {}
             Press::Drain => life.drain(),
             Press::Stop => life.stop(),
+            Press::Kill => life.kill(),
         }
         tokio::select! {
             exit = life.ended() => break exit,

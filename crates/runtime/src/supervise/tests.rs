@@ -13,6 +13,7 @@ use downbeat_core::ids::{AgentName, GroupName};
 use downbeat_core::memory::MemoryCache;
 use serde_json::json;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::spawner::{Adopted, Exit, Hire, Life, SpawnError, Spawner};
 use super::{Board, Charge, Coming, Supervisor};
@@ -24,6 +25,9 @@ use crate::settings::Settings;
 use crate::steering::{FleetOrder, Given, Whom, give};
 use crate::stop::Stop;
 
+/// Unheard for this long a life that hangs is silent.
+const HEARD: Duration = Duration::from_millis(40);
+
 /// What a life does.
 #[derive(Debug, Clone)]
 enum Does {
@@ -31,6 +35,8 @@ enum Does {
     Ends(Duration, Exit),
     /// Works until it is asked to end.
     Stays,
+    /// Says nothing any more and hears nothing; it can only be killed.
+    Hangs,
     /// Runs a real process.
     Process(&'static str),
 }
@@ -53,6 +59,7 @@ struct Count {
 struct Part {
     task: JoinHandle<Exit>,
     stop: Stop,
+    kill: CancellationToken,
 }
 
 #[async_trait]
@@ -72,6 +79,10 @@ impl Life for Part {
     fn stop(&self) {
         self.stop.now();
     }
+
+    fn kill(&self) {
+        self.kill.cancel();
+    }
 }
 
 #[derive(Debug)]
@@ -88,6 +99,11 @@ impl Spawner for Stage {
             assert_eq!(twice, None, "{name} lives twice");
             count.most = count.most.max(count.alive.len());
         }
+        let does = (troupe.script)(name.as_str(), hire.generation);
+        let ttl = match does {
+            Does::Hangs => HEARD,
+            _ => Duration::from_secs(60),
+        };
         let registration = Registration {
             name: name.clone(),
             incarnation: entropy::incarnation(),
@@ -97,7 +113,7 @@ impl Spawner for Stage {
             role: None,
             capabilities: Default::default(),
             max_parallel: 1,
-            ttl: Duration::from_secs(60),
+            ttl,
             interruption_limit: 3,
             generation: hire.generation,
         };
@@ -111,7 +127,8 @@ impl Spawner for Stage {
         troupe.cache.append(&append).await.unwrap();
         let stop = Stop::new();
         let asked = stop.clone();
-        let does = (troupe.script)(name.as_str(), hire.generation);
+        let kill = CancellationToken::new();
+        let killed = kill.clone();
         let task = tokio::spawn(async move {
             let exit = match does {
                 Does::Ends(after, exit) => tokio::select! {
@@ -121,6 +138,10 @@ impl Spawner for Stage {
                 Does::Stays => {
                     asked.draining().await;
                     Exit::Finished
+                }
+                Does::Hangs => {
+                    killed.cancelled().await;
+                    Exit::Killed { signal: 9 }
                 }
                 Does::Process(script) => {
                     let status = tokio::process::Command::new("sh").arg("-c").arg(script).status().await;
@@ -137,7 +158,7 @@ impl Spawner for Stage {
             troupe.count.lock().unwrap().alive.remove(&name);
             exit
         });
-        Ok(Box::new(Part { task, stop }))
+        Ok(Box::new(Part { task, stop, kill }))
     }
 
     async fn adopt(&self) -> Vec<Adopted> {
@@ -389,6 +410,37 @@ async fn a_crash_loop_ends_in_quarantine_and_stops_those_that_wait_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_life_that_is_not_heard_is_ended_and_followed_by_another() {
+    let cache = memory();
+    let settings = Settings { check_interval: Duration::from_millis(5), ..settings() };
+    let text = "## Agents\n### mute\n### other\n";
+    let scene = Scene::begin(&cache, text, settings, |name, generation| match (name, generation) {
+        ("mute", 1 | 2) => Does::Hangs,
+        _ => Does::Stays,
+    })
+    .await;
+    scene.until(EventKind::AGENT_STARTED, 2).await;
+    let registered = cache.agent(&agent("mute")).await.unwrap().unwrap().registered_at;
+
+    // The second one is asked to end before: a person's word does not reach it either.
+    scene.until(EventKind::AGENT_STARTED, 3).await;
+    scene.order(FleetOrder::Restart { whom: Whom::Agent(agent("mute")) }).await;
+    let started = scene.until(EventKind::AGENT_STARTED, 4).await;
+    assert_eq!(who(&started[2..]), ["mute", "mute"]);
+    let events = scene.close().await;
+
+    let ended = of(&events, &EventKind::AGENT_TERMINATED);
+    let of_mute: Vec<_> = ended.iter().filter(|it| it.what.agent == Some(agent("mute"))).take(2).collect();
+    for (end, generation) in of_mute.iter().zip(1..) {
+        let reason = end.what.reason.as_deref().unwrap();
+        assert!(reason.starts_with("it was not heard for 80ms (last at "), "{reason}");
+        assert_eq!(end.what.data, json!({"exit": "signal", "signal": 9, "generation": generation}));
+    }
+    assert!(of_mute[0].at.since(registered) >= HEARD * 2, "its silence and a grace");
+    assert_eq!(line(&cache, "mute").await.restarts, 1, "the second end was asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_restarts_make_eleven_lives_one_at_a_time() {
     let cache = memory();
     let scene = Scene::begin(&cache, "## Agents\n### a\n", settings(), |_, _| Does::Stays).await;
@@ -418,7 +470,7 @@ async fn what_was_stopped_stays_so_over_a_new_orchestrator() {
     let mut stopped = who(&ended);
     stopped.sort();
     assert_eq!(stopped, ["a", "b"]);
-    assert_eq!(ended[0].what.reason.as_deref(), Some("stopped by test"));
+    assert_eq!(ended[0].what.reason.as_deref(), Some("group `night` was stopped by test"));
     scene.order(FleetOrder::Start { whom: Whom::Agent(agent("b")) }).await;
     scene.until(EventKind::AGENT_STARTED, 4).await;
     scene.close().await;

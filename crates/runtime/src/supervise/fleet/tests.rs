@@ -208,6 +208,11 @@ fn random_fleets_keep_their_bounds_and_starve_nobody() {
                 world.step();
             }
             world.rest();
+            let blocked = |stage: &Stage| matches!(stage, Stage::Ended { end: End::Prerequisite(_) });
+            for (name, agent) in world.fleet.agents().filter(|(_, agent)| blocked(&agent.stage)) {
+                let hopeless = |(other, _): &(AgentName, _)| world.fleet.is_hopeless(other).is_some();
+                assert!(agent.member.after.iter().any(hopeless), "{name} waits for nobody in vain");
+            }
             world.give(Input::Close("the end".to_owned()));
             while let Some(name) = world.some_life(|life| !life.0) {
                 world.begin(name);
@@ -261,11 +266,55 @@ fn milestones_release_one_after_the_other() {
     let mut fleet = Fleet::new(order, &HashMap::new(), None, TURN);
     let at = Duration::from_secs;
     assert_eq!(spawned(&fleet.on(at(0), Input::Begin)), [0]);
-    assert_eq!(fleet.waits_for(&name(3)), ["a0 (finished)"]);
+    assert_eq!(fleet.waits_for(&name(3)), [(name(0), Milestone::Finished)]);
     assert_eq!(spawned(&fleet.on(at(1), Input::Began(name(0)))), [1]);
     assert_eq!(spawned(&fleet.on(at(2), Input::Ready(name(0)))), [2]);
     let exited = Input::Exited { name: name(0), error: None, draw: 0.0 };
     assert_eq!(spawned(&fleet.on(at(3), exited)), [3]);
+}
+
+#[test]
+fn who_was_not_started_for_one_that_failed_waits_again_when_that_is_set_going() {
+    let order = vec![
+        (name(0), plain(&[])),
+        (name(1), plain(&[(0, Milestone::Ready)])),
+        (name(2), plain(&[(1, Milestone::Started)])),
+    ];
+    let mut fleet = Fleet::new(order, &HashMap::new(), None, TURN);
+    let at = Duration::from_secs;
+    let exited = || Input::Exited { name: name(0), error: Some("oh".to_owned()), draw: 0.0 };
+    fleet.on(at(0), Input::Begin);
+    fleet.on(at(1), exited());
+    fleet.on(at(3), Input::Tick);
+    fleet.on(at(3), exited());
+    let stages = |fleet: &Fleet| fleet.agents().map(|(_, agent)| agent.stage.as_str()).collect::<Vec<_>>();
+    assert_eq!(stages(&fleet), ["quarantined", "blocked", "blocked"]);
+    assert_eq!(fleet.waits_for(&name(2)), [(name(1), Milestone::Started)]);
+
+    // Only a person's word ends a quarantine, and with it what follows from it.
+    fleet.on(at(99), Input::Tick);
+    assert_eq!(stages(&fleet), ["quarantined", "blocked", "blocked"]);
+    assert_eq!(spawned(&fleet.on(at(99), Input::Restart(name(0)))), [0]);
+    assert_eq!(stages(&fleet), ["starting", "waiting", "waiting"]);
+    fleet.on(at(99), Input::Began(name(0)));
+    assert_eq!(spawned(&fleet.on(at(99), Input::Ready(name(0)))), [1]);
+}
+
+#[test]
+fn who_is_queued_knows_what_for() {
+    let crew = |mut member: Member| {
+        member.groups.insert(group(0));
+        member
+    };
+    let order = vec![(name(0), crew(plain(&[]))), (name(1), crew(plain(&[]))), (name(2), plain(&[]))];
+    let mut fleet = Fleet::new(order, &HashMap::new(), Some(2), TURN);
+    let at = Duration::from_secs;
+    fleet.on(at(0), Input::Limit(group(0), Some(1)));
+    assert_eq!(spawned(&fleet.on(at(0), Input::Begin)), [0, 2]);
+    assert_eq!(fleet.held_up_by(&name(1)), [(None, 2), (Some(group(0)), 1)]);
+    assert_eq!(fleet.held_up_by(&name(0)), [], "it lives");
+    fleet.on(at(0), Input::Limit(group(0), None));
+    assert_eq!(fleet.held_up_by(&name(1)), [(None, 2)]);
 }
 
 #[test]

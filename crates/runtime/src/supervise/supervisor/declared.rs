@@ -100,7 +100,12 @@ impl Actor {
 }
 
 /// Whether two declarations of an agent say the same, wherever they stand in their file.
-fn is_same(one: &ProjectAgent, other: &ProjectAgent, before: &[ProjectGoal], now: &[ProjectGoal]) -> bool {
+pub(crate) fn is_same(
+    one: &ProjectAgent,
+    other: &ProjectAgent,
+    before: &[ProjectGoal],
+    now: &[ProjectGoal],
+) -> bool {
     recruit::goal_of(one, before) == recruit::goal_of(other, now) && shape(one) == shape(other)
 }
 

@@ -23,6 +23,7 @@ impl Actor {
         }
         match self.charge.cache.agents().await {
             Ok(agents) => {
+                self.look_for_the_silent(&agents);
                 for agent in agents {
                     let name = agent.registration.name;
                     let life = self.lives.get_mut(&name);
@@ -37,7 +38,11 @@ impl Actor {
                     }
                 }
             }
-            Err(error) => warn!(target: "orchestrator", "The agents cannot be read: {error}"),
+            Err(error) => {
+                // They cannot be heard either, and need a moment when the store is back.
+                self.forget_silences();
+                warn!(target: "orchestrator", "The agents cannot be read: {error}");
+            }
         }
         self.look_for_all_work().await;
         for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {

@@ -47,15 +47,21 @@ impl Actor {
         if let Subject::Group(group) = subject {
             let limit = orders.limit.and_then(|limit| usize::try_from(limit).ok());
             self.take(Input::Limit(group.clone(), limit)).await;
+            // It may move nobody, and yet be what somebody waits for now.
+            self.show();
             if orders.paused != before.paused {
                 self.pause(group, orders.paused, &names).await?;
             }
         }
+        let by = match subject {
+            Subject::Group(_) => format!("{subject} was stopped by {}", orders.by),
+            _ => format!("stopped by {}", orders.by),
+        };
         let owed = !first && orders.restarts > before.restarts;
         for name in names {
             match orders.run {
                 Some(false) if first || before.run != Some(false) => {
-                    self.take(Input::Stop(name, format!("stopped by {}", orders.by))).await;
+                    self.take(Input::Stop(name, by.clone())).await;
                 }
                 _ if owed => self.take(Input::Restart(name)).await,
                 Some(true) if first || before.run != Some(true) => self.take(Input::Want(name)).await,

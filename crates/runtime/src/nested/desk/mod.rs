@@ -6,19 +6,19 @@
 //! all: a task that another orchestrator held is taken over with its goal, and what is below a task that was
 //! called off is called off.
 
+mod downwards;
+mod settle;
+
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use downbeat_core::cache::{
-    CacheError, Claim, Directive, Disposition, Lease, Renew, Settle, TaskDetail, TaskQuery,
-};
+use downbeat_core::cache::{CacheError, Claim, Directive, Disposition, Lease, Renew, TaskDetail};
 use downbeat_core::dag::{Node, ORCHESTRATOR_CAPABILITY};
 use downbeat_core::event::{Event, EventKind};
-use downbeat_core::goal::{Goal, GoalStatus, Usage};
+use downbeat_core::goal::{Goal, GoalStatus};
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId, Token};
-use downbeat_core::state::{Artifact, Failure, Outcome, TaskStatus};
+use downbeat_core::state::{Failure, Outcome, TaskStatus};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -27,19 +27,15 @@ use tracing::{debug, info, warn};
 
 use super::declared::owners;
 use super::name;
+use crate::entropy;
 use crate::feed::{Feed, News};
 use crate::orchestrator::{Orchestrator, RunError};
-use crate::steering::{self, Given};
-use crate::{entropy, workspace};
 
 /// Under this name it claims; no agent may be called that.
 pub const NESTED_ORCHESTRATOR: &str = "nested-orchestrator";
 
 /// The least time between two words about a goal's progress: each is a write and an event.
 const BETWEEN_NEWS: Duration = Duration::from_secs(2);
-
-/// How many tasks of a goal are read at once.
-const PAGE: usize = 500;
 
 /// A task that it holds.
 struct Charge {
@@ -334,102 +330,6 @@ impl<'o> Desk<'o> {
         self.settle(&task, outcome).await
     }
 
-    /// Settles a task whose goal rests; does nothing while that goes on.
-    async fn rests(&mut self, task: &TaskId) -> Result<(), RunError> {
-        let Some(charge) = self.held.get(task) else { return Ok(()) };
-        let (node, below, of) = (charge.node.clone(), charge.below.clone(), charge.lease.goal.clone());
-        let Some(goal) = self.orchestrator.cache.goal(&below).await? else { return Ok(()) };
-        if !goal.status.is_at_rest() {
-            return Ok(());
-        }
-        let failure = if goal.status == GoalStatus::Complete {
-            match self.artifacts(&of, &node).await? {
-                Ok(artifacts) => {
-                    let summary = format!("goal `{below}` is complete: {}", counted(&goal));
-                    return self.settle(task, Outcome::Done { summary, artifacts }).await;
-                }
-                Err(missing) => Failure::new(format!("goal `{below}` is complete, and {missing}"), None),
-            }
-        } else {
-            self.reason(&goal).await?
-        };
-        // Its tasks had their attempts; the goal as a whole is tried again only if its plan says so.
-        let outcome = match node.max_attempts {
-            Some(_) => Outcome::Retry { after: self.backoff(task), failure },
-            None => Outcome::Failed { failure },
-        };
-        self.settle(task, outcome).await
-    }
-
-    async fn artifacts(
-        &mut self,
-        goal: &GoalId,
-        node: &Node,
-    ) -> Result<Result<Vec<Artifact>, String>, RunError> {
-        if node.expected_artifacts.is_empty() {
-            return Ok(Ok(Vec::new()));
-        }
-        let place = self.orchestrator.place_of(goal).await?;
-        let paths = node.expected_artifacts.clone();
-        let looked = tokio::task::spawn_blocking(move || workspace::verify(&place, &paths)).await;
-        Ok(match looked {
-            Ok(Ok(artifacts)) => Ok(artifacts),
-            Ok(Err(errors)) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
-            Err(error) => Err(format!("the artifacts could not be looked at: {error}")),
-        })
-    }
-
-    /// Why a goal did not become complete: its own reason, and the first of its tasks that failed.
-    async fn reason(&mut self, goal: &Goal) -> Result<Failure, RunError> {
-        let query =
-            TaskQuery { goal: goal.id.clone(), status: Some(TaskStatus::Failed), after: None, limit: 1 };
-        let failed = self.orchestrator.cache.tasks(&query).await?.pop();
-        let why = goal.reason.clone().unwrap_or_default();
-        let mut said = format!("goal `{}` is {}: {why}", goal.id, goal.status);
-        if let Some(failed) = failed {
-            let error = failed.state.last_error.map(|error| error.message).unwrap_or_default();
-            said.push_str(&format!("; `{}` failed: {error}", failed.node.id));
-        }
-        Ok(Failure::new(&said, None))
-    }
-
-    async fn settle(&mut self, task: &TaskId, outcome: Outcome) -> Result<(), RunError> {
-        let Some(charge) = self.held.remove(task) else { return Ok(()) };
-        match &outcome {
-            Outcome::Done { summary, .. } => info!(target: "orchestrator", "Task {task} is done: {summary}"),
-            Outcome::Retry { failure, .. } | Outcome::Failed { failure } => {
-                warn!(target: "orchestrator", "Task {task} failed: {}", failure.message);
-            }
-            Outcome::Release { .. } => {}
-        }
-        match self.orchestrator.cache.settle(&self.settle_of(&charge.lease, outcome)).await {
-            Ok(_) => Ok(()),
-            // It was dropped, or called off: the event says what to do.
-            Err(error) if error.disposition() == Disposition::Abandon => {
-                debug!(target: "orchestrator", "Settling task {task}: {error}");
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn settle_of(&self, lease: &Lease, outcome: Outcome) -> Settle {
-        Settle {
-            task: lease.task.clone(),
-            token: lease.token,
-            request: entropy::request_id(),
-            outcome,
-            // What models cost below is the goal's own; whoever shows costs adds them up.
-            spent: Usage::default(),
-            next: None,
-        }
-    }
-
-    fn backoff(&self, task: &TaskId) -> Duration {
-        let attempt = self.held.get(task).and_then(|charge| NonZeroU32::new(charge.lease.attempt));
-        self.orchestrator.settings.backoff.delay(attempt.unwrap_or(NonZeroU32::MIN), entropy::draw())
-    }
-
     // ---- leases
 
     fn next_tick(&self) -> Instant {
@@ -477,70 +377,6 @@ impl<'o> Desk<'o> {
                 }
                 Err(error) => return Err(error.into()),
             }
-        }
-        Ok(())
-    }
-
-    // ---- what goes down the chain
-
-    /// Calls off all that is below a task. What is below that follows, since each task that is called off
-    /// is heard of.
-    async fn call_off(&mut self, below: &GoalId, task: &TaskId) -> Result<(), RunError> {
-        let Some(goal) = self.orchestrator.cache.goal(below).await? else { return Ok(()) };
-        if goal.counts.unfinished() == 0 || goal.parent.is_none_or(|parent| parent.task != *task) {
-            return Ok(());
-        }
-        let by = format!("task `{task}`, which was called off");
-        self.steer(Directive::CancelGoal { goal: below.clone() }, &by).await
-    }
-
-    /// Stops all that runs below a task: it is put back, and costs no attempt.
-    async fn drop_below(&mut self, below: &GoalId, task: &TaskId) -> Result<(), RunError> {
-        let by = format!("task `{task}`, which was taken from its orchestrator");
-        self.each_of(below, TaskStatus::Running, |task| (Directive::DropTask { task }, by.clone())).await
-    }
-
-    /// Has all that failed or was called off below a task tried again.
-    async fn retry_below(&mut self, below: &GoalId, task: &TaskId) -> Result<(), RunError> {
-        let by = format!("task `{task}`, which is tried again");
-        for status in [TaskStatus::Failed, TaskStatus::Cancelled] {
-            self.each_of(below, status, |task| (Directive::Retry { task }, by.clone())).await?;
-        }
-        Ok(())
-    }
-
-    async fn each_of(
-        &mut self,
-        goal: &GoalId,
-        status: TaskStatus,
-        directive: impl Fn(TaskId) -> (Directive, String),
-    ) -> Result<(), RunError> {
-        let mut after = None;
-        loop {
-            let query = TaskQuery { goal: goal.clone(), status: Some(status), after, limit: PAGE };
-            let page = match self.orchestrator.cache.tasks(&query).await {
-                Ok(page) => page,
-                Err(CacheError::GoalNotFound { .. }) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            after = page.last().map(|task| task.ordinal);
-            let is_last = page.len() < PAGE;
-            for task in page {
-                let (directive, by) = directive(task.node.id.clone());
-                self.steer(directive, &by).await?;
-            }
-            if is_last {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn steer(&mut self, directive: Directive, by: &str) -> Result<(), RunError> {
-        // By the one door, so that whoever works on it hears of it at once.
-        let given = Given { order: directive.into(), by: by.to_owned(), request: entropy::request_id() };
-        let steered = steering::give(self.orchestrator.cache.as_ref(), &given).await?;
-        if !steered.applied {
-            debug!(target: "orchestrator", "{:?}: {}", given.order, steered.detail);
         }
         Ok(())
     }
