@@ -71,6 +71,10 @@ local function is_now(number)
     }
     deployments[place] = known
   end
+  if known.epoch ~= number then
+    -- Another store may lie here than the one that this was seen in.
+    known.over, known.overs, known.quiet = {}, 0, {}
+  end
   known.epoch, known.mark, known.due = number, mark, nil
   if not call('ZSCORE', prefix .. 'index:ready', mark) then
     call('ZREMRANGEBYSCORE', prefix .. 'index:ready', '-inf', '-inf')
