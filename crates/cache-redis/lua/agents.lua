@@ -11,7 +11,7 @@ local names = { ARGV[2] }
 if ARGV[2] == '' then
   names = call('ZRANGE', P .. 'index:agents', 0, -1)
 end
-local reply = { 'agents', int(NOW) }
+local reply = { 'agents', NOW_TEXT }
 for _, name in ipairs(names) do
   local agent = agent_of(name)
   if agent then

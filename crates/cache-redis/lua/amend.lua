@@ -43,7 +43,7 @@ if removing then
   return { 'removing', removing }
 end
 if #held > 0 then
-  return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
+  return { 'taken', unpack(held, 1, min(#held, 4000)) }
 end
 
 goal.amended_by = ARGV[4]

@@ -19,9 +19,11 @@ end
 local entries, at = {}, 4
 while at <= #ARGV do
   local number = tonumber(ARGV[at])
-  entries[#entries + 1] = { unpack(ARGV, at + 1, at + number) }
+  local entry = { unpack(ARGV, at + 1, at + number) }
+  entry[1] = NOW_TEXT .. ' ' .. entry[1]
+  entries[#entries + 1] = entry
   at = at + 1 + number
 end
-local last = append(ARGV[2], entries)
+local last = sub(append(ARGV[2], entries), 3)
 call('HSET', head, 'request', ARGV[3], 'request_last', last)
 return { 'last', last }

@@ -7,21 +7,24 @@ ARGV[2]  agent          who asks
 ARGV[3]  incarnation    which life of it
 ARGV[4]  request        names the request
 ARGV[5]  ttl            milliseconds
-ARGV[6]  goal           only of this one and of those below it; "" for any
+ARGV[6]  goal           only of this one and of those below it; "" for any. From here on what is "" may be left out
+                        at the end
 ARGV[7]  task           this one and no other; "" for the best
 ARGV[8]  capabilities   of the agent, by commas
 ARGV[9]  avoid          none of these tasks, by commas
 
-Returns  {"granted", task, goal, token, attempt, max_attempts, claimed_at, expires_at, last_error,
-         last_error_detail, node}       of an error "+" and its text, else ""; node: JSON
+Returns  {"granted", words, node, last_error, detail}   by spaces: task, goal, token, attempt, max_attempts,
+                                        claimed_at, expires_at; node: JSON; the last two if it failed before:
+                                        the error, and "+" and its detail, or ""
          {"nothing", paused, next_due}  1 or 0; milliseconds since the Unix epoch or ""
          {"replaced"}                   the name has another incarnation, or ended
          {"missing"}                    no such task
          {"tokens"}                     fencing tokens are used up
 ]]
 local reply = claim({
-  agent = ARGV[2], incarnation = ARGV[3], request = ARGV[4], ttl = tonumber(ARGV[5]), goal = ARGV[6],
-  task = ARGV[7], capabilities = ARGV[8], avoid = ARGV[9],
+  agent = ARGV[2], incarnation = ARGV[3], request = ARGV[4], ttl = tonumber(ARGV[5]), ttl_text = ARGV[5],
+  goal = ARGV[6] or '',
+  task = ARGV[7] or '', capabilities = ARGV[8] or '', avoid = ARGV[9] or '',
 })
 finish()
 return reply

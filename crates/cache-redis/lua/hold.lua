@@ -50,7 +50,7 @@ if not old or lost or old.held ~= '1' or old.expires_at <= NOW then
   if floor >= EXACT then
     return { 'tokens' }
   end
-  token = math.max(token, floor) + 1
+  token = max(token, floor) + 1
 end
 call('HSET', key, 'holder', holder, 'token', int(token), 'expires_at', int(expires_at), 'held', '1')
 return { 'held', int(token), int(expires_at) }

@@ -16,7 +16,7 @@ Returns  {"opened", epoch, refused}   refused: how many tasks were taken from th
          {"newer", layout, known}     a later version of Downbeat laid the store out; this one knows less
          {"older"}                    a version from before the first release laid it out
 ]]
-local prefix = string.sub(KEYS[1], 1, -6)
+local prefix = sub(KEYS[1], 1, -6)
 local place = tonumber(ARGV[1]) and prefix or ARGV[1] .. prefix
 -- Look first: what is refused is left as it is.
 local function number_at(key, bound)
@@ -28,9 +28,9 @@ local function number_at(key, bound)
     return nil, 'it is a ' .. kind
   end
   local text = call('GET', key)
-  local number = #text <= 15 and string.match(text, '^%d+$') and tonumber(text)
+  local number = #text <= 15 and match(text, '^%d+$') and tonumber(text)
   if not number or number > bound then
-    return nil, 'it says `' .. string.gsub(string.sub(text, 1, 40), '[^%w%p ]', '?') .. '`'
+    return nil, 'it says `' .. string.gsub(sub(text, 1, 40), '[^%w%p ]', '?') .. '`'
   end
   return number
 end
@@ -54,18 +54,31 @@ end
 call('SET', prefix .. 'layout', int(LAYOUT))
 call('HSET', prefix .. 'limits', 'events', ARGV[3], 'others', ARGV[4])
 local function info(section, field)
-  return string.match(call('INFO', section), '\n' .. field .. ':([^\r\n]*)') or ''
+  return match(call('INFO', section), '\n' .. field .. ':([^\r\n]*)') or ''
 end
 local run, history = info('server', 'run_id'), info('replication', 'master_replid')
 -- This process was told, too, when the store was put in its place under it.
-local seen = math.max(tonumber(ARGV[2]), epochs[place] or 0)
+local known = deployments[place]
+local seen = max(tonumber(ARGV[2]), known and known.epoch or 0)
 local last = call('HMGET', prefix .. 'epoch:taken', 'run', 'history')
 -- The epoch stands where a claim looks anyhow, too.
 local function is_now(number)
-  epochs[place], marks[place], dues[place] = number, '!' .. int(number), nil
-  if not call('ZSCORE', prefix .. 'index:ready', marks[place]) then
+  local mark = '!' .. int(number)
+  if not known then
+    known = {
+      prefix = prefix, quiet = {}, over = {}, overs = 0, ready = prefix .. 'index:ready',
+      events = prefix .. 'stream:events',
+    }
+    deployments[place] = known
+  end
+  if known.epoch ~= number then
+    -- Another store may lie here than the one that this was seen in.
+    known.over, known.overs, known.quiet = {}, 0, {}
+  end
+  known.epoch, known.mark, known.due = number, mark, nil
+  if not call('ZSCORE', prefix .. 'index:ready', mark) then
     call('ZREMRANGEBYSCORE', prefix .. 'index:ready', '-inf', '-inf')
-    call('ZADD', prefix .. 'index:ready', '-inf', marks[place])
+    call('ZADD', prefix .. 'index:ready', '-inf', mark)
   end
 end
 if epoch > 0 and epoch >= seen and last[1] == run and last[2] == history then
@@ -75,14 +88,14 @@ end
 
 -- Lost is what only another master had; what a process without an append-only file had; what somebody was
 -- told and is not there.
-local promoted = last[2] ~= history and string.find(info('replication', 'master_replid2'), '[^0]') ~= nil
+local promoted = last[2] ~= history and find(info('replication', 'master_replid2'), '[^0]') ~= nil
 local forgot = last[1] ~= run and info('persistence', 'aof_enabled') ~= '1'
 local lost = epoch < seen or (epoch > 0 and (promoted or forgot))
 
 -- By the clock an epoch is greater than any before, also those that a restored snapshot does not know of.
 -- Units of 16 seconds since 2026 fill the 27 bits in the year 2094.
-local clock = math.floor((tonumber(call('TIME')[1]) - 1767225600) / 16)
-epoch = math.max(epoch + 1, seen + 1, clock)
+local clock = floor((tonumber(call('TIME')[1]) - 1767225600) / 16)
+epoch = max(epoch + 1, seen + 1, clock)
 is_now(epoch)
 call('SET', KEYS[1], int(epoch))
 call('HSET', prefix .. 'epoch:taken', 'run', run, 'history', history)
@@ -99,7 +112,7 @@ end
 local refused = 0
 for _, agent in ipairs(call('ZRANGE', prefix .. 'index:leases', 0, -1)) do
   local held = call('HGET', prefix .. 'index:agent:' .. agent, 'held') or ''
-  for id in string.gmatch(held, '\t([^\n]+)') do
+  for id in gmatch(held, '\t([^\n]+)') do
     local task = prefix .. 'task:' .. id
     local stored = call('HMGET', task, 'status', 'owner', 'token')
     if stored[1] == 'running' and stored[2] == agent and stored[3] ~= int(floor) then

@@ -47,7 +47,7 @@ if removing then
   return { 'removing', removing }
 end
 if #held > 0 then
-  return { 'taken', unpack(held, 1, math.min(#held, 4000)) }
+  return { 'taken', unpack(held, 1, min(#held, 4000)) }
 end
 
 goal = {
@@ -70,10 +70,10 @@ call('ZADD', P .. 'index:goals', 0, id)
 add_all(id, goal, ARGV, TASKS)
 say('goal.planned', {
   goal = id,
-  reason = string.format('%.0f tasks, %.0f ready', total(goal), goal.ready),
-  data = string.format('{"tasks":%.0f,"ready":%.0f,"digest":%s%s}', total(goal), goal.ready,
+  reason = format('%.0f tasks, %.0f ready', total(goal), goal.ready),
+  data = format('{"tasks":%.0f,"ready":%.0f,"digest":%s%s}', total(goal), goal.ready,
     cjson.encode(goal.digest), ARGV[8] == '' and '' or
-    string.format(',"parent":{"goal":%s,"task":%s}', cjson.encode(ARGV[8]), cjson.encode(ARGV[9]))),
+    format(',"parent":{"goal":%s,"task":%s}', cjson.encode(ARGV[8]), cjson.encode(ARGV[9]))),
 })
 evaluate(id)
 finish()

@@ -19,4 +19,4 @@ local entries = {}
 if limit > 0 and ARGV[3] ~= '' then
   entries = call('XRANGE', key, '0-' .. ARGV[3], '+', 'COUNT', limit)
 end
-return { 'page', string.sub(oldest[1], 3), entries }
+return { 'page', sub(oldest[1], 3), entries }

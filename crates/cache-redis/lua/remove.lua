@@ -30,7 +30,7 @@ if goal then
   say('goal.removed', {
     goal = id,
     reason = goal.status .. ' with ' .. int(tasks) .. ' tasks',
-    data = string.format('{"tasks":%.0f,"status":"%s","digest":%s}', tasks, goal.status, cjson.encode(goal.digest)),
+    data = format('{"tasks":%.0f,"status":"%s","digest":%s}', tasks, goal.status, cjson.encode(goal.digest)),
   })
   append('events', told)
   told = {}

@@ -9,26 +9,29 @@ ARGV[3]  token          the caller's fencing token
 ARGV[4]  request        names the request
 ARGV[5]  outcome        done, retry, failed or release
 ARGV[6]  text           the summary, the message or the reason
-ARGV[7]  more           of what is done its artifacts (JSON), of a failure "+" and its detail; "" for none
-ARGV[8]  after          before another try, milliseconds; "" for at once
-ARGV[9]  spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
-ARGV[10] agent          who asks for the next task, as for `claim`; absent, with all that follow, if nobody
-ARGV[11] incarnation    which life of it
-ARGV[12] next_request   names the claim
-ARGV[13] ttl            milliseconds
-ARGV[14] goal           only of this one; "" for any
-ARGV[15] next_task      this one and no other; "" for the best
-ARGV[16] capabilities   of the agent, by commas
-ARGV[17] avoid          none of these tasks, by commas
+ARGV[7]  agent          who asks for the next task, as for `claim`; "" for nobody. From here on what is "" may be
+                        left out at the end
+ARGV[8]  incarnation    which life of it
+ARGV[9]  next_request   names the claim
+ARGV[10] ttl            milliseconds
+ARGV[11] goal           only of this one; "" for any
+ARGV[12] next_task      this one and no other; "" for the best
+ARGV[13] capabilities   of the agent, by commas
+ARGV[14] avoid          none of these tasks, by commas
+ARGV[15] more           of what is done its artifacts (JSON), of a failure "+" and its detail; "" for none
+ARGV[16] after          before another try, milliseconds; "" for at once
+ARGV[17] spent          calls, input_tokens, output_tokens, cost_micros by spaces; "" for nothing
 
-Returns  {"settled", status, not_before, unblocked, goal_status, next}   next: as of `claim`, or {}
+Returns  {"settled", words, next…}       by spaces: status, unblocked, goal_status, not_before; the answer of `claim`
+                                         behind it, if there was one
          {"unopened"}                    as any verb may answer
          {"repeated", status, not_before, goal_status}                   nothing was written
          {"missing"}                                                     no such task
          {"lost", presented, current, holder}   a newer token exists, or this one was spent; "" if nobody holds it
 ]]
 -- Before anything is written: a claim that finds out later could no longer say so.
-if ARGV[10] and is_replaced() then
+local carries, more = ARGV[7] ~= nil and ARGV[7] ~= '', ARGV[15] or ''
+if carries and is_replaced() then
   return { 'unopened' }
 end
 local id = ARGV[2]
@@ -38,14 +41,15 @@ local goal, waited
 -- holder whose task was made to wait meanwhile.
 local was_active = true
 if ARGV[5] == 'done' then
-  goal, waited = finish_task(id, ARGV[3], ARGV[4], ARGV[6], ARGV[7])
+  goal, waited = finish_task(id, ARGV[3], ARGV[4], ARGV[6], more)
 end
-if not goal then
+local was_running = goal ~= nil
+if not was_running then
   local old = task_of(id)
   if not old then
     return { 'missing' }
   end
-  local by = outcome(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]))
+  local by = outcome(tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], more, tonumber(ARGV[16] or ''))
   local new, refusal = make(id, old, 'settle', by)
   if not new then
     if refusal[1] == 'repeated' then
@@ -57,24 +61,41 @@ if not goal then
   status, not_before = new.status, new.not_before and int(new.not_before) or ''
 end
 
+-- A goal that this reads says how many are ready: before any lies in hand.
+spend(goal, ARGV[17] or '')
 local unblocked = 0
 if waited and status == 'done' then
-  unblocked = unblock(goal, id)
+  unblocked = unblock(goal, id, waited, carries)
 end
-spend(goal, ARGV[9])
 
-local goal_status, next_claim
-if not ARGV[10] then
-  goal_status, next_claim = evaluate(goal), {}
+local goal_status, next_claim, next_goal
+if not carries then
+  -- One of its tasks ran, another is ready.
+  goal_status, next_claim = was_running and unblocked > 0 and 'active' or evaluate(goal), {}
 else
   -- A goal whose next task was granted is as active as it was before; only another must be looked at.
-  goal_status = (is_due() or not was_active) and evaluate(goal)
+  if is_due() or not was_active then
+    lay_down()
+    goal_status = evaluate(goal)
+  end
   local told_before = #told
-  next_claim = claim({
-    agent = ARGV[10], incarnation = ARGV[11], request = ARGV[12], ttl = tonumber(ARGV[13]), goal = ARGV[14],
-    task = ARGV[15], capabilities = ARGV[16], avoid = ARGV[17],
-  })
-  if not goal_status and next_claim[1] == 'granted' and next_claim[3] == goal then
+  local by = {
+    agent = ARGV[7], incarnation = ARGV[8], request = ARGV[9], ttl = tonumber(ARGV[10]),
+    ttl_text = ARGV[10], goal = ARGV[11] or '',
+    task = ARGV[12] or '', capabilities = ARGV[13] or '', avoid = ARGV[14] or '',
+  }
+  if hand[1] then
+    -- Whatever becomes of the claim, what was made ready is found.
+    local ended
+    ended, next_claim, next_goal = pcall(claim, by)
+    lay_down()
+    if not ended then
+      error(next_claim)
+    end
+  else
+    next_claim, next_goal = claim(by)
+  end
+  if not goal_status and next_goal == goal then
     goal_status = 'active'
   elseif not goal_status then
     local later_told = told_from(told_before + 1)
@@ -83,4 +104,5 @@ else
   end
 end
 finish()
-return { 'settled', status, not_before, unblocked, goal_status, next_claim }
+local words = status .. (unblocked == 0 and ' 0 ' or ' ' .. int(unblocked) .. ' ') .. goal_status .. ' ' .. not_before
+return { 'settled', words, unpack(next_claim) }

@@ -17,7 +17,7 @@ Returns  {"applied", detail}
 local request = ARGV[2]
 local answer = call('HGET', P .. 'directives', request)
 if answer then
-  return { string.sub(answer, 1, 7), string.sub(answer, 9) }
+  return { sub(answer, 1, 7), sub(answer, 9) }
 end
 local wanted = cjson.decode(ARGV[3])
 local reason = ARGV[4]
@@ -41,7 +41,7 @@ local obey = {
     if paused(wanted.agent) then
       return true, 'already paused'
     end
-    call('SET', P .. 'agent:' .. wanted.agent .. ':paused', int(NOW))
+    call('SET', P .. 'agent:' .. wanted.agent .. ':paused', NOW_TEXT)
     call('HSET', P .. 'index:agent:' .. wanted.agent, 'paused', '1')
     say('agent.paused', { agent = wanted.agent, reason = reason })
     return true, 'agent `' .. wanted.agent .. '` takes no more tasks'
@@ -69,10 +69,10 @@ local obey = {
   end,
   ['elevate'] = function()
     if wanted.priority > tonumber(ARGV[6]) then
-      return false, string.format('a priority is at most %s, not %.0f', ARGV[6], wanted.priority)
+      return false, format('a priority is at most %s, not %.0f', ARGV[6], wanted.priority)
     end
     return direct('elevate', wanted.priority, function(task)
-      return string.format('priority of task `%s` was %.0f and is %.0f', wanted.task, task.priority, wanted.priority)
+      return format('priority of task `%s` was %.0f and is %.0f', wanted.task, task.priority, wanted.priority)
     end)
   end,
   ['retry'] = function()
@@ -90,7 +90,7 @@ local obey = {
       if old.status == 'ready' then
         return 'task `' .. wanted.task .. '` waits no longer for its next attempt'
       end
-      return string.format('task `%s` is %s and has %.0f more attempts', wanted.task, new.status,
+      return format('task `%s` is %s and has %.0f more attempts', wanted.task, new.status,
         new.max_attempts - new.attempt)
     end)
   end,

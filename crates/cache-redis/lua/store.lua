@@ -22,7 +22,7 @@ if ARGV[3] ~= current then
   return { 'conflict', current }
 end
 local version = int(tonumber(stored[1] or '0') + 1)
-call('HSET', key, 'version', version, 'updated_at', int(NOW), 'writer', ARGV[6])
+call('HSET', key, 'version', version, 'updated_at', NOW_TEXT, 'writer', ARGV[6])
 if ARGV[4] == '1' then
   call('HSET', key, 'value', ARGV[5])
   call('ZADD', P .. 'index:records', 0, ARGV[2])

@@ -12,10 +12,10 @@ local expired = expire_leases(limit)
 local due = end_waits(limit)
 
 -- Agents are told of by name.
-local names = call('ZRANGEBYSCORE', P .. 'index:silence', '-inf', int(NOW))
+local names = call('ZRANGEBYSCORE', P .. 'index:silence', '-inf', NOW_TEXT)
 table.sort(names, before)
 local silent = {}
-for at = 1, math.min(#names, limit) do
+for at = 1, min(#names, limit) do
   local name = names[at]
   local old = agent_of(name)
   local agent = draft(old)

@@ -9,8 +9,8 @@ Returns  {"number", number}
 ]]
 local stream = ARGV[2]
 if stream == '' then
-  quiet[PLACE] = nil
+  here.quiet[''] = nil
   return { 'number', call('GET', P .. 'index:work') or '0' }
 end
-quiet[PLACE .. ':' .. stream] = nil
+here.quiet[stream] = nil
 return { 'number', last_of(stream) }

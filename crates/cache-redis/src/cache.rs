@@ -19,7 +19,7 @@ use crate::connect::ConnectError;
 use crate::layout;
 use crate::news::{self, News};
 use crate::options::Options;
-use crate::reply::{Fields, Reply, json, parse, text, word};
+use crate::reply::{Fields, Reply, json, maybe_moment, parse, text, word};
 use crate::requests::{self, limit, millis};
 use crate::scripts::{self, Script};
 use crate::server::Server;
@@ -292,7 +292,10 @@ impl Tasks for RedisCache {
         rules::check_claim(claim)?;
         let mut reply = self
             .server
-            .run_among(&scripts::CLAIM, &requests::claim(claim).each_ref().map(|text| text.as_bytes()))
+            .run_among(
+                &scripts::CLAIM,
+                requests::without_end(&requests::claim(claim).each_ref().map(|text| text.as_ref())),
+            )
             .await?;
         claimed(claim, &mut reply)
     }
@@ -320,26 +323,33 @@ impl Tasks for RedisCache {
         let [outcome, text, more, after] = requests::outcome(&outcome);
         let spent = requests::usage(&settle.spent);
         let next = settle.next.as_ref().map(requests::claim);
-        let mut arguments: Vec<&str> =
-            vec![settle.task.as_str(), &token, &settle.request.0, &outcome, &text, &more, &after, &spent];
-        arguments.extend(next.iter().flatten().map(AsRef::as_ref));
-        let mut reply = self.server.run_among(&scripts::SETTLE, &arguments).await?;
+        let mut arguments: Vec<&str> = vec![settle.task.as_str(), &token, &settle.request.0, &outcome, &text];
+        match &next {
+            Some(next) => arguments.extend(next.iter().map(AsRef::<str>::as_ref)),
+            None => arguments.extend([""; 8]),
+        }
+        arguments.extend([&*more, &*after, &spent]);
+        let arguments = requests::without_end(&arguments);
+        let mut reply = self.server.run_among(&scripts::SETTLE, arguments).await?;
         const WHAT: &str = "answer of settle";
         match reply.word.as_str() {
             "settled" => {
-                let status = word(WHAT, &reply.text()?)?;
-                let not_before = reply.maybe_moment()?;
-                let unblocked = parse(WHAT, &reply.text()?)?;
-                let goal_status = word(WHAT, &reply.text()?)?;
-                let next = match &settle.next {
-                    None => None,
-                    // Its failure does not undo the settle.
-                    Some(next) => Some(
-                        Reply::new("claim", reply.value()?)
-                            .and_then(|mut reply| claimed(next, &mut reply))
-                            .unwrap_or(ClaimReply::Nothing { paused: false, next_due: None }),
-                    ),
+                let words = reply.text()?;
+                let &[status, unblocked, goal_status, not_before] =
+                    words.split(' ').collect::<Vec<_>>().as_slice()
+                else {
+                    return Err(reply.unknown());
                 };
+                let (status, goal_status) = (word(WHAT, status)?, word(WHAT, goal_status)?);
+                let unblocked = parse(WHAT, unblocked)?;
+                let not_before = maybe_moment(WHAT, not_before)?;
+                // Its failure does not undo the settle.
+                let next = settle.next.as_ref().map(|next| {
+                    reply
+                        .behind("claim")
+                        .and_then(|mut reply| claimed(next, &mut reply))
+                        .unwrap_or(ClaimReply::Nothing { paused: false, next_due: None })
+                });
                 Ok(Settled { status, not_before, unblocked, goal_status, repeated: false, next })
             }
             "repeated" => Ok(Settled {

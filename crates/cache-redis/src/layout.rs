@@ -130,22 +130,30 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
 
 /// A task that was granted, as its holder is told of it.
 pub(crate) fn granted(claim: &Claim, reply: &mut Reply) -> Result<ClaimReply, CacheError> {
-    let (task, goal) = (reply.text()?, reply.text()?);
+    let words = reply.text()?;
+    let &[task, goal, token, attempt, max_attempts, claimed_at, expires_at] =
+        words.split(' ').collect::<Vec<_>>().as_slice()
+    else {
+        return Err(reply.unknown());
+    };
     let what = format!("task:{task}");
     let lease = Lease {
-        task: parse(&what, &task)?,
-        goal: parse(&what, &goal)?,
+        task: parse(&what, task)?,
+        goal: parse(&what, goal)?,
         agent: claim.agent.clone(),
-        token: Token::from_u64(reply.number()?),
-        attempt: parse(&what, &reply.text()?)?,
-        max_attempts: parse(&what, &reply.text()?)?,
-        claimed_at: reply.moment()?,
-        expires_at: reply.moment()?,
+        token: Token::from_u64(parse(&what, token)?),
+        attempt: parse(&what, attempt)?,
+        max_attempts: parse(&what, max_attempts)?,
+        claimed_at: Timestamp::from_millis(parse(&what, claimed_at)?),
+        expires_at: Timestamp::from_millis(parse(&what, expires_at)?),
     };
-    let (message, detail) = (reply.text()?, reply.text()?);
-    let present = |text: String| text.strip_prefix('+').map(str::to_owned);
-    let last_error = present(message).map(|message| Failure { message, detail: present(detail) });
     let node = json(&what, &reply.text()?)?;
+    let last_error = match reply.maybe_text() {
+        None => None,
+        Some(message) => {
+            Some(Failure { message, detail: reply.text()?.strip_prefix('+').map(str::to_owned) })
+        }
+    };
     Ok(ClaimReply::Granted(Box::new(Claimed { lease, node, last_error })))
 }
 

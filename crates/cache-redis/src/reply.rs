@@ -80,6 +80,17 @@ impl Reply {
         self.rest
     }
 
+    /// The next text, if there is one.
+    pub(crate) fn maybe_text(&mut self) -> Option<String> {
+        self.rest.next().and_then(text)
+    }
+
+    /// What is behind the answer so far, as the answer of another script.
+    pub(crate) fn behind(mut self, script: &'static str) -> Result<Self, CacheError> {
+        let word = self.maybe_text().ok_or_else(|| corrupt(&format!("answer of {script}")))?;
+        Ok(Self { script, word, rest: self.rest })
+    }
+
     pub(crate) fn text(&mut self) -> Result<String, CacheError> {
         let value = self.value()?;
         text(value).ok_or_else(|| self.unknown())
@@ -111,11 +122,16 @@ impl Reply {
     /// A moment, or an empty text for none.
     pub(crate) fn maybe_moment(&mut self) -> Result<Option<Timestamp>, CacheError> {
         let text = self.text()?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        parse(self.script, &text).map(|millis| Some(Timestamp::from_millis(millis)))
+        maybe_moment(self.script, &text)
     }
+}
+
+/// A moment, or an empty text for none.
+pub(crate) fn maybe_moment(what: &str, text: &str) -> Result<Option<Timestamp>, CacheError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    parse(what, text).map(|millis| Some(Timestamp::from_millis(millis)))
 }
 
 /// A hash: names with their values.

@@ -65,6 +65,13 @@ pub(crate) fn claim(claim: &Claim) -> [Cow<'_, str>; 8] {
     ]
 }
 
+/// Arguments but for those at their end that say nothing: each costs the server as much as a few words of Lua.
+pub(crate) fn without_end<'a, 'b>(arguments: &'a [&'b str]) -> &'a [&'b str] {
+    let length =
+        arguments.iter().rposition(|argument| !argument.is_empty()).map_or(0, |last| last.saturating_add(1));
+    arguments.get(..length).unwrap_or_default()
+}
+
 /// The four arguments that say how an attempt ended.
 pub(crate) fn outcome(outcome: &Outcome) -> [Cow<'_, str>; 4] {
     let failed = |word: &'static str, failure: &'_ Failure, after: Duration| {

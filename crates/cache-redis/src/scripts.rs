@@ -28,7 +28,7 @@ macro_rules! parts {
 
 /// What verbs share.
 const SHARED: &str = parts! {
-    "base" "streams" "events" "locks" "top" "held" "goals" "moves" "errors" "tasks" "upkeep" "best" "agents" "claim"
+    "base" "streams" "events" "locks" "top" "held" "goals" "moves" "errors" "tasks" "hand" "upkeep" "best" "agents" "claim"
     "settle" "dags" "forget" "verbs"
 };
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_cache_redis::{ConnectError, FaultKind, Options, RedisCache};
-use downbeat_core::cache::{EVENTS, Streams, Tasks, Topic};
-use downbeat_core::ids::StreamName;
+use downbeat_core::cache::{Claim, EVENTS, Settle, Streams, Tasks, Topic};
+use downbeat_core::ids::{AgentName, StreamName};
 use throwaway::Server;
-use throwaway::work::{dones, plan, token, work};
+use throwaway::work::{claim, dones, plan, settle, token, work};
 
 async fn open(server: &Server) -> RedisCache {
     RedisCache::connect(Options::new(server.url())).await.unwrap()
@@ -87,6 +87,22 @@ async fn every_task_is_done_once_while_the_server_is_killed() {
     }
 
     assert_eq!(dones(&*cache).await, 200);
+}
+
+#[tokio::test]
+async fn what_a_settle_makes_ready_is_there_when_the_claim_that_it_carries_fails() {
+    let server = Server::start();
+    let cache = open(&server).await;
+    cache.plan(&plan("g", "a; b: a")).await.unwrap();
+    let held = token(&cache, "one").await;
+    server.ask(&["SET", "index:agent:broken", "no hash"]);
+
+    let next = Claim { agent: AgentName::new("broken").unwrap(), ..claim("two") };
+    let settled = cache.settle(&Settle { next: Some(next), ..settle("a", held) }).await;
+    assert!(settled.is_err(), "{settled:?}");
+
+    let granted = cache.claim(&claim("three")).await.unwrap().granted();
+    assert_eq!(granted.expect("a task is ready").lease.task.as_str(), "b");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ local function free(name, incarnation, move, by)
   table.sort(held, before)
   for _, id in ipairs(held) do
     local task = task_of(id)
-    if task and task.status == 'running' and task.owner == name and string.match(task.claim, '^[^\t]*') == incarnation
+    if task and task.status == 'running' and task.owner == name and match(task.claim, '^[^\t]*') == incarnation
       and make_alone(id, task, move, by) then
       freed[#freed + 1] = id
     end

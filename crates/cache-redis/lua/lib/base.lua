@@ -1,18 +1,35 @@
 -- What every verb stands on: where the store lies, what time it is, and one way to read and write.
 
--- There is none yet while a library is loaded.
+-- What the server and Lua give by global names, each of which is looked for in two tables each time. While a
+-- library is loaded there is none of it yet.
 local call
+local ipairs, next, pairs, tonumber, type, unpack
+local byte, find, format, gmatch, match, sub
+local floor, max, min
 
--- Of the call that runs: the prefix of all keys; the deployment among all of this server, with its
--- database; the time; the high part of tokens; the time as a text, once one is needed.
-local P, PLACE, NOW, EPOCH
+local function reach()
+  call = redis.call
+  ipairs, next, pairs, tonumber, type, unpack = _G.ipairs, _G.next, _G.pairs, _G.tonumber, _G.type, _G.unpack
+  byte, find, format = string.byte, string.find, string.format
+  gmatch, match, sub = string.gmatch, string.match, string.sub
+  floor, max, min = math.floor, math.max, math.min
+end
+
+-- Of the call that runs: the prefix of all keys; the time, also as a text; the high part of tokens.
+local P, NOW, NOW_TEXT, EPOCH
 
 -- Whether several verbs run in this call.
 local together
 
 -- What this process of the server knows, by deployment. It ends with the process, as the library is
 -- compiled anew, and may then be found again in what is stored.
-local epochs, marks, dues, quiet = {}, {}, {}, {}
+local deployments = {}
+-- The same by what a call begins with.
+local ways = {}
+-- What is known of the deployment of the call that runs. `epoch`; `mark`, which `index:ready` begins with; `due`: no
+-- lease and no wait ends before; `quiet`: streams, and "" for work, that nobody waits for; `over`, `overs`: leases
+-- that ended, and how many; keys that are often asked for.
+local here
 
 -- Never written to.
 local EMPTY = {}
@@ -24,11 +41,11 @@ local EXACT = 9007199254740991
 
 -- A whole number with all its digits, and faster than a command would write it.
 local function int(number)
-  return string.format('%d', number)
+  return format('%d', number)
 end
 
 local function later(moment, span)
-  return math.min(moment + span, LAST_MOMENT)
+  return min(moment + span, LAST_MOMENT)
 end
 
 -- Fields that hold numbers.
@@ -155,8 +172,8 @@ end
 
 -- Byte order, whatever the locale of the server.
 local function before(one, other)
-  for at = 1, math.min(#one, #other) do
-    local a, b = string.byte(one, at), string.byte(other, at)
+  for at = 1, min(#one, #other) do
+    local a, b = byte(one, at), byte(other, at)
     if a ~= b then
       return a < b
     end
@@ -167,18 +184,18 @@ end
 -- Milliseconds since the Unix epoch as RFC 3339. Days to a date as in Howard Hinnant's civil_from_days.
 local function iso(moment)
   local millis = moment % 1000
-  local seconds = math.floor(moment / 1000)
-  local days = math.floor(seconds / 86400)
+  local seconds = floor(moment / 1000)
+  local days = floor(seconds / 86400)
   local rest = seconds % 86400
   local z = days + 719468
-  local era = math.floor(z / 146097)
+  local era = floor(z / 146097)
   local doe = z % 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
+  local mp = floor((5 * doy + 2) / 153)
+  local day = doy - floor((153 * mp + 2) / 5) + 1
   local month = mp < 10 and mp + 3 or mp - 9
   local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day, math.floor(rest / 3600),
-    math.floor(rest / 60) % 60, rest % 60, millis)
+  return format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day, floor(rest / 3600),
+    floor(rest / 60) % 60, rest % 60, millis)
 end

@@ -2,57 +2,69 @@
 
 local CLAIM_SWEEP = 16
 
-local function granted(id, task)
-  return {
-    'granted', id, task.goal, int(task.token), int(task.attempt), int(task.max_attempts), int(task.started_at),
-    int(task.lease_expires), task.last_error and '+' .. task.last_error or '',
-    task.last_error_detail and '+' .. task.last_error_detail or '', node_of(id, task) or '',
-  }
+-- The answer of a claim: what has no spaces in one text, since each part of an answer costs as much.
+local function told_granted(words, node, message, detail)
+  if message then
+    return { 'granted', words, node or '', message, detail and '+' .. detail or '' }
+  end
+  return { 'granted', words, node or '' }
 end
 
--- The move `claim` for a task that was taken out of the ready ones, written out: it is made for every task,
--- and this costs half of what the table of moves does. Nil when the task is not ready.
-local function grant(id, floor, by)
+local function granted(id, task)
+  local words = id .. ' ' .. task.goal .. ' ' .. int(task.token) .. ' ' .. int(task.attempt) .. ' '
+    .. int(task.max_attempts) .. ' ' .. int(task.started_at) .. ' ' .. int(task.lease_expires)
+  return told_granted(words, node_of(id, task), task.last_error, task.last_error_detail), task.goal
+end
+
+-- The move `claim` for a task that was taken out of the ready ones, or that lies in hand, written out: it is made
+-- for every task, and this costs half of what the table of moves does. Nil when the task is not ready.
+local function grant(id, least, by, in_hand)
   local key = P .. 'task:' .. id
-  local task = call('HMGET', key, 'status', 'goal', 'max_attempts', 'token', 'attempt', 'owner', 'last_error', 'root')
-  if task[1] ~= 'ready' then
+  local task = in_hand and in_hand.fields
+    or call('HMGET', key, 'status', 'goal', 'max_attempts', 'token', 'attempt', 'last_error', 'root')
+  if not in_hand and task[1] ~= 'ready' then
     return nil
   end
-  -- Only somebody who had it before, or called it off, left these.
-  local before_it = (task[6] or task[7]) and call('HMGET', key, 'progress', 'last_error_detail', 'expired') or EMPTY
-  local goal, agent = task[2], by.agent
-  local token, attempt = int(math.max(tonumber(task[4] or 0), floor) + 1), int((task[5] or 0) + 1)
-  local now, expires_at = int(NOW), later(NOW, by.ttl)
+  local goal, agent, message = task[2], by.agent, task[6]
+  local token, attempt, detail = least, '1'
+  if task[4] or message then
+    -- Somebody had it before, or called it off.
+    token, attempt = max(tonumber(task[4] or 0), least), int((task[5] or 0) + 1)
+    local left = call('HMGET', key, 'progress', 'last_error_detail', 'expired')
+    detail = left[2]
+    if left[1] then
+      call('HDEL', key, 'progress')
+    end
+    if left[3] and left[3] ~= '' then
+      call('HSET', key, 'expired', '')
+    end
+  end
+  token = int(token + 1)
+  local expires_at = later(NOW, by.ttl)
   local until_then = int(expires_at)
   call('HSET', key, 'status', 'running', 'token', token, 'attempt', attempt, 'owner', agent, 'lease_expires',
-    until_then, 'started_at', now, 'claim', by.incarnation .. '\t' .. by.request)
-  if before_it[1] then
-    call('HDEL', key, 'progress')
-  end
-  if before_it[3] and before_it[3] ~= '' then
-    call('HSET', key, 'expired', '')
-  end
-  lock(id, agent, token, expires_at)
+    until_then, 'started_at', NOW_TEXT, 'claim', by.incarnation .. '\t' .. by.request)
+  -- As `lock` writes it.
+  unlocked[id] = nil
+  call('SET', key .. ':lock', agent .. ':' .. token, 'PX', expires_at == NOW + by.ttl and by.ttl_text
+    or int(max(expires_at - NOW, 1)))
   hold(agent, by.request, id, expires_at)
-  if task[8] then
-    count_listed({ goal = goal, root = task[8] }, -1)
+  if task[7] and not in_hand then
+    count_listed({ goal = goal, root = task[7] }, -1)
   end
   if goals[goal] then
     count(goal, 'ready', -1)
     count(goal, 'running', 1)
   end
-  told[#told + 1] = {
-    'task.claimed ' .. goal .. ' ' .. id .. ' ' .. agent .. ' ' .. token .. ' ' .. attempt,
-  }
-  return {
-    'granted', id, goal, token, attempt, task[3], now, until_then, task[7] and '+' .. task[7] or '',
-    before_it[2] and '+' .. before_it[2] or '', call('HGET', P .. 'dag:' .. goal .. ':nodes', id) or '',
-  }
+  local words = ' ' .. token .. ' ' .. attempt
+  told[#told + 1] = { NOW_TEXT .. ' task.claimed ' .. goal .. ' ' .. id .. ' ' .. agent .. words }
+  return told_granted(id .. ' ' .. goal .. words .. ' ' .. task[3] .. ' ' .. NOW_TEXT .. ' ' .. until_then,
+    call('HGET', P .. 'dag:' .. goal .. ':nodes', id), message, detail), goal
 end
 
 -- Whether a claim is not to be given a task.
 local function avoids(by, id)
-  return by.avoid ~= '' and string.find(',' .. by.avoid .. ',', ',' .. id .. ',', 1, true) ~= nil
+  return by.avoid ~= '' and find(',' .. by.avoid .. ',', ',' .. id .. ',', 1, true) ~= nil
 end
 
 -- Takes the best task that is not avoided out of its group: a claim that avoids some is rare, and may look
@@ -80,20 +92,20 @@ end
 -- The running task that this very request was granted.
 local function granted_before(by, held)
   local line = '\n' .. by.request .. '\t'
-  local from, to = string.find(held, line, 1, true)
+  local from, to = find(held, line, 1, true)
   while from do
-    local id = string.match(held, '^[^\n]+', to + 1)
+    local id = match(held, '^[^\n]+', to + 1)
     local task = task_of(id)
     if task and task.status == 'running' and task.owner == by.agent
       and task.claim == by.incarnation .. '\t' .. by.request then
       return id, task
     end
-    from, to = string.find(held, line, to + 1, true)
+    from, to = find(held, line, to + 1, true)
   end
 end
 
--- `by`: agent, incarnation, request, ttl, goal, task, capabilities and avoid (by commas); "" for no goal, no
--- task.
+-- `by`: agent, incarnation, request, ttl (also as a text, `ttl_text`), goal, task, capabilities and avoid (by commas); "" for no goal, no
+-- task. The answer, and the goal of what was granted.
 local function claim(by)
   if is_replaced() then
     return { 'unopened' }
@@ -106,7 +118,7 @@ local function claim(by)
     return { 'nothing', 1, '' }
   end
   local held = agent[3]
-  lines[by.agent], bounds[by.agent] = held or '\n', tonumber(agent[4] or '')
+  lines[by.agent], bounds[by.agent] = held or '\n', agent[4] and tonumber(agent[4])
   if held then
     local id, task = granted_before(by, held)
     if id then
@@ -116,34 +128,43 @@ local function claim(by)
   if by.task ~= '' and call('EXISTS', P .. 'task:' .. by.task) == 0 then
     return { 'missing' }
   end
-  local floor = EPOCH * 67108864
-  if floor >= EXACT then
+  local least = EPOCH * 67108864
+  if least >= EXACT then
     return { 'tokens' }
   end
 
   if is_due() then
+    lay_down()
     expire_leases(CLAIM_SWEEP)
     end_waits(CLAIM_SWEEP)
+  end
+  if by.task ~= '' or by.avoid ~= '' then
+    lay_down()
   end
   if by.task ~= '' then
     local task = named(by)
     if task then
-      by.token = math.max(task.token, floor) + 1
+      by.token = max(task.token, least) + 1
       return granted(by.task, make(by.task, task, 'claim', by))
     end
   else
     local has = by.capabilities == '' and EMPTY or set_of(by.capabilities)
     repeat
-      local id
+      local id, in_hand
       if by.avoid ~= '' then
         id = take_other(by, has)
+      elseif by.goal == '' then
+        id, in_hand = take_any(has)
       else
-        id = by.goal == '' and take_any(has) or by.goal ~= '' and take_of(by.goal, has)
+        id, in_hand = take_of(by.goal, has)
       end
       -- What is ready or runs does not change what its goal is.
-      local reply = id and grant(id, floor, by)
+      local reply, goal
+      if id then
+        reply, goal = grant(id, least, by, in_hand)
+      end
       if reply then
-        return reply
+        return reply, goal
       end
     until not id
   end

@@ -12,12 +12,19 @@ local function put_links(goal, id, dependencies, dependants)
   end
 end
 
--- A task that somebody waits for says so, so that the settle of any other need not look.
+-- A longer text makes a small hash a large one.
+local MOST_WAITED = 64
+
+-- Who waits for a task, as the task says it, so that a settle need not look: the list, or "*" for a long one.
+local function waited_by(dependants)
+  return #dependants <= MOST_WAITED and dependants or '*'
+end
+
 local function mark_waited(id, dependants)
   if dependants == '' then
     call('HDEL', P .. 'task:' .. id, 'waited')
   else
-    call('HSET', P .. 'task:' .. id, 'waited', '1')
+    call('HSET', P .. 'task:' .. id, 'waited', waited_by(dependants))
   end
 end
 
@@ -31,12 +38,12 @@ local function new_task(goal_id, goal, ordinal, task)
     priority = task.priority,
     open = task.open,
     attempt = 0,
-    max_attempts = math.max(task.attempts or goal.max_attempts, 1),
+    max_attempts = max(task.attempts or goal.max_attempts, 1),
     own_attempts = task.attempts,
     interruptions = 0,
     token = forgotten_token(),
     needs = task.needs,
-    waited = task.dependants ~= '' and '1' or nil,
+    waited = task.dependants ~= '' and waited_by(task.dependants) or nil,
     created_at = NOW,
   }
 end
@@ -60,7 +67,7 @@ local function reorder(goal, ids)
   local key = P .. 'dag:' .. goal .. ':order'
   call('DEL', key)
   for at = 1, #ids, 1000 do
-    call('RPUSH', key, unpack(ids, at, math.min(at + 999, #ids)))
+    call('RPUSH', key, unpack(ids, at, min(at + 999, #ids)))
   end
 end
 
@@ -75,15 +82,14 @@ local function add_all(goal_id, goal, list, from)
   local ready, best_of = {}, {}
   local number = (#list - from + 1) / 4
   local ordinal = call('INCRBY', P .. 'index:ordinal', int(number)) - number
-  local now, prefix, most = int(NOW), P .. 'task:', int(math.max(goal.max_attempts, 1))
+  local prefix, most = P .. 'task:', int(max(goal.max_attempts, 1))
   -- Whoever held a task of the same id once stays fenced.
   local token = int(forgotten_token())
-  local format = string.format
   -- As many tasks at a time as Lua passes at once.
   for first = from, #list, 4 * BULK do
     local ids, pairs_of_nodes, pairs_of_deps, ranks, scores = {}, {}, {}, {}, {}
     local count_of, ready_of = 0, 0
-    for at = first, math.min(first + 4 * BULK - 4, #list), 4 do
+    for at = first, min(first + 4 * BULK - 4, #list), 4 do
       local id, rest = list[at], list[at + 3]
       ordinal = ordinal + 1
       local number_of = format('%d', ordinal)
@@ -94,10 +100,9 @@ local function add_all(goal_id, goal, list, from)
       pairs_of_deps[second - 1], pairs_of_deps[second] = id, list[at + 2]
       ranks[second - 1], ranks[second] = number_of, id
       -- What every attempt reads and writes comes first: a small hash is searched from its beginning. What is 0
-      -- or empty is left out.
+      -- or empty is left out, and so is when it was made: with its goal.
       if rest == '' and token == '0' and not goal.root then
-        call('HSET', prefix .. id, 'status', 'ready', 'goal', goal_id, 'max_attempts', most, 'ordinal', number_of,
-          'created_at', now)
+        call('HSET', prefix .. id, 'status', 'ready', 'goal', goal_id, 'max_attempts', most, 'ordinal', number_of)
         ready_of = ready_of + 2
         scores[ready_of - 1], scores[ready_of] = number_of, id
         best_of[''] = best_of[''] or ordinal
@@ -105,11 +110,11 @@ local function add_all(goal_id, goal, list, from)
         local priority, open, own, needs, waiting = '0', '0', '', '', ''
         if rest ~= '' then
           priority, open, own, needs, waiting =
-            string.match(rest, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$')
+            match(rest, '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$')
         end
-        local attempts = own ~= '' and int(math.max(tonumber(own), 1)) or most
+        local attempts = own ~= '' and int(max(tonumber(own), 1)) or most
         local set = { 'HSET', prefix .. id, 'status', open == '0' and 'ready' or 'blocked', 'goal', goal_id,
-          'max_attempts', attempts, 'ordinal', number_of, 'created_at', now }
+          'max_attempts', attempts, 'ordinal', number_of }
         local function also(name, value, unless)
           if value ~= unless then
             set[#set + 1], set[#set + 2] = name, value
@@ -122,7 +127,7 @@ local function add_all(goal_id, goal, list, from)
         also('own_attempts', own, '')
         also('root', goal.root, nil)
         if waiting ~= '' then
-          set[#set + 1], set[#set + 2] = 'waited', '1'
+          set[#set + 1], set[#set + 2] = 'waited', waited_by(waiting)
           put(dependants, id, waiting)
         end
         call(unpack(set))
@@ -131,7 +136,7 @@ local function add_all(goal_id, goal, list, from)
           if not ready[needs] then
             ready[needs] = bulk('ZADD', usual .. needs)
           end
-          best_of[needs] = math.min(best_of[needs] or score, score)
+          best_of[needs] = min(best_of[needs] or score, score)
           put(ready[needs], int(score), id)
         else
           goal.blocked = goal.blocked + 1

@@ -10,7 +10,7 @@ local function forget_part(goal, limit)
   local greatest = 0
   for at = 1, #ids, 2 do
     local key = P .. 'task:' .. ids[at]
-    greatest = math.max(greatest, tonumber(call('HGET', key, 'token') or '0'))
+    greatest = max(greatest, tonumber(call('HGET', key, 'token') or '0'))
     call('UNLINK', key, key .. ':lock', key .. ':errors')
   end
   forget_token(greatest)
@@ -31,7 +31,7 @@ end
 
 -- Forgets up to `limit` of the agents that are gone for longest, beyond those that are kept.
 local function forget_agents(limit)
-  local excess = math.min(call('ZCARD', P .. 'index:gone') - KEPT_AGENTS, limit)
+  local excess = min(call('ZCARD', P .. 'index:gone') - KEPT_AGENTS, limit)
   if excess < 1 then
     return
   end

@@ -19,7 +19,7 @@ local levels = {}
 -- Where a task is counted that stands there. Ready ones and running ones are told apart by the indexes of ready
 -- tasks, and what is done is the rest of all tasks: so a claim counts nothing, and a settle one number.
 local FIELDS = {
-  blocked = 'blocked', ready = 'active', running = 'active', failed = 'failed', cancelled = 'cancelled',
+  active = 'active', blocked = 'blocked', ready = 'active', running = 'active', failed = 'failed', cancelled = 'cancelled',
   waiting = 'waiting', listed = 'listed', below = 'below',
 }
 local DERIVED = { ready = true, running = true, done = true }
@@ -29,7 +29,7 @@ local DERIVED = { ready = true, running = true, done = true }
 local function count(id, status, by)
   local goal = goals[id]
   if goal then
-    goal[status] = math.max((goal[status] or 0) + by, 0)
+    goal[status] = max((goal[status] or 0) + by, 0)
     return
   end
   local field = FIELDS[status]
@@ -155,10 +155,10 @@ end
 
 -- Ends a verb that stands alone, or several that run in one call.
 local function write_all()
-  for id in pairs(counted) do
+  for id in next, counted do
     merge(id)
   end
-  for id in pairs(pending) do
+  for id in next, pending do
     write_counts(id)
   end
   write_goals()
@@ -181,14 +181,14 @@ local function goal_status(goal)
     return 'cancelled', int(goal.cancelled) .. ' tasks were cancelled'
   end
   if goal.blocked > 0 then
-    return 'stalled', string.format('%.0f unfinished tasks wait for %.0f failed and %.0f cancelled ones',
+    return 'stalled', format('%.0f unfinished tasks wait for %.0f failed and %.0f cancelled ones',
       goal.blocked, goal.failed, goal.cancelled)
   end
   if goal.failed > 0 then
-    return 'failed', string.format('%.0f of %.0f tasks failed', goal.failed, all)
+    return 'failed', format('%.0f of %.0f tasks failed', goal.failed, all)
   end
   if goal.cancelled > 0 then
-    return 'complete', string.format('%.0f of %.0f tasks were cancelled', goal.cancelled, all)
+    return 'complete', format('%.0f of %.0f tasks were cancelled', goal.cancelled, all)
   end
   return 'complete'
 end
@@ -224,7 +224,7 @@ local function evaluate(id)
     say(GOAL_EVENTS[status], {
       goal = id,
       reason = reason,
-      data = string.format(
+      data = format(
         '{"counts":{"blocked":%.0f,"ready":%.0f,"running":%.0f,"done":%.0f,"failed":%.0f,"cancelled":%.0f}}',
         goal.blocked, goal.ready, goal.running, goal.done, goal.failed, goal.cancelled),
     })
@@ -238,8 +238,8 @@ local function spend(id, spent)
     return
   end
   local goal = goal_of(id)
-  local number = string.gmatch(spent, '%d+')
+  local number = gmatch(spent, '%d+')
   for _, name in ipairs({ 'calls', 'input_tokens', 'output_tokens', 'cost_micros' }) do
-    goal[name] = math.min(goal[name] + tonumber(number()), EXACT)
+    goal[name] = min(goal[name] + tonumber(number()), EXACT)
   end
 end

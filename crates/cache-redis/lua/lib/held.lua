@@ -8,9 +8,9 @@ local HELD = 256
 -- Lines that this call has read, and the moments beside them, by agent.
 local lines, bounds = {}, {}
 
--- Leases that this process saw end and whose lines may still be there. Only what would be found anyhow is
--- known here: it goes with the process, as what is stored may be another's then.
-local over, overs = {}, 0
+-- Of the leases that this process saw end, and whose lines may still be there, so many are known at most
+-- (`here.over`). Only what would be found anyhow is known there: it goes with the process, as what is stored may be
+-- another's then.
 local MOST_OVERS = 20000
 
 local function held_by(agent)
@@ -22,23 +22,29 @@ local function held_by(agent)
 end
 
 local function end_lease(id)
-  if overs >= MOST_OVERS then
-    over, overs = {}, 0
+  if here.overs >= MOST_OVERS then
+    here.over, here.overs = {}, 0
   end
-  over[PLACE .. id] = true
-  overs = overs + 1
+  here.over[id] = true
+  here.overs = here.overs + 1
+end
+
+-- Whether the lease of a task is known to be over; it is not known any more.
+local function was_over(id)
+  if here.over[id] then
+    here.over[id], here.overs = nil, here.overs - 1
+    return true
+  end
+  return false
 end
 
 -- The tasks that an agent runs by one of these lines, with the lines and the ends of their leases.
 local function still_held(agent, held)
   local running, still, ends = {}, {}, {}
-  for line, request, id in string.gmatch(held, '(([^\n\t]+)\t([^\n]+))') do
-    local known = PLACE .. id
-    if over[known] then
-      over[known], overs = nil, overs - 1
-    else
+  for line, request, id in gmatch(held, '(([^\n\t]+)\t([^\n]+))') do
+    if not was_over(id) then
       local task = call('HMGET', P .. 'task:' .. id, 'status', 'owner', 'claim', 'lease_expires')
-      if task[1] == 'running' and task[2] == agent and string.match(task[3], '\t(.*)') == request then
+      if task[1] == 'running' and task[2] == agent and match(task[3], '\t(.*)') == request then
         local at = #running + 1
         running[at], still[at], ends[at] = id, line, tonumber(task[4])
       end
@@ -56,7 +62,7 @@ end
 
 -- No lease and no wait ends before `dues`, as far as this process has seen to it.
 local function due_from(moment)
-  local due = dues[PLACE]
+  local due = here.due
   if due and moment < due.at then
     due.at = moment
   end
@@ -68,7 +74,7 @@ local function look_at(agent)
   local running, still, ends = still_held(agent, held)
   local least
   for _, at in ipairs(ends) do
-    least = math.min(at, least or at)
+    least = min(at, least or at)
   end
   local now = joined(still)
   if now ~= held or least ~= bounds[agent] then
@@ -97,10 +103,7 @@ end
 
 -- Enters a claim.
 local function hold(agent, request, id, expires_at)
-  local known = PLACE .. id
-  if over[known] then
-    over[known], overs = nil, overs - 1
-  end
+  was_over(id)
   local held = held_by(agent) .. request .. '\t' .. id .. '\n'
   if #held > HELD then
     local _, still = still_held(agent, lines[agent])

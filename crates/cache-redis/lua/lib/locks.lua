@@ -5,11 +5,15 @@ local unlocked = {}
 
 local function lock(id, owner, token, expires_at)
   unlocked[id] = nil
-  call('SET', P .. 'task:' .. id .. ':lock', owner .. ':' .. token, 'PX', int(math.max(expires_at - NOW, 1)))
+  call('SET', P .. 'task:' .. id .. ':lock', owner .. ':' .. token, 'PX', int(max(expires_at - NOW, 1)))
 end
 
 local function unlock(id)
-  unlocked[id] = true
+  if together then
+    unlocked[id] = true
+  else
+    call('DEL', P .. 'task:' .. id .. ':lock')
+  end
 end
 
 local function write_locks()
@@ -19,7 +23,7 @@ local function write_locks()
       gone[#gone + 1] = P .. 'task:' .. id .. ':lock'
     end
     for at = 1, #gone, BULK do
-      call('DEL', unpack(gone, at, math.min(at + BULK - 1, #gone)))
+      call('DEL', unpack(gone, at, min(at + BULK - 1, #gone)))
     end
     unlocked = {}
   end

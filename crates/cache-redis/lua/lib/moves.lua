@@ -41,7 +41,7 @@ local function ended(task, outcome, message, detail)
     agent = task.owner,
     token = int(task.token),
     started_at = int(task.started_at),
-    ended_at = int(NOW),
+    ended_at = NOW_TEXT,
     outcome = outcome,
     message = message,
     detail = detail,
@@ -64,7 +64,7 @@ local function vanished(task, new, message, detail, outcome, may_return)
   new.status = 'failed'
   let_go(new)
   new.ended_at = NOW
-  local reason = string.format('attempt %.0f of %.0f was lost: ', task.attempt, task.max_attempts) .. message
+  local reason = format('attempt %.0f of %.0f was lost: ', task.attempt, task.max_attempts) .. message
   return new, { 'task.failed', reason }, end_of
 end
 
@@ -150,7 +150,7 @@ moves['settle'] = function(task, new, by)
   new.settled_by = settled_by
   if by.outcome == 'done' and task.outdated == by.token then
     new.status = unheld(task)
-    new.attempt = math.max(task.attempt - 1, 0)
+    new.attempt = max(task.attempt - 1, 0)
     new.progress = false
     local reason = 'its inputs were made again while it ran: it is done once more'
     return new, { 'task.redo', reason }, ended(task, 'outdated', reason)
@@ -165,7 +165,7 @@ moves['settle'] = function(task, new, by)
   end
   if by.outcome == 'release' then
     new.status = unheld(task)
-    new.attempt = math.max(task.attempt - 1, 0)
+    new.attempt = max(task.attempt - 1, 0)
     return new, { 'task.released', by.reason }, ended(task, 'released', by.reason)
   end
   fail_with(new, by.message, by.detail)
@@ -180,7 +180,7 @@ moves['settle'] = function(task, new, by)
   new.ended_at = NOW
   local reason = by.message
   if by.outcome == 'retry' then
-    reason = string.format('attempt %.0f of %.0f failed: ', task.attempt, task.max_attempts) .. reason
+    reason = format('attempt %.0f of %.0f failed: ', task.attempt, task.max_attempts) .. reason
   end
   return new, { 'task.failed', reason }, ended(task, 'failed', by.message, by.detail)
 end
@@ -218,7 +218,7 @@ moves['interrupt'] = function(task, new, by)
   end
   new.status = unheld(task)
   let_go(new)
-  new.attempt = math.max(task.attempt - 1, 0)
+  new.attempt = max(task.attempt - 1, 0)
   return new, { 'task.released', by.reason }, ended(task, 'interrupted', by.reason, task.progress)
 end
 
@@ -229,7 +229,7 @@ moves['drop'] = function(task, new, by)
   end
   new.status = unheld(task)
   let_go(new)
-  new.attempt = math.max(task.attempt - 1, 0)
+  new.attempt = max(task.attempt - 1, 0)
   return new, { 'task.released', by.reason }, ended(task, 'dropped', by.reason)
 end
 
@@ -238,7 +238,7 @@ moves['elevate'] = function(task, new, priority)
     return illegal(task, 'elevate')
   end
   new.priority = priority
-  return new, { 'task.elevated', string.format('priority %.0f is now %.0f', task.priority, priority) }
+  return new, { 'task.elevated', format('priority %.0f is now %.0f', task.priority, priority) }
 end
 
 moves['retry'] = function(task, new, more)
@@ -250,7 +250,7 @@ moves['retry'] = function(task, new, more)
   new.not_before = false
   new.ended_at = false
   if not waits then
-    new.max_attempts = task.attempt + math.max(more, 1)
+    new.max_attempts = task.attempt + max(more, 1)
     new.interruptions = 0
   end
   -- What still waits for a dependency is told to be tried again, not to be ready.
@@ -294,10 +294,10 @@ moves['redo'] = function(task, new, by)
   new.interruptions = 0
   local end_of
   if task.status == 'running' then
-    new.attempt = math.max(task.attempt - 1, 0)
+    new.attempt = max(task.attempt - 1, 0)
     end_of = ended(task, 'dropped', by.reason)
   end
-  new.max_attempts = new.attempt + math.max(by.more, 1)
+  new.max_attempts = new.attempt + max(by.more, 1)
   return new, { 'task.redo', by.reason }, end_of
 end
 

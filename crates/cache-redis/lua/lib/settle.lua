@@ -1,7 +1,7 @@
 -- What ends an attempt.
 
 -- The move `settle` of a running task by its holder, to done, written out as `grant` is. Returns its goal
--- and whether somebody waits for it; nil when it is another move.
+-- and who waits for it; nil when it is another move.
 local function finish_task(id, token, request, summary, artifacts)
   local key = P .. 'task:' .. id
   local task = call('HMGET', key, 'status', 'goal', 'token', 'attempt', 'owner', 'waited', 'last_error',
@@ -12,20 +12,25 @@ local function finish_task(id, token, request, summary, artifacts)
   local goal, settled_by = task[2], token .. ' ' .. request
   if artifacts == '' then
     call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
-      'ended_at', int(NOW))
+      'ended_at', NOW_TEXT)
   else
     call('HSET', key, 'status', 'done', 'lease_expires', '', 'settled_by', settled_by, 'summary', summary,
-      'ended_at', int(NOW), 'artifacts', artifacts)
+      'ended_at', NOW_TEXT, 'artifacts', artifacts)
   end
   if task[7] then
     call('HDEL', key, 'last_error', 'last_error_detail')
   end
   unlock(id)
   end_lease(id)
-  count(goal, 'running', -1)
-  count(goal, 'done', 1)
+  if goals[goal] then
+    count(goal, 'running', -1)
+    count(goal, 'done', 1)
+  else
+    count(goal, 'active', -1)
+  end
   told[#told + 1] = {
-    'task.done ' .. goal .. ' ' .. id .. ' ' .. task[5] .. ' ' .. token .. ' ' .. task[4], 'reason', summary,
+    NOW_TEXT .. ' task.done ' .. goal .. ' ' .. id .. ' ' .. task[5] .. ' ' .. token .. ' ' .. task[4], 'reason',
+    summary,
   }
   return goal, task[6]
 end
@@ -40,49 +45,56 @@ local function outcome(token, request, word, text, more, after)
     by.reason = text
   else
     by.message = text
-    by.detail = more ~= '' and string.sub(more, 2) or nil
+    by.detail = more ~= '' and sub(more, 2) or nil
     by.after = after
   end
   return by
 end
 
 -- The move `dependency done` of a blocked task, written out as `grant` is. True if it became ready, false if
--- it waits for more; nil when it is another move.
-local function count_down(goal, id, dependency)
+-- it waits for more; nil when it is another move. `in_hand`: somebody may take it before this call ends.
+local function count_down(goal, id, dependency, in_hand)
   local key = P .. 'task:' .. id
   local open = call('HINCRBY', key, 'open', -1)
   if open > 0 then
     -- Whatever its state is, this one counts.
     return false
   end
-  local task = open == 0 and call('HMGET', key, 'status', 'priority', 'ordinal', 'needs', 'not_before', 'root')
-    or EMPTY
-  if task[1] ~= 'blocked' or (task[5] and task[5] ~= '') then
+  local task = EMPTY
+  if open == 0 then
+    if in_hand and here.hand_is_taken then
+      task = call('HMGET', key, 'status', 'not_before', 'priority', 'ordinal', 'needs', 'root', 'max_attempts', 'token',
+        'attempt', 'last_error')
+    else
+      task = call('HMGET', key, 'status', 'not_before', 'priority', 'ordinal', 'needs', 'root')
+    end
+  end
+  if task[1] ~= 'blocked' or (task[2] and task[2] ~= '') then
     -- As it was.
     if call('HINCRBY', key, 'open', 1) == 0 and call('HLEN', key) == 1 then
       call('DEL', key)
     end
     return nil
   end
-  call('HSET', key, 'status', 'ready')
-  enter(id, {
-    goal = goal, root = task[6] or nil, needs = task[4] or '', ordinal = tonumber(task[3]), priority = tonumber(task[2] or 0),
-  })
+  take_in_hand(id, goal, task)
+  if not in_hand then
+    lay_down()
+  end
   count(goal, 'blocked', -1)
   count(goal, 'ready', 1)
   work = work + 1
   told[#told + 1] = {
-    'task.ready ' .. goal .. ' ' .. id .. ' - - -', 'reason', 'last dependency `' .. dependency .. '` is done',
+    NOW_TEXT .. ' task.ready ' .. goal .. ' ' .. id .. ' - - -', 'reason', 'last dependency `' .. dependency .. '` is done',
   }
   return true
 end
 
--- Tells those that wait for a task that it is done; how many became ready.
-local function unblock(goal, id)
+-- Tells those that wait for a task that it is done; how many became ready. `waited`: as `waited_by` says it.
+local function unblock(goal, id, waited, in_hand)
   local unblocked = 0
-  local dependants = call('HGET', P .. 'dag:' .. goal .. ':dependants', id) or ''
-  for dependant in string.gmatch(dependants, '[^ ]+') do
-    local is_ready = count_down(goal, dependant, id)
+  local dependants = waited ~= '*' and waited or call('HGET', P .. 'dag:' .. goal .. ':dependants', id) or ''
+  for dependant in gmatch(dependants, '[^ ]+') do
+    local is_ready = count_down(goal, dependant, id, in_hand)
     if is_ready == nil then
       local waiting = task_of(dependant)
       local after = waiting and make(dependant, waiting, 'dependency done', id)

@@ -3,8 +3,8 @@
 
 -- What core promises to keep at most beyond a limit.
 local SLACK = 1000
--- A stream is looked at when it has grown by this many entries.
-local BETWEEN_TRIMS = 128
+-- A stream is looked at when the number of an entry ends in two zeros.
+local BETWEEN_TRIMS = 100
 
 local function limit_of(stream)
   if stream == 'events' then
@@ -13,12 +13,9 @@ local function limit_of(stream)
   return tonumber(call('HGET', P .. 'limits', 'others') or '10000')
 end
 
--- `last` is the number of the last entry, `added` says how many there are since the last call.
-local function trim(stream, last, added)
-  if math.floor(last / BETWEEN_TRIMS) == math.floor((last - added) / BETWEEN_TRIMS) then
-    return
-  end
-  local key, limit = P .. 'stream:' .. stream, limit_of(stream)
+-- `last` is the number of the last entry.
+local function trim(stream, key, last)
+  local limit = limit_of(stream)
   if last <= limit then
     return
   end

@@ -92,7 +92,7 @@ local function index(id, old, new)
       due_from(new.not_before)
     elseif new.status == 'running' then
       if not old or old.status ~= 'running' then
-        hold(new.owner, string.match(new.claim, '\t(.*)'), id, new.lease_expires)
+        hold(new.owner, match(new.claim, '\t(.*)'), id, new.lease_expires)
       else
         lease(new.owner, new.lease_expires)
       end
@@ -180,8 +180,16 @@ local function node_of(id, task)
   return call('HGET', P .. 'dag:' .. task.goal .. ':nodes', id)
 end
 
--- A task as Rust reads it: id, fields, node.
+-- When goals were made, as this call has read it.
+local made_at
+
+-- A task as Rust reads it: id, fields, node. It was made with its goal, unless it says when.
 local function told_task(id, task)
+  if not task.created_at then
+    made_at = made_at or {}
+    made_at[task.goal] = made_at[task.goal] or call('HGET', P .. 'goal:' .. task.goal, 'created_at')
+    task.created_at = made_at[task.goal]
+  end
   return { id, flat(task), node_of(id, task) or '' }
 end
 
@@ -191,7 +199,7 @@ local function taken(goal, ids)
   local found = {}
   for from = 1, #ids, 500 do
     local keys = {}
-    for at = from, math.min(from + 499, #ids) do
+    for at = from, min(from + 499, #ids) do
       keys[#keys + 1] = P .. 'task:' .. ids[at]
     end
     if call('EXISTS', unpack(keys)) > 0 then

@@ -2,25 +2,26 @@
 -- whoever looks for a task need not ask for it, too.
 
 local PAGE = 8
+local LAST_OF_PAGE = '7'
 -- The first page of the index above, as this call has read it.
 local first_page
 
 -- Changes that index.
 local function top(command, ...)
   first_page = nil
-  return call(command, P .. 'index:ready', ...)
+  return call(command, here.ready, ...)
 end
 
 local function page_of(from)
   if from > 0 then
-    return call('ZRANGE', P .. 'index:ready', from, from + PAGE - 1, 'WITHSCORES')
+    return call('ZRANGE', here.ready, int(from), int(from + PAGE - 1), 'WITHSCORES')
   end
-  first_page = first_page or call('ZRANGE', P .. 'index:ready', 0, PAGE - 1, 'WITHSCORES')
+  first_page = first_page or call('ZRANGE', here.ready, '0', LAST_OF_PAGE, 'WITHSCORES')
   return first_page
 end
 
 local function is_mark(member)
-  return string.byte(member) == 33
+  return byte(member) == 33
 end
 
 -- Whether it is known, without a look, that a group is there with a score that is not above this one.
@@ -40,7 +41,7 @@ local looked
 
 local function is_replaced()
   if not looked then
-    looked = page_of(0)[1] == marks[PLACE]
+    looked = page_of(0)[1] == here.mark
   end
   return not looked
 end

@@ -6,7 +6,7 @@ local LOOKED_AT = 1000
 -- Expires the leases that ended first.
 local function expire_leases(limit)
   local due, seen, expired, touched = {}, {}, {}, {}
-  local agents = call('ZRANGEBYSCORE', P .. 'index:leases', '-inf', int(NOW), 'LIMIT', 0, LOOKED_AT)
+  local agents = call('ZRANGEBYSCORE', P .. 'index:leases', '-inf', NOW_TEXT, 'LIMIT', 0, LOOKED_AT)
   for _, agent in ipairs(agents) do
     local running, ends = look_at(agent)
     for at, id in ipairs(running) do
@@ -19,7 +19,7 @@ local function expire_leases(limit)
   table.sort(due, function(one, other)
     return one[2] < other[2] or (one[2] == other[2] and before(one[1], other[1]))
   end)
-  for at = 1, math.min(#due, limit) do
+  for at = 1, min(#due, limit) do
     local id = due[at][1]
     local task = task_of(id)
     if task and make_alone(id, task, 'expire') then
@@ -35,7 +35,7 @@ end
 
 local function end_waits(limit)
   local ended = {}
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'index:waits', '-inf', int(NOW), 'LIMIT', 0, int(limit))) do
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'index:waits', '-inf', NOW_TEXT, 'LIMIT', 0, int(limit))) do
     local task = task_of(id)
     if task and make_alone(id, task, 'due') then
       ended[#ended + 1] = id
@@ -83,12 +83,12 @@ local DUE_BELIEVED = 1000
 
 -- Whether a lease or a wait may be over.
 local function is_due()
-  local due = dues[PLACE]
+  local due = here.due
   if not due or NOW >= due.at or NOW < due.seen or NOW - due.seen > DUE_BELIEVED then
     local _, lease_ends = first_of('index:leases')
     local _, wait_ends = first_of('index:waits')
-    due = { at = math.min(lease_ends or LAST_MOMENT, wait_ends or LAST_MOMENT), seen = NOW }
-    dues[PLACE] = due
+    due = { at = min(lease_ends or LAST_MOMENT, wait_ends or LAST_MOMENT), seen = NOW }
+    here.due = due
   end
   return NOW >= due.at
 end

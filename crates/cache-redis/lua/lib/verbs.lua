@@ -3,26 +3,40 @@
 -- Looks where and when it is; false when this process does not know the deployment yet: then it may have
 -- lost history, and the caller begins with `open`.
 local function begin(keys, argv)
-  P = string.sub(keys[1], 1, -6)
+  local where, key = argv[1], keys[1]
+  here = ways[where] and ways[where][key]
+  NOW = nil
+  if not here then
+    NOW = tonumber(where)
+    local prefix = sub(key, 1, -6)
+    here = deployments[NOW and prefix or where .. prefix]
+  end
+  P = here and here.prefix or sub(key, 1, -6)
   -- While the slot of a deployment moves to another node of a cluster, each node has a part of the keys.
   -- Asking for two that there never are fails on both, before anything is written.
-  if string.byte(P) == 123 then
+  if byte(P) == 123 then
     call('EXISTS', P .. 'nothing', P .. 'never')
   end
-  NOW = tonumber(argv[1])
-  PLACE = NOW and P or argv[1] .. P
-  EPOCH = epochs[PLACE]
-  if not EPOCH then
+  if not here then
     return false
   end
-  if not NOW then
+  EPOCH = here.epoch
+  if NOW then
+    NOW_TEXT = int(NOW)
+  else
+    ways[where] = ways[where] or {}
+    ways[where][key] = here
     local time = call('TIME')
-    NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    local seconds, micros = time[1], time[2]
+    NOW_TEXT = #micros == 6 and seconds .. sub(micros, 1, 3) or format('%s%03d', seconds, floor(micros / 1000))
+    NOW = NOW_TEXT + 0
   end
-  work, first_page = 0, nil
+  work, first_page, made_at = 0, nil, nil
   -- What the last call left, and only that: most of these stay empty.
-  lines, bounds = {}, {}
-  if #told > 0 then
+  for agent in next, lines do
+    lines[agent], bounds[agent] = nil, nil
+  end
+  if told[1] then
     told = {}
   end
   if next(goals) or next(goals_before) then
@@ -40,6 +54,9 @@ local function begin(keys, argv)
   if next(unlocked) then
     unlocked = {}
   end
+  if hand[1] then
+    hand = {}
+  end
   looked, together = false, false
   return true
 end
@@ -49,7 +66,9 @@ local function function_of(name, flags, callback)
     function_name = 'LIBRARY_' .. name,
     flags = flags,
     callback = function(keys, argv)
-      call = redis.call
+      if not call then
+        reach()
+      end
       return callback(keys, argv)
     end,
   })
@@ -84,5 +103,6 @@ local function run_among(name, argv)
     told[at] = nil
   end
   work, goals, goals_before, counted, lines, bounds, first_page = work_before, {}, {}, {}, {}, {}, nil
+  hand = {}
   return { 'alone' }
 end
