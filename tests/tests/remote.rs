@@ -182,11 +182,7 @@ fn agents_work_by_the_instructions_of_the_one_that_serves() {
         (vec!["x".into()], vec!["x".into()])
     );
     let agents = machines.there.json(&["status"])["agents"].clone();
-    assert_eq!(
-        (&agents[0]["role"], &agents[0]["generation"]),
-        (&"a specialist".into(), &2.into()),
-        "{agents}"
-    );
+    assert_eq!(agents[0]["generation"], 2, "{agents}");
 }
 
 #[test]
