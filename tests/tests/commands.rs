@@ -39,7 +39,10 @@ fn project() -> Project {
 fn status_is_what_programs_read() {
     let project = project();
     let status = project.json(&["status"]);
-    assert_eq!(keys(&status), BTreeSet::from(["goals", "agents", "parked", "orchestrator", "instructions"]));
+    assert_eq!(
+        keys(&status),
+        BTreeSet::from(["goals", "agents", "groups", "parked", "orchestrator", "instructions"])
+    );
     let goal = &status["goals"][0];
     has(goal, &["id", "status", "reason", "counts", "tokens", "cost_usd"]);
     assert_eq!(
