@@ -162,6 +162,36 @@ fn a_running_task_that_is_taken_out_is_stopped() {
 }
 
 #[test]
+fn who_works_on_a_task_that_is_taken_out_or_another_one_hears_of_it_at_once() {
+    let held = |name: &str, what: &str| {
+        task(&format!("Held {{#{name}}}"), &format!("exec 9> ../{name}\necho {what} >&9\nread x < ../never"))
+    };
+    let (gone, other) = (held("gone", "one"), held("other", "one"));
+    let mut scene = Scene::new(&instructions(&(gone + &other), 2));
+    nix::unistd::mkfifo(&scene.project.path("never"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let said = ["gone", "other"].map(|name| Fifo::new(&scene.project.path(name)));
+    let mut command = scene.project.command(["run"]);
+    // A lease is renewed every quarter of an hour: what is heard earlier was told.
+    command.env("DOWNBEAT_CACHE", scene.redis.url()).env("DOWNBEAT_LEASE_TTL", "45m");
+    let run = Running::start(command);
+    said.iter().for_each(|pipe| assert_eq!(pipe.line(), "one"));
+    // Without it the pipe would end between two attempts.
+    let _open = std::fs::OpenOptions::new().write(true).open(scene.project.path("other")).unwrap();
+
+    scene.save(&instructions(&(held("other", "two") + &says("b", "", "b")), 2));
+    scene.told.wait_for("instructions.waiting");
+    let asked = Instant::now();
+    scene.run(&["reparse"]).wait().code(0);
+    let [gone, other] = said;
+    gone.closed();
+    // The other one is begun anew, as what it is now.
+    assert_eq!(other.line(), "two");
+    eprintln!("work ended after {:?}", asked.elapsed());
+    scene.hears("task.cancelled", "gone");
+    drop(run);
+}
+
+#[test]
 fn what_cannot_be_read_leaves_the_last_good_version_in_force() {
     let long = task("Long {#long}", UNTIL_GO);
     let good = instructions(&long, 2);

@@ -96,6 +96,7 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
         }
         _ => None,
     };
+    let settled_by = fields.maybe("settled_by").and_then(|settled_by| settled_by.split_once(' '));
     Ok(TaskState {
         status: fields.word("status")?,
         priority: fields.parsed("priority")?,
@@ -118,12 +119,8 @@ fn state(fields: &Fields) -> Result<TaskState, CacheError> {
             message: message.to_owned(),
             detail: fields.maybe("last_error_detail").map(str::to_owned),
         }),
-        // Under the newest token: an older one is of an attempt before.
-        settled_by: fields
-            .maybe("settled_by")
-            .and_then(|settled_by| settled_by.split_once(' '))
-            .filter(|(token, _)| fields.maybe("token") == Some(token))
-            .map(|(_, request)| RequestId(request.to_owned())),
+        settled_by: settled_by.map(|(_, request)| RequestId(request.to_owned())),
+        settled_with: settled_by.map(|(token, _)| parse(&fields.of, token)).transpose()?.map(Token::from_u64),
         outdated: fields.maybe_parsed("outdated")?.map(Token::from_u64),
         created_at: fields.moment("created_at")?,
         started_at: fields.maybe_moment("started_at")?,

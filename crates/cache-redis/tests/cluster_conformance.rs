@@ -58,6 +58,11 @@ impl Fixture for TempCluster {
         let cache = open(&cluster, &prefix, &clock).await;
         Box::new(Opened { cache, clock, prefix, cluster: Some(cluster) })
     }
+
+    /// The same functions as on one server.
+    fn runs(&self) -> u64 {
+        40
+    }
 }
 
 #[async_trait]

@@ -52,7 +52,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR", help_heading = STATE)]
     pub(crate) store: Option<PathBuf>,
     /// The cache: `sled:DIR`, or what many machines share: `redis://HOST:PORT`, `rediss://…`,
-    /// `redis+unix:///SOCKET`, `redis+sentinel://…`, `redis+cluster://…` [default: the embedded store]
+    /// `redis+unix:///SOCKET`, `redis+sentinel://…`, `redis+cluster://…`; or `http://HOST:PORT`, where
+    /// another process serves its state with `--listen` [default: the embedded store]
     #[arg(long, visible_alias = "redis-url", global = true, value_name = "URL", help_heading = STATE)]
     pub(crate) cache: Option<String>,
     /// Begins every key in Redis: deployments with different ones share a server and nothing else
@@ -68,6 +69,10 @@ pub(crate) struct Global {
     /// A file with the password of Redis; on the command line `ps` would show it
     #[arg(long, global = true, value_name = "FILE", help_heading = STATE)]
     pub(crate) redis_password_file: Option<PathBuf>,
+    /// A file with the token of the API, which only you can read: what `--listen` asks for and
+    /// `--cache http://…` sends; or `$DOWNBEAT_API_TOKEN`
+    #[arg(long, alias = "api-token-file", global = true, value_name = "FILE", help_heading = STATE)]
+    pub(crate) token_file: Option<PathBuf>,
     /// Accept a Redis server that evicts keys when its memory is full: what it evicts is lost
     #[arg(long, global = true, help_heading = STATE)]
     pub(crate) allow_eviction: bool,
@@ -199,6 +204,10 @@ pub(crate) struct Run {
     /// The most tokens that models may take, in and out, over all runs on this store
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<String>,
+    /// The most calls to models that go on at once in this process; the others wait for their turn [default: no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel_calls: Option<String>,
     /// Against what an acknowledged write is safe: a power failure, or only the end of this process
     /// [default: power]
     #[arg(long, value_name = "AGAINST", value_parser = ["power", "process"])]

@@ -82,6 +82,7 @@ impl Context {
             ("key_layout", global.key_layout.clone()),
             ("redis_wait", global.redis_wait.clone()),
             ("redis_password_file", path(&global.redis_password_file)),
+            ("api_token_file", path(&global.token_file)),
             ("allow_eviction", global.allow_eviction.then(|| "true".to_owned())),
             ("color", global.color.clone()),
             ("log_level", global.log_level.clone()),
@@ -134,6 +135,7 @@ impl Context {
         let Origin::Flag(_) = self.config.cache_origin else { return command };
         match &self.store {
             Lies::Here(path) => format!("{command} --store {}", quoted(path)),
+            Lies::Remote(remote) => format!("{command} --cache {}", remote.url()),
             Lies::Shared(redis) => {
                 let command = format!("{command} --cache '{}'", cache::redacted(&redis.url));
                 match redis.prefix.as_str() {
@@ -146,7 +148,7 @@ impl Context {
 
     /// Whether other processes may be at work on the state at the same time.
     pub(crate) fn is_shared(&self) -> bool {
-        matches!(self.store, Lies::Shared(_)) || self.has_joined()
+        !matches!(self.store, Lies::Here(_)) || self.has_joined()
     }
 
     /// Whether the state is used through the process that holds it.
@@ -177,7 +179,7 @@ impl Context {
             let error = CliError::new(Kind::NoStore, format!("no store at {}", path.display()));
             return Err(error.hint(format!("run `{}` first", self.command("run"))));
         }
-        if matches!(self.store, Lies::Shared(_)) {
+        if !matches!(self.store, Lies::Here(_)) {
             return store::open(&self.how("downbeat")).await;
         }
         let mut tries = 1;
@@ -197,6 +199,12 @@ impl Context {
                 opened => return opened,
             }
         }
+    }
+
+    /// The file with the token of the API, if one is named.
+    pub(crate) fn token_file(&self) -> Option<PathBuf> {
+        let path = self.config.api_token_file.as_ref()?;
+        Some(named(&self.config, &self.place, "api_token_file", path))
     }
 
     /// How to open the store; `holder` is what this process is.
@@ -278,15 +286,15 @@ fn state_of(config: &Config, place: &Place) -> Lies {
     // A file says paths from where it stands; a person, from where they stand.
     let in_file = matches!(config.cache_origin, Origin::File(..));
     let from_here = |path: &Path| if in_file { tidy(&place.root.join(path)) } else { path.to_path_buf() };
+    let file = |key: &str, path: &Option<PathBuf>| path.as_ref().map(|path| named(config, place, key, path));
     match &config.cache {
         Chosen::Sled(None) => Lies::Here(place.own().join("store")),
         Chosen::Sled(Some(path)) => Lies::Here(from_here(path)),
+        Chosen::Http(http) => {
+            let token_file = file("api_token_file", &config.api_token_file);
+            Lies::Remote(cache::Http { token_file, ..http.clone() })
+        }
         Chosen::Redis(redis) => {
-            let file = |key: &str, path: &Option<PathBuf>| {
-                let shown = config.shown.iter().find(|shown| shown.key == key);
-                let in_file = shown.is_some_and(|shown| matches!(shown.origin, Origin::File(..)));
-                path.as_ref().map(|path| if in_file { tidy(&place.root.join(path)) } else { path.clone() })
-            };
             let password_file = file("redis_password_file", &redis.password_file);
             let ca_file = file("redis_ca_file", &redis.ca_file);
             let certificate = file("redis_certificate", &redis.certificate);
@@ -294,6 +302,13 @@ fn state_of(config: &Config, place: &Place) -> Lies {
             Lies::Shared(cache::Redis { password_file, ca_file, certificate, key, ..redis.clone() })
         }
     }
+}
+
+/// The file that a setting names, as it is found from here.
+fn named(config: &Config, place: &Place, key: &str, path: &Path) -> PathBuf {
+    let shown = config.shown.iter().find(|shown| shown.key == key);
+    let in_file = shown.is_some_and(|shown| matches!(shown.origin, Origin::File(..)));
+    if in_file { tidy(&place.root.join(path)) } else { path.to_path_buf() }
 }
 
 /// What is asked for, before the settings are read: `auto` for anything that they would refuse.

@@ -149,7 +149,7 @@ impl Visit for Line {
 }
 
 fn is_ours(target: &str) -> bool {
-    matches!(target, "runtime" | "orchestrator") || target.starts_with("downbeat")
+    matches!(target, "runtime" | "orchestrator" | "server") || target.starts_with("downbeat")
 }
 
 /// `runtime` of `downbeat_runtime::agent`.

@@ -9,8 +9,9 @@ use downbeat_cache_sled::{Durability as Sled, OpenError, Options, SledCache};
 use downbeat_core::cache::{Cache, CacheError, StreamLimits, Tasks};
 use downbeat_core::time::Clock;
 
+use crate::api;
 use crate::config::Durability;
-use crate::config::cache::Redis;
+use crate::config::cache::{Http, Redis};
 use crate::error::{CliError, Kind, chain};
 use crate::output::text::{bytes, counted};
 
@@ -26,6 +27,8 @@ pub(crate) enum Lies {
     Here(PathBuf),
     /// On a server, which many processes share.
     Shared(Redis),
+    /// With another process, which serves it over TCP.
+    Remote(Http),
 }
 
 /// How to open a store.
@@ -52,6 +55,7 @@ pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
     match how.lies {
         Lies::Here(path) => Ok(Arc::new(open_sled(how, path, TRIES).await?)),
         Lies::Shared(redis) => Ok(Arc::new(open_redis(how, redis).await?)),
+        Lies::Remote(remote) => Ok(Arc::new(api::reach(remote, Duration::ZERO).await?.0)),
     }
 }
 
@@ -63,7 +67,7 @@ pub(crate) async fn open(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
 pub(crate) async fn open_now(how: &How<'_>) -> Result<Arc<dyn Cache>, CliError> {
     match how.lies {
         Lies::Here(path) => Ok(Arc::new(open_sled(how, path, 1).await?)),
-        Lies::Shared(_) => open(how).await,
+        Lies::Shared(_) | Lies::Remote(_) => open(how).await,
     }
 }
 
@@ -181,6 +185,12 @@ pub(crate) async fn examine(how: &How<'_>) -> Result<Health, CliError> {
             );
             let stands_on = Some(stands_on);
             Ok(Health { openings: None, goals, stands_on, risks: facts.risks, faults: Vec::new() })
+        }
+        Lies::Remote(remote) => {
+            let (cache, about) = api::reach(remote, Duration::ZERO).await?;
+            let goals = Tasks::goals(&cache).await?.len();
+            let stands_on = Some(about.holder());
+            Ok(Health { openings: None, goals, stands_on, risks: Vec::new(), faults: Vec::new() })
         }
     }
 }

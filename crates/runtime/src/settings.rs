@@ -41,6 +41,8 @@ pub struct Settings {
     pub permissions: Permissions,
     /// What models may cost in all.
     pub ceiling: Ceiling,
+    /// The most calls to models that go on at once in this process; at least 1. No limit without it.
+    pub max_parallel_calls: Option<usize>,
     /// How much of a command's output is kept, in bytes.
     pub max_output: u64,
     /// Between asking a command to end and ending it.
@@ -101,6 +103,7 @@ impl Default for Settings {
             selection: Selection::Priority,
             permissions: Permissions::default(),
             ceiling: Ceiling::default(),
+            max_parallel_calls: None,
             max_output: 10 * 1024 * 1024,
             kill_grace: Duration::from_secs(2),
             pass_env: Vec::new(),

@@ -80,7 +80,8 @@ impl Solo {
         }
         recruit::bury_the_dead(self.cache.as_ref(), false, settings.interruption_limit).await?;
         let clock = Arc::new(CacheClock::new(Arc::clone(&self.clock)));
-        let ledger = Arc::new(Ledger::new(Arc::clone(&self.cache), clock.clone(), settings.ceiling));
+        let ledger = Ledger::new(Arc::clone(&self.cache), clock.clone(), settings.ceiling);
+        let ledger = Arc::new(ledger.with_turns(settings.max_parallel_calls));
         ledger.open().await?;
         let llm: Arc<dyn Llm> = Arc::new(Accounted::new(Arc::clone(&self.llm), Arc::clone(&ledger)));
         let recruit = Recruit {

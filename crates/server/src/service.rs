@@ -43,6 +43,12 @@ impl About {
             store: store.to_owned(),
         }
     }
+
+    /// Who holds the state, in words.
+    #[must_use]
+    pub fn holder(&self) -> String {
+        format!("held by `{}` (process {}), which answers", self.role, self.pid)
+    }
 }
 
 /// What every operation works with.

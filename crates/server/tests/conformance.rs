@@ -38,6 +38,11 @@ impl Fixture for Served {
         let client = HttpCache::new(Address::Socket(socket)).with_patience(Duration::from_secs(10));
         Box::new(Opened { sled, client, server, clock, directory, sockets })
     }
+
+    /// The store behind the API is proved by itself.
+    fn runs(&self) -> u64 {
+        40
+    }
 }
 
 #[async_trait]

@@ -10,6 +10,9 @@ use crate::record::Call;
 /// What clocks of one host may differ by, in milliseconds: both ends are cut to whole ones.
 const SLACK: u64 = 2;
 
+/// What a settle leaves in the log.
+const ENDS: [&str; 3] = ["task.done", "task.retry", "task.released"];
+
 /// An entry of the log about an attempt.
 struct Entry<'a> {
     seq: u64,
@@ -143,7 +146,10 @@ fn check_settles(history: &History, log: &Log<'_>, faults: &mut Vec<String>) {
                 call.who
             ));
         }
-        if call.told == "lost" && written {
+        // A settle is known again until that of a later attempt takes its place.
+        let later = |entry: &Entry<'_>| entry.token > token && ENDS.contains(&entry.kind);
+        let forgotten = log.get(task).is_some_and(|entries| entries.iter().any(later));
+        if call.told == "lost" && written && !forgotten {
             faults
                 .push(format!("{} was refused for {task} with token {token}, and it was written", call.who));
         }

@@ -134,11 +134,11 @@ moves['renew'] = function(task, new, by)
   return new
 end
 
--- The token in `settled_by` keeps a later attempt from being taken for this one.
+-- The token in `settled_by` keeps a later attempt from being taken for this one; a later claim leaves it.
 -- `by`: token, request, outcome, and of the outcome: summary, artifacts, message, detail, after, reason.
 moves['settle'] = function(task, new, by)
   local settled_by = int(by.token) .. ' ' .. by.request
-  if by.token == task.token and task.settled_by == settled_by then
+  if task.settled_by == settled_by then
     return nil, { 'repeated' }
   end
   local may, refusal = may_write(task, by.token)

@@ -1,11 +1,8 @@
-//! Where the API is listened at over TCP, and what has to be known to use it.
+//! Where the API is listened at over TCP.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use clap::Args;
-use secrecy::SecretString;
 
 use crate::error::CliError;
 
@@ -15,12 +12,6 @@ const PORT: u16 = 8003;
 /// The variable of the environment that asks for a port, as earlier tools have it.
 const PORT_VARIABLE: &str = "AGENT_ORCHESTRATOR_PORT";
 
-/// The variable of the environment that may hold the token.
-const TOKEN_VARIABLE: &str = "DOWNBEAT_API_TOKEN";
-
-/// A token is one line of a file of at most this many bytes.
-const MAX_TOKEN: u64 = 4 * 1024;
-
 /// Where the API is reached, beside the project's socket.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Listen {
@@ -29,9 +20,6 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "",
         help_heading = "The API")]
     listen: Option<String>,
-    /// A file with the token of the API, which only you can read; or `$DOWNBEAT_API_TOKEN`
-    #[arg(long, value_name = "FILE", help_heading = "The API")]
-    token_file: Option<PathBuf>,
 }
 
 impl Listen {
@@ -50,18 +38,6 @@ impl Listen {
             }
             (None, Some(port)) => parse(&port, PORT, PORT_VARIABLE).map(Some),
             (None, None) => Ok(None),
-        }
-    }
-
-    /// The token, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read, or others can read it.
-    pub(super) fn token(&self) -> Result<Option<SecretString>, CliError> {
-        match &self.token_file {
-            Some(path) => read(path).map(Some),
-            None => Ok(std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()).map(Into::into)),
         }
     }
 }
@@ -86,22 +62,6 @@ fn parse(said: &str, port: u16, from: &str) -> Result<SocketAddr, CliError> {
     })
 }
 
-fn read(path: &Path) -> Result<SecretString, CliError> {
-    let failed = |error: std::io::Error| {
-        CliError::bad_input(format!("cannot read the token in {}: {error}", path.display()))
-    };
-    let known = path.metadata().map_err(failed)?;
-    if known.mode() & 0o077 != 0 {
-        let error = CliError::bad_input(format!("other users can read the token in {}", path.display()));
-        return Err(error.hint(format!("chmod 600 {}", crate::place::quoted(path))));
-    }
-    if known.len() > MAX_TOKEN {
-        return Err(CliError::bad_input(format!("{} is too long for a token", path.display())));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    Ok(text.trim().to_owned().into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,17 +83,5 @@ mod tests {
         for said in ["example.org", "70000", "1.2.3.4:x", "-1"] {
             assert!(parse(said, PORT, "x").is_err(), "{said}");
         }
-    }
-
-    #[test]
-    fn a_token_that_others_can_read_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("token");
-        std::fs::write(&path, "secret\n").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(read(&path).unwrap_err().message.contains("other users"));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(secrecy::ExposeSecret::expose_secret(&read(&path).unwrap()), "secret");
     }
 }

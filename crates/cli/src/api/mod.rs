@@ -1,7 +1,9 @@
 //! The API of a process that holds a store: opened here for others, or asked.
 
 mod listen;
+mod remote;
 mod served;
+mod token;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +13,9 @@ use downbeat_server::client::ConnectError;
 use downbeat_server::{About, Address, HttpCache};
 
 pub(crate) use listen::Listen;
+pub(crate) use remote::reach;
 pub(crate) use served::serve;
+pub(crate) use token::TOKEN;
 
 use crate::config::cache::redacted;
 use crate::context::Context;
@@ -39,6 +43,7 @@ pub(crate) fn place(context: &Context) -> PathBuf {
 fn identity(context: &Context) -> String {
     match &context.store {
         Lies::Here(path) => path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string(),
+        Lies::Remote(remote) => remote.url(),
         Lies::Shared(redis) if redis.prefix.is_empty() => redacted(&redis.url),
         Lies::Shared(redis) => format!("{} with prefix {}", redacted(&redis.url), redis.prefix),
     }

@@ -10,6 +10,7 @@ use downbeat_server::{About, ControlSocket, ListenError, Server, SocketError};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::token::{TOKEN, token};
 use super::{Listen, identity, place};
 use crate::context::Context;
 use crate::error::{CliError, chain};
@@ -39,7 +40,7 @@ pub(crate) async fn serve(
     role: &str,
     listen: &Listen,
 ) -> Result<Served, CliError> {
-    let (address, token) = (listen.address()?, listen.token()?);
+    let (address, token) = (listen.address()?, token(context.token_file().as_deref())?);
     let about = About::new(role, &identity(context));
     let server = Server::new(Arc::clone(cache), Arc::clone(&context.clock), about);
     let path = place(context);
@@ -115,7 +116,7 @@ fn refused(error: &ListenError) -> CliError {
     let refused = CliError::bad_input(chain(error));
     match error {
         ListenError::TokenNeeded { .. } => {
-            refused.hint("`--token-file FILE`, or $DOWNBEAT_API_TOKEN; `openssl rand -hex 32` makes one")
+            refused.hint(format!("`--token-file FILE`, or ${TOKEN}; `openssl rand -hex 32` makes one"))
         }
         ListenError::WeakToken => refused.hint("`openssl rand -hex 32` makes one"),
         _ => refused,

@@ -28,6 +28,10 @@ pub(crate) struct Orchestrator {
     /// How many attempts a task gets that says nothing about it [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) max_attempts: Option<String>,
+    /// The most calls to models that go on at once in this process; the others wait for their turn [default: no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel_calls: Option<String>,
     /// Within this time after the leading orchestrator fell silent another one leads [default: 10s]
     #[arg(long, value_name = "SPAN")]
     pub(crate) leader_ttl: Option<String>,
@@ -77,6 +81,10 @@ pub(crate) struct Agent {
     /// How long one attempt may take, for a task that says nothing about it [default: 30m]
     #[arg(long, value_name = "SPAN")]
     pub(crate) timeout: Option<String>,
+    /// The most calls to models that go on at once in this process; the others wait for their turn [default: no
+    /// limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_parallel_calls: Option<String>,
     /// Who chooses among ready tasks [default: priority]
     #[arg(long, value_name = "WHO", value_parser = ["priority", "model"])]
     pub(crate) selection: Option<String>,

@@ -32,6 +32,7 @@ pub(crate) fn flags(args: &args::Agent) -> Flags {
         ("task_timeout", args.timeout.clone()),
         ("lease_ttl", args.lease_ttl.clone()),
         ("selection", args.selection.clone()),
+        ("max_parallel_calls", args.max_parallel_calls.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ]
 }
@@ -90,8 +91,10 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
 
 /// The state that this agent shares with others: on a server, or through the process that holds the store.
 async fn shared(context: &Context) -> Result<Arc<dyn Cache>, CliError> {
-    if let Lies::Shared(_) = context.store {
-        return store::open(&context.how("downbeat agent")).await;
+    match &context.store {
+        Lies::Here(_) => {}
+        Lies::Shared(_) => return store::open(&context.how("downbeat agent")).await,
+        Lies::Remote(remote) => return Ok(Arc::new(api::reach(remote, ORCHESTRATOR).await?.0)),
     }
     let until = Instant::now() + ORCHESTRATOR;
     loop {
@@ -102,7 +105,9 @@ async fn shared(context: &Context) -> Result<Arc<dyn Cache>, CliError> {
             let message = format!("nobody answers at {}", api::place(context).display());
             return Err(CliError::new(Kind::Unreachable, message)
                 .hint(format!("start `{}` first, or `run`", context.command("orchestrator")))
-                .hint("`--cache redis://HOST:PORT` or $DOWNBEAT_CACHE is for agents on several machines"));
+                .hint(
+                    "`--cache http://HOST:PORT` or `redis://HOST:PORT` is for agents on several machines",
+                ));
         }
         tokio::time::sleep(store::BETWEEN).await;
     }

@@ -168,23 +168,20 @@ async fn store_checks(context: &Context) -> Vec<Check> {
         }
         Lies::Here(path) => (path.display().to_string(), Some(bytes(size_of(path)))),
         Lies::Shared(redis) => (redacted(&redis.url), None),
+        Lies::Remote(remote) => (remote.url(), None),
     };
     // A server tells more of itself than whoever serves its state.
     let joined = match &context.store {
         Lies::Here(_) => context.join().await,
-        Lies::Shared(_) => Ok(None),
+        Lies::Shared(_) | Lies::Remote(_) => Ok(None),
     };
     match joined {
         Ok(Some((cache, about))) => {
-            let (role, pid) = (about.role, about.pid);
             let said = match cache.goals().await {
                 Ok(goals) => counted(goals.len(), "goal"),
                 Err(error) => return vec![Check::failed(name, &error.into())],
             };
-            return vec![Check::good(
-                name,
-                format!("{place}: {said}, held by `{role}` (process {pid}), which answers"),
-            )];
+            return vec![Check::good(name, format!("{place}: {said}, {}", about.holder()))];
         }
         Ok(None) => {}
         Err(error) => return vec![Check::failed(name, &error)],

@@ -74,7 +74,7 @@ pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(),
             let mut follower = Follower { args, context, interrupt: &mut interrupt, seen, widths };
             match &context.store {
                 Lies::Here(path) => follower.beside(path, cache).await,
-                Lies::Shared(_) => follower.news(&cache, true).await.map(|_| ()),
+                Lies::Shared(_) | Lies::Remote(_) => follower.news(&cache, true).await.map(|_| ()),
             }
         }
         None => Ok(()),

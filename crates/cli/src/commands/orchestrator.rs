@@ -20,6 +20,7 @@ pub(crate) fn flags(args: &args::Orchestrator) -> Flags {
         ("llm", args.model.llm.clone()),
         ("max_attempts", args.max_attempts.clone()),
         ("leader_ttl", args.leader_ttl.clone()),
+        ("max_parallel_calls", args.max_parallel_calls.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ];
     flags.extend(args.spawning.flags());

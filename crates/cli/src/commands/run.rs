@@ -45,6 +45,7 @@ pub(crate) fn flags(args: &args::Run) -> Flags {
         ("max_cost", args.max_cost.clone()),
         ("max_tokens", args.max_tokens.clone()),
         ("durability", args.durability.clone()),
+        ("max_parallel_calls", args.max_parallel_calls.clone()),
         ("keep_running", args.keep_running.then(|| "true".to_owned())),
     ];
     flags.extend(args.spawning.flags());
@@ -243,6 +244,13 @@ async fn start_over(context: &Context) -> Result<(), CliError> {
                 "`--fresh` moves a directory aside, and this state lies in Redis",
             )
             .hint("`--redis-prefix` with a new text starts beside the old state")
+            .hint("`downbeat goal cancel` calls off what is left of a goal"));
+        }
+        Lies::Remote(remote) => {
+            return Err(CliError::bad_input(format!(
+                "`--fresh` moves a directory aside, and this state is with the process at {}",
+                remote.url()
+            ))
             .hint("`downbeat goal cancel` calls off what is left of a goal"));
         }
     };

@@ -1,5 +1,6 @@
 //! Which cache: what people write for it, and what may be shown of that.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 /// The beginnings of URLs that lead to Redis.
@@ -23,6 +24,24 @@ pub(crate) enum Chosen {
     Sled(Option<PathBuf>),
     /// Redis.
     Redis(Redis),
+    /// The API of another process.
+    Http(Http),
+}
+
+/// Where another process serves its state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Http {
+    /// `HOST:PORT`.
+    pub(crate) authority: String,
+    /// A file that holds the token.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Http {
+    /// As it is written; it has no secrets.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.authority)
+    }
 }
 
 /// How to reach a Redis server.
@@ -62,7 +81,7 @@ impl std::fmt::Debug for Redis {
     }
 }
 
-/// Reads `sled`, `sled:PATH` or the URL of a Redis server.
+/// Reads `sled`, `sled:PATH`, the URL of a Redis server, or that of another process's API.
 pub(super) fn parse(text: &str) -> Result<Chosen, String> {
     let text = text.trim();
     // `text` may carry a password: no fault repeats more of it than its beginning.
@@ -73,18 +92,55 @@ pub(super) fn parse(text: &str) -> Result<Chosen, String> {
         Some((scheme, rest)) if REDIS.contains(&scheme) && rest.len() > 2 && rest.starts_with("//") => {
             Ok(Chosen::Redis(Redis { url: text.to_owned(), ..Redis::default() }))
         }
+        Some(("http", rest)) => Ok(Chosen::Http(Http { authority: authority(rest)?, ..Http::default() })),
+        Some(("https", _)) => {
+            Err("cannot be `https://`: the API is served without TLS, and reached through a \
+             tunnel where the network is not trusted (`ssh -L 8003:127.0.0.1:8003 HOST`, then \
+             `http://127.0.0.1:8003`)"
+                .to_owned())
+        }
         Some(("fakeredis", _)) => Err("cannot be `fakeredis://`, which nobody shares; the embedded store \
              (no `--cache`) is for one machine"
             .to_owned()),
         _ => {
-            let near = downbeat_core::suggest::nearest(beginning, REDIS.into_iter().chain(["sled"]));
+            let near = downbeat_core::suggest::nearest(beginning, REDIS.into_iter().chain(["sled", "http"]));
             let near = near.filter(|near| *near != beginning);
             let near = near.map(|near| format!("; is it `{near}:`?")).unwrap_or_default();
             let said = crate::output::text::cut(&crate::output::text::clean(beginning), 40);
             Err(format!(
                 "must be `sled:DIR`, `redis://HOST:PORT`, `rediss://…`, `redis+unix:///SOCKET`, \
-                 `redis+sentinel://…` or `redis+cluster://…`, and begins with `{said}`{near}"
+                 `redis+sentinel://…`, `redis+cluster://…` or `http://HOST:PORT`, and begins with `{said}`{near}"
             ))
+        }
+    }
+}
+
+/// `HOST:PORT` of what stands behind `http:`. No fault repeats any of it: it may hold a token.
+fn authority(rest: &str) -> Result<String, String> {
+    let place = rest.strip_prefix("//").unwrap_or_default();
+    let place = place.strip_suffix('/').unwrap_or(place);
+    if place.contains('@') {
+        return Err("must be `http://HOST:PORT` and nothing else: the token comes from `--token-file` or \
+             $DOWNBEAT_API_TOKEN"
+            .to_owned());
+    }
+    let is_name = |host: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        !host.is_empty() && host.bytes().all(plain)
+    };
+    let is_literal = |host: &str| {
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inner.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok())
+    };
+    let sound = place.rsplit_once(':').is_some_and(|(host, port)| {
+        (is_name(host) || is_literal(host)) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    match sound {
+        true => Ok(place.to_owned()),
+        false => {
+            Err("must be `http://HOST:PORT`, for example `http://127.0.0.1:8003` or `http://[::1]:8003`, \
+             without a path"
+                .to_owned())
         }
     }
 }
@@ -138,6 +194,22 @@ mod tests {
         }
         assert!(parse("redsi://h").unwrap_err().contains("is it `redis:`?"));
         assert!(parse("fakeredis://").unwrap_err().contains("nobody shares"));
+    }
+
+    #[test]
+    fn the_api_of_another_process_is_a_host_and_a_port() {
+        for place in ["h:1", "127.0.0.1:8003", "[::1]:8003", "a-b.example:65535"] {
+            let Ok(Chosen::Http(http)) = parse(&format!("http://{place}/")) else { panic!("{place}") };
+            assert_eq!((http.authority.as_str(), http.url()), (place, format!("http://{place}")));
+        }
+        for bad in ["h", "h:", "h:0", "h:99999", ":1", "::1:1", "[::1]", "h:1/x", "h:1?x", "h h:1", ""] {
+            assert!(parse(&format!("http://{bad}")).unwrap_err().contains("http://HOST:PORT"), "{bad}");
+        }
+        assert!(parse("http:h:1").is_err());
+        for secret in ["http://s3cret@h:1", "http://me:s3cret@h:1", "http://h/s3cret"] {
+            assert!(!parse(secret).unwrap_err().contains("s3cret"));
+        }
+        assert!(parse("https://h:1").unwrap_err().contains("tunnel"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{Origin, Shown, Sources, parse};
 use crate::error::{CliError, Kind};
 
 /// Variables that Downbeat gives to commands, and those that are read elsewhere: no settings.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "DOWNBEAT_GOAL",
     "DOWNBEAT_TASK",
     "DOWNBEAT_AGENT",
@@ -31,6 +31,7 @@ const OTHERS: [&str; 15] = [
     "DOWNBEAT_LOG",
     crate::store::PASSWORD,
     crate::store::SENTINEL_PASSWORD,
+    crate::api::TOKEN,
     "DOWNBEAT_ALLOW_HTTP",
     "DOWNBEAT_READABLE",
 ];
@@ -87,6 +88,7 @@ impl<'a> Layers<'a> {
         if let Some(text) = self.sources.flags.get(key) {
             let flag = match key {
                 "task_timeout" => "--timeout".to_owned(),
+                "api_token_file" => "--token-file".to_owned(),
                 key => format!("--{}", key.replace('_', "-")),
             };
             return self.take(read(&Raw::One(text.clone())), Origin::Flag(flag));
@@ -152,6 +154,7 @@ impl<'a> Layers<'a> {
             Chosen::Sled(None) => "sled".to_owned(),
             Chosen::Sled(Some(path)) => format!("sled:{}", path.display()),
             Chosen::Redis(redis) => cache::redacted(&redis.url),
+            Chosen::Http(http) => http.url(),
         };
         self.show("cache", shown, origin.clone());
         let prefix = self.prefix();
@@ -176,6 +179,7 @@ impl<'a> Layers<'a> {
         match chosen {
             Chosen::Sled(None) => (Chosen::Sled(directory.map(PathBuf::from)), store_origin),
             Chosen::Sled(path) => (Chosen::Sled(path), origin),
+            Chosen::Http(http) => (Chosen::Http(http), origin),
             Chosen::Redis(redis) => {
                 let all = cache::Redis {
                     url: redis.url,
@@ -234,10 +238,11 @@ impl<'a> Layers<'a> {
     pub(super) fn at_most(
         &mut self,
         key: &'static str,
+        aliases: &[&str],
         read: impl Fn(&str) -> Result<u64, String>,
     ) -> Option<u64> {
         let found =
-            self.nearest(key, &[], |raw| one(raw).and_then(|text| Ok((read(text)?, text.to_owned()))));
+            self.nearest(key, aliases, |raw| one(raw).and_then(|text| Ok((read(text)?, text.to_owned()))));
         match found {
             Some(((number, text), origin)) => {
                 self.show(key, text.trim(), origin);

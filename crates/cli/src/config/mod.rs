@@ -24,6 +24,7 @@ use downbeat_runtime::supervise::Policy;
 
 use crate::error::CliError;
 use crate::models;
+use crate::predecessor;
 use cache::Chosen;
 use layers::Layers;
 
@@ -129,6 +130,8 @@ pub(crate) struct Config {
     pub(crate) cache: Chosen,
     /// Where the word about the cache came from.
     pub(crate) cache_origin: Origin,
+    /// A file that holds the token of the API: of one that is asked, and of one that is served.
+    pub(crate) api_token_file: Option<PathBuf>,
     /// When an acknowledged write is safe.
     pub(crate) durability: Durability,
     /// How many entries streams keep.
@@ -182,8 +185,9 @@ impl Sources {
         let tools = layers.divided("tools", '\n');
         let work_in = layers.text("work_in", &[], "the project").map(PathBuf::from);
         let (cache, cache_origin) = layers.cache();
+        let api_token_file = layers.text("api_token_file", &[], "none").map(PathBuf::from);
         let max_agents = layers.count("max_agents", &["MAX_AGENTS"], 1..=10_000, defaults.max_agents);
-        let max_workers = layers.at_most("max_workers", |text| parse::count(text, &(1..=10_000)));
+        let max_workers = layers.at_most("max_workers", &[], |text| parse::count(text, &(1..=10_000)));
         let max_workers = max_workers.and_then(|workers| usize::try_from(workers).ok());
         let max_attempts = layers.attempts("max_attempts", "MAX_RETRIES", defaults.max_attempts);
         let second = Duration::from_secs(1);
@@ -227,9 +231,12 @@ impl Sources {
             &[("edit", Permissions::Edit), ("plan", Permissions::Plan), ("full", Permissions::Full)],
         );
         let spending = Ceiling {
-            tokens: layers.at_most("max_tokens", |text| parse::count(text, &(1..=1 << 50))),
-            cost_micros: layers.at_most("max_cost", parse::dollars),
+            tokens: layers.at_most("max_tokens", &[], |text| parse::count(text, &(1..=1 << 50))),
+            cost_micros: layers.at_most("max_cost", &[], parse::dollars),
         };
+        let calls = layers.at_most("max_parallel_calls", &[predecessor::CALLS], parse::calls);
+        let max_parallel_calls =
+            calls.filter(|calls| *calls > 0).and_then(|calls| usize::try_from(calls).ok());
         let max_output = layers.bytes("max_output", 1024..=1 << 40, defaults.max_output);
         let kill_grace = layers.span("kill_grace", &[], tenth..=60 * second, defaults.kill_grace);
         let pass_env = layers.list("pass_env");
@@ -282,6 +289,7 @@ impl Sources {
             selection,
             permissions,
             ceiling: spending,
+            max_parallel_calls,
             max_output,
             kill_grace,
             pass_env,
@@ -300,6 +308,7 @@ impl Sources {
             work_in,
             cache,
             cache_origin,
+            api_token_file,
             durability,
             limits,
             spawn,

@@ -12,6 +12,14 @@ pub(super) fn count(text: &str, bounds: &RangeInclusive<u64>) -> Result<u64, Str
     })
 }
 
+/// How many calls go on at once; 0, and what the predecessor read as that, is any number.
+pub(super) fn calls(text: &str) -> Result<u64, String> {
+    if text.trim().parse::<i64>().is_ok_and(|number| number < 0) {
+        return Ok(0);
+    }
+    count(text, &(0..=10_000))
+}
+
 /// A span of time within bounds.
 pub(super) fn span(text: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {
     if let Ok(span) = text.parse::<HumanDuration>()

@@ -58,6 +58,32 @@ fn names_that_are_known_from_elsewhere_mean_what_they_meant_there() {
 }
 
 #[test]
+fn calls_at_once_are_limited_by_either_name_and_by_nothing_below_one() {
+    let limit = |flags: &[(&'static str, &str)], environment: &[(&str, &str)]| {
+        sources(flags, environment, None).config().map(|config| config.settings.max_parallel_calls)
+    };
+    assert_eq!(limit(&[], &[("PORKI_LLM_MAX_CONCURRENCY", "6")]).unwrap(), Some(6));
+    let both = [("PORKI_LLM_MAX_CONCURRENCY", "6"), ("DOWNBEAT_MAX_PARALLEL_CALLS", "2")];
+    assert_eq!(limit(&[], &both).unwrap(), Some(2));
+    assert_eq!(limit(&[("max_parallel_calls", "1")], &both).unwrap(), Some(1));
+    for none in ["0", "-1"] {
+        assert_eq!(limit(&[], &[("PORKI_LLM_MAX_CONCURRENCY", none)]).unwrap(), None);
+    }
+    let fault = limit(&[], &[("PORKI_LLM_MAX_CONCURRENCY", "many")]).unwrap_err();
+    assert!(fault.message.contains("$PORKI_LLM_MAX_CONCURRENCY must be a whole number"), "{}", fault.message);
+}
+
+#[test]
+fn what_the_api_takes_is_known() {
+    let environment = [("DOWNBEAT_API_TOKEN", "s3cret"), ("DOWNBEAT_CACHE", "http://h:1")];
+    let config = sources(&[("api_token_file", "t")], &environment, None).config().unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(origin(&config, "cache"), "$DOWNBEAT_CACHE");
+    assert_eq!(origin(&config, "api_token_file"), "--token-file");
+    assert_eq!(config.api_token_file, Some("t".into()));
+}
+
+#[test]
 fn a_run_inside_a_task_does_not_inherit_the_task_s_attempts() {
     let environment = [("DOWNBEAT_MAX_ATTEMPTS", "9"), ("DOWNBEAT_TOKEN", "1"), ("DOWNBEAT_TASK", "x")];
     let config = sources(&[], &environment, None).config().unwrap();

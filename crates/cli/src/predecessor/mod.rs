@@ -24,6 +24,9 @@ use crate::output::Out;
 
 pub(crate) use heritage::{Heritage, place, settle};
 
+/// The variable of the environment that says there how many calls to models go on at once.
+pub(crate) const CALLS: &str = "PORKI_LLM_MAX_CONCURRENCY";
+
 /// What is none of our own commands.
 #[derive(Debug)]
 pub(crate) enum Small {

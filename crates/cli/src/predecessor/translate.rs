@@ -115,6 +115,7 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 model,
                 max_attempts: None,
                 leader_ttl: None,
+                max_parallel_calls: None,
                 keep_running: true,
                 spawning: run.spawning,
                 listen: run.listen,
@@ -136,6 +137,7 @@ fn run(run: Run, heritage: &mut Heritage) -> Result<Command, Fault> {
                 lease_ttl: None,
                 timeout: None,
                 selection: None,
+                max_parallel_calls: None,
                 keep_running: true,
             }))
         }
@@ -194,9 +196,9 @@ fn without_meaning(run: &Run, heritage: &mut Heritage) {
         heritage.notes.push(format!("`{flag}` changes nothing: {why}"));
     }
     if std::env::var_os(WAIT).is_some_and(|text| !text.is_empty()) {
-        heritage
-            .notes
-            .push(format!("${WAIT} changes nothing: a call waits for its turn as long as its task may take"));
+        heritage.notes.push(format!(
+            "${WAIT} changes nothing: a call waits for its turn, and its task's time counts from then on"
+        ));
     }
 }
 

@@ -101,7 +101,8 @@ pub trait Tasks: Send + Sync {
     /// # Errors
     ///
     /// [`CacheError::LeaseLost`], [`CacheError::TaskNotFound`]. A repeated request is answered
-    /// [`Settled::repeated`].
+    /// [`Settled::repeated`], also after somebody else has claimed the task; once a later attempt was
+    /// settled, it is answered `LeaseLost` and has no further effect.
     async fn settle(&self, settle: &Settle) -> Result<Settled, CacheError>;
 
     /// Carries out a person's directive and leaves an event that says who gave it and what it did.

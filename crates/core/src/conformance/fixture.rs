@@ -13,6 +13,12 @@ use crate::time::ManualClock;
 pub trait Fixture: Send + Sync {
     /// Opens an empty cache.
     async fn open(&self) -> Box<dyn Subject>;
+
+    /// How many random runs each check makes that makes some, unless `DOWNBEAT_RUNS` says otherwise. Fewer do
+    /// for what hands its calls on to a cache that is proved by itself.
+    fn runs(&self) -> u64 {
+        150
+    }
 }
 
 /// One cache under proof, with its time.

@@ -125,6 +125,12 @@ impl Kit {
         Self::open(Arc::clone(&self.fixture)).await
     }
 
+    /// How many random runs there are: see [`Fixture::runs`].
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.fixture.runs()
+    }
+
     /// Ends the cache as a crash would and opens what it left. `false`, with a note, when it is not
     /// durable: there is nothing to prove then.
     pub async fn reopen(&mut self) -> bool {

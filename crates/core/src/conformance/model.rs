@@ -18,9 +18,6 @@ use crate::time::ManualClock;
 /// How many requests a run makes.
 const STEPS: usize = 200;
 
-/// How many runs there are, unless `DOWNBEAT_RUNS` says otherwise.
-const RUNS: u64 = 150;
-
 pub async fn random_fleets_are_answered_as_by_the_reference(kit: Kit) {
     run_all(&kit, false).await;
 }
@@ -39,7 +36,7 @@ async fn run_all(kit: &Kit, wild: bool) {
         return run(&kit.another().await, seed, wild).await;
     }
     let first = fastrand::u64(..) >> 1;
-    for seed in (first..).take(usize::try_from(number("DOWNBEAT_RUNS").unwrap_or(RUNS)).unwrap()) {
+    for seed in (first..).take(usize::try_from(number("DOWNBEAT_RUNS").unwrap_or_else(|| kit.runs())).unwrap()) {
         run(&kit.another().await, seed, wild).await;
     }
 }

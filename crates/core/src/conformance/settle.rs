@@ -67,13 +67,36 @@ pub async fn repeated_settle_claims_nothing_more(kit: Kit) {
     assert_eq!(kit.goal("g").await.counts.running, 1);
 }
 
+pub async fn repeated_settle_is_recognised_when_another_holds_the_task(kit: Kit) {
+    for outcome in [retry(0), release()] {
+        let kit = kit.another().await;
+        kit.plan("g", "a").await;
+        let first = kit.settle_of(&kit.lease("one").await, outcome);
+        kit.cache.settle(&first).await.unwrap();
+        let lease = kit.lease("two").await;
+        let (before, mark) = (kit.state("a").await, kit.mark().await);
+
+        let again = kit.cache.settle(&first).await.unwrap();
+
+        assert_eq!((again.repeated, again.status), (true, TaskStatus::Running));
+        assert_eq!(kit.state("a").await, before);
+        assert!(kit.told_since(mark).await.is_empty());
+        let ended = kit.cache.settle(&kit.settle_of(&lease, done())).await.unwrap();
+        assert_eq!((ended.repeated, ended.status), (false, TaskStatus::Done));
+        refused!(kit.cache.settle(&first).await, CacheError::LeaseLost { .. });
+    }
+}
+
 pub async fn settle_of_a_later_attempt_is_not_a_repetition(kit: Kit) {
     kit.plan("g", "a").await;
     let first = kit.settle_of(&kit.lease("one").await, release());
     kit.cache.settle(&first).await.unwrap();
-    kit.lease("two").await;
+    let lease = kit.lease("two").await;
+    let same_name = Settle { request: first.request.clone(), ..kit.settle_of(&lease, done()) };
 
-    refused!(kit.cache.settle(&first).await, CacheError::LeaseLost { .. });
+    let second = kit.cache.settle(&same_name).await.unwrap();
+
+    assert_eq!((second.repeated, second.status), (false, TaskStatus::Done));
 }
 
 pub async fn retry_waits_for_as_long_as_it_asked(kit: Kit) {

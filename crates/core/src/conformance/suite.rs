@@ -106,6 +106,7 @@ macro_rules! conformance_promises {
                 repeated_settle_is_answered_and_changes_nothing
                 repeated_settle_unblocks_nothing_early
                 repeated_settle_claims_nothing_more
+                repeated_settle_is_recognised_when_another_holds_the_task
                 settle_of_a_later_attempt_is_not_a_repetition
                 retry_waits_for_as_long_as_it_asked
                 retry_without_a_wait_is_claimable_at_once

@@ -66,7 +66,6 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
             next.holder = Some(holder.clone());
             next.not_before = None;
             next.progress = None;
-            next.settled_by = None;
             next.started_at = Some(now);
             Ok(told(next, Some((EventKind::TASK_CLAIMED, None))))
         }
@@ -86,13 +85,14 @@ pub fn apply(state: &TaskState, mv: &Move, now: Timestamp) -> Result<Moved, Refu
         }
 
         Move::Settle { token, request, outcome } => {
-            if *token == state.token && state.settled_by.as_ref() == Some(request) {
+            if state.settled_with == Some(*token) && state.settled_by.as_ref() == Some(request) {
                 return Err(Refusal::Repeated);
             }
             let holder = may_write(state, *token)?.clone();
             next.holder = None;
             next.not_before = None;
             next.settled_by = Some(request.clone());
+            next.settled_with = Some(*token);
             match outcome {
                 Outcome::Done { .. } if state.outdated == Some(*token) => {
                     next.status = unheld(state);

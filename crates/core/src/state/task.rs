@@ -152,9 +152,12 @@ pub struct TaskState {
     /// Why the newest failed attempt failed, or why it was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Failure>,
-    /// The settle that ended the newest attempt, so that repeating it is harmless.
+    /// The newest settle, so that repeating it is harmless, also when somebody has claimed the task since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_by: Option<RequestId>,
+    /// The token of that settle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_with: Option<Token>,
     /// The attempt under this token works from inputs that are made again: when it is done, the task is
     /// done once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +192,7 @@ impl TaskState {
             artifacts: Vec::new(),
             last_error: None,
             settled_by: None,
+            settled_with: None,
             outdated: None,
             created_at: now,
             started_at: None,

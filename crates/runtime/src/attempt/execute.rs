@@ -199,10 +199,8 @@ impl Attempt<'_> {
                 }
             };
         }
-        let reply = match tokio::time::timeout(limit, self.worker.llm.execute(&request)).await {
-            Ok(reply) => reply,
-            Err(_) => Err(LlmError::TimedOut { limit }.into()),
-        };
+        // Its time is up within the call: what it waits for before costs it none.
+        let reply = self.worker.llm.execute(&request).await;
         if let Err(error) = &reply
             && matches!(error.error, LlmError::TimedOut { .. })
         {

@@ -88,11 +88,14 @@ fn tell(worker: &Worker, claimed: &Claimed, outcome: &Outcome, settled: &Settled
         (Outcome::Release { reason }, _) => {
             info!(target: "runtime", agent = %agent, "Task {} released: {reason}", lease.task);
         }
-        (Outcome::Retry { failure, after }, TaskStatus::Ready) => warn!(target: "runtime", agent = %agent,
+        (Outcome::Retry { failure, .. }, TaskStatus::Failed) | (Outcome::Failed { failure }, _) => {
+            error!(target: "runtime", agent = %agent, "Task {} failed for good: {}", lease.task, failure.message);
+        }
+        // Elsewhere than ready, too: an amendment may have blocked it, or, after a lost answer, somebody may
+        // have claimed it since.
+        (Outcome::Retry { failure, after }, _) => warn!(target: "runtime", agent = %agent,
             "Task {} failed attempt {} of {}, next in {after:.1?}: {}",
             lease.task, lease.attempt, lease.max_attempts, failure.message),
-        (Outcome::Retry { failure, .. } | Outcome::Failed { failure }, _) => error!(target: "runtime",
-            agent = %agent, "Task {} failed for good: {}", lease.task, failure.message),
     }
 }
 

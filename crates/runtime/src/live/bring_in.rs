@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use downbeat_core::cache::{Amend, Cache, CacheError};
-use downbeat_core::dag::Dag;
+use downbeat_core::dag::{Dag, Fate, PlanDiff};
 use downbeat_core::goal::{Goal, Usage};
-use tracing::info;
+use downbeat_core::ids::TaskId;
+use downbeat_core::state::TaskStatus;
+use tracing::{debug, info};
 
 use super::briefs::{self, Brief, Drafted};
 use super::foresee::{Foreseen, foresee};
 use crate::entropy;
 use crate::load::ProjectGoal;
 use crate::orchestrator::{Orchestrator, RunError};
+use crate::steering::notice;
 
 /// How often a plan that changes meanwhile is looked at again.
 const TRIES: usize = 5;
@@ -152,15 +155,34 @@ impl Orchestrator {
             redo: foreseen.diff.redo().clone(),
             by: by.to_owned(),
         };
-        match self.cache.amend(&amend).await {
+        let mut taken = taken(&foreseen.diff);
+        let amended = match self.cache.amend(&amend).await {
             Err(CacheError::TasksTaken { .. }) => {
                 let prefixed = self.prefixed(&foreseen.dag)?;
-                let again = foresee(self.cache.as_ref(), &foreseen.goal.id, &prefixed).await?;
-                amend.redo = again.map(|again| again.diff.redo().clone()).unwrap_or_default();
+                if let Some(again) = foresee(self.cache.as_ref(), &foreseen.goal.id, &prefixed).await? {
+                    amend.redo = again.diff.redo().clone();
+                    taken = self::taken(&again.diff);
+                }
                 amend.dag = prefixed;
-                Ok(self.cache.amend(&amend).await?)
+                self.cache.amend(&amend).await?
             }
-            amended => Ok(amended?),
+            amended => amended?,
+        };
+        // Those at work on what is no task any more cost money until they hear of it; without this, at the next
+        // renewal of their lease.
+        if let Err(error) = notice::send_taken(self.cache.as_ref(), &taken).await {
+            debug!(target: "orchestrator", "telling who lost a task of goal {}: {error}", amended.id);
         }
+        Ok(amended)
     }
+}
+
+/// The tasks whose holders lose them by a change of the plan: those that run, and those that somebody may have
+/// begun since the look at them.
+fn taken(diff: &PlanDiff) -> Vec<TaskId> {
+    let open = |status| matches!(status, Some(TaskStatus::Blocked | TaskStatus::Ready));
+    let tasks = diff.tasks.iter().filter(|task| {
+        task.ends_lease() || open(task.status) && (task.fate == Fate::Cancelled || !task.rescoped.is_empty())
+    });
+    tasks.map(|task| task.task.clone()).collect()
 }

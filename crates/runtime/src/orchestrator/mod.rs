@@ -112,7 +112,8 @@ impl Orchestrator {
     ) -> Self {
         let workspaces = project.workspaces();
         let clock = Arc::new(CacheClock::new(clock));
-        let ledger = Arc::new(Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling));
+        let ledger = Ledger::new(Arc::clone(&cache), clock.clone(), settings.ceiling);
+        let ledger = Arc::new(ledger.with_turns(settings.max_parallel_calls));
         Self {
             cache,
             models: models.accounted(&ledger),

@@ -1,12 +1,12 @@
-//! A model whose calls are counted, and begin only below the ceiling.
+//! A model whose calls are counted, wait for their turn, and begin only below the ceiling.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use downbeat_core::dag::{Draft, Node};
 use downbeat_core::llm::{
-    Assess, Assessment, CallError, Decompose, Execute, Execution, Llm, Reply, Select, Selection, Summarize,
-    Summary,
+    Assess, Assessment, CallError, Decompose, Execute, Execution, Llm, LlmError, Reply, Select, Selection,
+    Summarize, Summary,
 };
 
 use super::{Entry, Ledger};
@@ -26,13 +26,23 @@ impl Accounted {
     }
 }
 
-/// Asks for a permit, asks the model with it, and closes it.
+/// Waits for a turn and a permit, asks the model with them, and closes the permit. What the call may take counts
+/// from then on; a call that is cut off for that leaves its permit open, which writes down what was heard.
 macro_rules! accounted {
     ($self:ident, $verb:ident, $request:ident, $entry:expr) => {{
-        let permit = $self.ledger.admit($entry).await?;
+        let entry = $entry;
+        let _turn = $self.ledger.turn(&entry, $request.conduct.observer.as_ref()).await;
+        let permit = $self.ledger.admit(entry).await?;
         let mut request = $request.clone();
         request.conduct.observer = permit.observer(&$request.conduct.observer);
-        let answer = $self.inner.$verb(&request).await;
+        let asked = $self.inner.$verb(&request);
+        let answer = match $request.conduct.timeout {
+            Some(limit) => match tokio::time::timeout(limit, asked).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(LlmError::TimedOut { limit }.into()),
+            },
+            None => asked.await,
+        };
         permit.close(&answer).await;
         answer
     }};

@@ -6,6 +6,7 @@
 mod accounted;
 mod book;
 mod permit;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,17 +15,18 @@ use std::time::Duration;
 use downbeat_core::cache::{Cache, CacheError};
 use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::goal::Usage;
-use downbeat_core::llm::{CallError, LlmError};
+use downbeat_core::llm::{CallError, LlmError, Observer};
 use downbeat_core::text::clip;
 use downbeat_core::time::{Clock, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tracing::warn;
 
 pub use accounted::Accounted;
 pub use book::{of_goal, of_task, parked};
 pub use permit::{Entry, Permit};
+use turns::Turns;
 
 /// How long a model is left alone whose limit is reached and that says nothing about its end.
 const PARKED_FOR: Duration = Duration::from_secs(15 * 60);
@@ -70,6 +72,7 @@ pub struct Ledger {
     cache: Arc<dyn Cache>,
     clock: Arc<dyn Clock>,
     ceiling: Ceiling,
+    turns: Option<Turns>,
     state: Mutex<State>,
     /// A call ended: who waits for room looks again.
     freed: Notify,
@@ -101,7 +104,22 @@ impl Ledger {
     /// The book in `cache`, with a ceiling.
     #[must_use]
     pub fn new(cache: Arc<dyn Cache>, clock: Arc<dyn Clock>, ceiling: Ceiling) -> Self {
-        Self { cache, clock, ceiling, state: Mutex::default(), freed: Notify::new() }
+        Self { cache, clock, ceiling, turns: None, state: Mutex::default(), freed: Notify::new() }
+    }
+
+    /// With so many calls at once at most; with any number of them without it.
+    #[must_use]
+    pub fn with_turns(mut self, most: Option<usize>) -> Self {
+        self.turns = most.map(Turns::new);
+        self
+    }
+
+    /// Waits until a call may go on beside the others: as long as this is held.
+    async fn turn(&self, entry: &Entry, observer: &dyn Observer) -> Option<OwnedSemaphorePermit> {
+        match &self.turns {
+            Some(turns) => turns.take(entry, observer).await,
+            None => None,
+        }
     }
 
     /// Forgets what an earlier run wrote about a ceiling: this run has its own.

@@ -8,13 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Append, Cache, CacheError, Directive, Read, Topic};
+use downbeat_core::cache::{Append, Cache, CacheError, Directive, MAX_APPEND, Read, Topic};
 use downbeat_core::event::{EventDraft, EventKind};
-use downbeat_core::ids::{RequestId, StreamName};
+use downbeat_core::ids::{RequestId, StreamName, TaskId};
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
 use tracing::debug;
+
+use crate::entropy;
 
 /// The stream of these notices.
 const NOTICES: &str = "notices";
@@ -58,6 +60,20 @@ pub(super) async fn send(
 ) -> Result<(), CacheError> {
     let notice = EventDraft::new(EventKind::DIRECTIVE_APPLIED).data(json!({ "directive": directive }));
     cache.append(&Append { stream: stream(), entries: vec![notice], request: request.clone() }).await?;
+    Ok(())
+}
+
+/// Tells that these tasks are in no plan any more, or are other tasks now: whoever works on one loses it, as by
+/// an order to drop it.
+pub(crate) async fn send_taken(cache: &dyn Cache, tasks: &[TaskId]) -> Result<(), CacheError> {
+    for tasks in tasks.chunks(MAX_APPEND) {
+        let notices = tasks.iter().map(|task| {
+            let directive = Directive::DropTask { task: task.clone() };
+            EventDraft::new(EventKind::DIRECTIVE_APPLIED).data(json!({ "directive": directive }))
+        });
+        let request = entropy::request_id();
+        cache.append(&Append { stream: stream(), entries: notices.collect(), request }).await?;
+    }
     Ok(())
 }
 

@@ -29,6 +29,9 @@ const BETWEEN: Backoff = Backoff { base: Duration::from_millis(20), ceiling: Dur
 /// How long an answer may take, beyond what was asked to wait for.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 
+/// The problem of an answer that no Downbeat gave, or one of another version.
+const NOT_OURS: &str = "failed";
+
 /// Where a server is.
 #[derive(Clone)]
 pub enum Address {
@@ -71,12 +74,22 @@ pub enum ConnectError {
         #[source]
         source: std::io::Error,
     },
-    /// Somebody answers who may not be asked, or is no Downbeat.
+    /// Somebody answers who is no Downbeat.
     #[error("what answers at {address} cannot be worked with: {reason}")]
     Foreign {
         /// Where.
         address: Address,
         /// Why.
+        reason: String,
+    },
+    /// A Downbeat answers, and does not let this one in.
+    #[error("{address} refuses to be asked: {reason}")]
+    Refused {
+        /// Where.
+        address: Address,
+        /// Which problem, as in the document of the API: `unauthorized`, `foreign_host`, ….
+        code: String,
+        /// Its words for it.
         reason: String,
     },
     /// The other program is of a version that this one does not know.
@@ -135,8 +148,12 @@ impl HttpCache {
             Err(Failed::Broken(Broken { source, .. })) => {
                 return Err(ConnectError::Foreign { address, reason: source.to_string() });
             }
-            Err(Failed::Refused(problem)) => {
+            Err(Failed::Refused(problem)) if problem.code == NOT_OURS => {
                 return Err(ConnectError::Foreign { address, reason: problem.detail });
+            }
+            Err(Failed::Refused(problem)) => {
+                let (code, reason) = (problem.code, problem.detail);
+                return Err(ConnectError::Refused { address, code, reason });
             }
         };
         if about.service != "downbeat" {
@@ -205,7 +222,7 @@ impl HttpCache {
         O::Answer: DeserializeOwned,
     {
         let unfit =
-            |what: &str, error: String| Failed::Refused(problem("failed", format!("{what}: {error}")));
+            |what: &str, error: String| Failed::Refused(problem(NOT_OURS, format!("{what}: {error}")));
         let mut target = fill(O::PATH, &ask.path);
         let query = serde_urlencoded::to_string(&ask.query)
             .map_err(|error| unfit("the request cannot be written", error.to_string()))?;
@@ -227,14 +244,16 @@ impl HttpCache {
         let (parts, bytes) = self.pool.exchange(asked, ask.repeatable).await.map_err(Failed::Broken)?;
         if parts.status == StatusCode::OK {
             return serde_json::from_slice(&bytes).map_err(|error| {
-                unfit("the answer is of another version of the program", error.to_string())
+                unfit("the answer is no Downbeat's, or another version's", error.to_string())
             });
         }
         let told = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
         let read = told.then(|| serde_json::from_slice(&bytes).ok()).flatten();
-        Err(Failed::Refused(read.and_then(|read| Problem::from_json(parts.status, &read)).unwrap_or_else(
-            || problem("failed", format!("{} answered {} without a reason", self.address(), parts.status)),
-        )))
+        Err(Failed::Refused(
+            read.and_then(|read| Problem::from_json(parts.status, &read)).unwrap_or_else(|| {
+                problem(NOT_OURS, format!("it answered {} without a reason", parts.status))
+            }),
+        ))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ const MAX_ANSWER: usize = 512 * 1024 * 1024;
 
 /// How long connecting may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// The name that each machine has for itself.
+const LOCALHOST: &str = "localhost";
 
 /// What is asked.
 #[derive(Debug)]
@@ -67,6 +71,8 @@ impl Broken {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    /// Under which name the server is asked.
+    host: HeaderValue,
     used: Instant,
 }
 
@@ -77,24 +83,22 @@ pub(super) struct Pool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     address: Address,
-    host: HeaderValue,
     authorization: Option<HeaderValue>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
     pub(super) fn new(address: Address) -> Self {
-        let (host, token) = match &address {
-            Address::Socket(_) => ("localhost", None),
-            Address::Tcp { authority, token } => (authority.as_str(), token.as_ref()),
+        let token = match &address {
+            Address::Socket(_) => None,
+            Address::Tcp { token, .. } => token.as_ref(),
         };
-        let host = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
         let authorization = token.and_then(|token| {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).ok()?;
             value.set_sensitive(true);
             Some(value)
         });
-        Self(Arc::new(Inner { address, host, authorization, idle: Mutex::new(Vec::new()) }))
+        Self(Arc::new(Inner { address, authorization, idle: Mutex::new(Vec::new()) }))
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -132,7 +136,7 @@ impl Pool {
     }
 
     async fn through(&self, mut connection: Connection, asked: &Asked) -> Result<(Parts, Bytes), Broken> {
-        let request = self.request(asked)?;
+        let request = self.request(asked, connection.host.clone())?;
         let answer = async {
             let response = connection.sender.try_send_request(request).await.map_err(|mut error| {
                 let unsent = error.take_message().is_some();
@@ -156,14 +160,14 @@ impl Pool {
         Ok(answer)
     }
 
-    fn request(&self, asked: &Asked) -> Result<Request<Full<Bytes>>, Broken> {
+    fn request(&self, asked: &Asked, host: HeaderValue) -> Result<Request<Full<Bytes>>, Broken> {
         let mut request = Request::builder()
             .method(&asked.method)
             .uri(&asked.target)
             .body(Full::new(asked.body.clone().unwrap_or_default()))
             .map_err(Broken::before)?;
         let headers = request.headers_mut();
-        headers.insert(HOST, self.0.host.clone());
+        headers.insert(HOST, host);
         if asked.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -176,11 +180,15 @@ impl Pool {
     async fn connect(&self) -> Result<Connection, Broken> {
         let connected = async {
             match &self.0.address {
-                Address::Socket(path) => shake(socket::connect(path).await.map_err(Broken::before)?).await,
+                Address::Socket(path) => {
+                    let stream = socket::connect(path).await.map_err(Broken::before)?;
+                    shake(stream, HeaderValue::from_static(LOCALHOST)).await
+                }
                 Address::Tcp { authority, .. } => {
                     let stream = TcpStream::connect(authority).await.map_err(Broken::before)?;
                     let _ = stream.set_nodelay(true);
-                    shake(stream).await
+                    let reached = stream.peer_addr().map_err(Broken::before)?;
+                    shake(stream, host(authority, reached)).await
                 }
             }
         };
@@ -189,12 +197,41 @@ impl Pool {
     }
 }
 
-async fn shake<I>(stream: I) -> Result<Connection, Broken>
+/// Under which name a server is asked that was reached at an address.
+///
+/// A server answers to literal addresses and `localhost` only, because a browser that was led to it by a name
+/// (DNS rebinding) says that name. Whoever asks here looked the name up, and says what came of it.
+fn host(authority: &str, reached: SocketAddr) -> HeaderValue {
+    let name = authority.rsplit_once(':').map_or(authority, |(name, _)| name);
+    let answered = name.eq_ignore_ascii_case(LOCALHOST) || authority.parse::<SocketAddr>().is_ok();
+    let host = if answered { authority.to_owned() } else { reached.to_string() };
+    HeaderValue::from_str(&host).unwrap_or_else(|_| HeaderValue::from_static(LOCALHOST))
+}
+
+async fn shake<I>(stream: I, host: HeaderValue) -> Result<Connection, Broken>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Broken::before)?;
     // Ends when the sender is dropped, or the server closes.
     tokio::spawn(connection);
-    Ok(Connection { sender, used: Instant::now() })
+    Ok(Connection { sender, host, used: Instant::now() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_asked_under_a_name_that_it_answers_to() {
+        let reached = "10.0.0.7:8003".parse().unwrap();
+        for (authority, said) in [
+            ("localhost:8003", "localhost:8003"),
+            ("127.0.0.1:8003", "127.0.0.1:8003"),
+            ("[::1]:8003", "[::1]:8003"),
+            ("orchestrator.lan:8003", "10.0.0.7:8003"),
+        ] {
+            assert_eq!(host(authority, reached), said);
+        }
+    }
 }
