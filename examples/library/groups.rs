@@ -29,6 +29,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .register_agent("lark", Idler)
         .group("night", ["owl", "bat"])
         .group("day", ["lark"])
+        // One of them lives at a time, until somebody orders otherwise.
+        .group_limit("night", 1)
         .run_mode(RunMode::Daemon)
         .start()
         .await?;

@@ -39,7 +39,10 @@ fn project() -> Project {
 fn status_is_what_programs_read() {
     let project = project();
     let status = project.json(&["status"]);
-    assert_eq!(keys(&status), BTreeSet::from(["goals", "agents", "parked", "orchestrator", "instructions"]));
+    assert_eq!(
+        keys(&status),
+        BTreeSet::from(["goals", "agents", "groups", "parked", "orchestrator", "instructions"])
+    );
     let goal = &status["goals"][0];
     has(goal, &["id", "status", "reason", "counts", "tokens", "cost_usd"]);
     assert_eq!(
@@ -248,6 +251,17 @@ fn the_instructions_schema_takes_what_the_program_takes() {
     for (agents, sound) in [
         (json!([{ "name": "worker", "goal": "demo" }]), true),
         (json!([{ "name": "worker", "colour": "red" }]), false),
+        (
+            json!([
+                { "name": "worker", "restart": "on-failure", "max_restarts": 0, "restart_window": "5m",
+                    "timeout": 90, "groups": ["night (2)", "day"] },
+                { "name": "other", "depends_on": ["worker (started)"], "groups": "day, night" },
+            ]),
+            true,
+        ),
+        (json!([{ "name": "worker", "groups": ["night (0)"] }]), false),
+        (json!([{ "name": "worker", "restart": "sometimes" }]), false),
+        (json!([{ "name": "worker" }, { "name": "other", "depends_on": ["worker (gone)"] }]), false),
         (json!([]), false),
     ] {
         let file = json!({ "instruction_schema_version": "2", "agents": agents,

@@ -279,7 +279,7 @@ fn agents_come_and_go_with_their_declarations() {
     scene.told.wait_for("it is not declared any more");
     assert_eq!(scene.json(&["task", "show", "long"])["status"], "running");
     scene.go();
-    scene.told.wait_for("it is to be started anew");
+    scene.told.wait_for("INSTRUCTIONS.md declares it otherwise: Role");
     scene.told.wait_for("\"kind\":\"agent.started\",\"agent\":\"first\"");
     run.signal(nix::sys::signal::Signal::SIGINT);
     let _ = run.wait();

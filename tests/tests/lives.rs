@@ -51,7 +51,10 @@ fn a_group_that_was_stopped_stays_so_in_the_next_run() {
     let groups = project.json(&["group", "list"]);
     assert_eq!(
         groups[0],
-        json!({ "name": "dark", "agents": ["owl"], "alive": 0, "limit": null, "paused": false, "run": false })
+        json!({
+            "name": "dark", "agents": ["owl"], "alive": 0, "limit": null, "declared_limit": null,
+            "paused": false, "run": false,
+        })
     );
 
     let before = started(&project).len();
@@ -70,4 +73,24 @@ fn a_group_that_was_stopped_stays_so_in_the_next_run() {
     assert_eq!(started(&project)[before..], ["owl", "lark"]);
     let orders = project.events().into_iter().filter(|event| event.kind == "directive.applied").count();
     assert_eq!(orders, 3);
+}
+
+#[test]
+fn a_group_s_limit_is_declared_shown_and_overridden() {
+    let text = format!("{AGENTS}{}", task("At night {#night capabilities=night}", "true"));
+    let project = Project::new(&text.replace("Groups: dark", "Groups: dark (3)"));
+    project.downbeat(&["run"]).code(0);
+
+    let limits =
+        |groups: &serde_json::Value| (groups[0]["limit"].clone(), groups[0]["declared_limit"].clone());
+    assert_eq!(limits(&project.json(&["group", "list"])), (json!(3), json!(3)));
+    project.downbeat(&["status"]).code(0).says(&["group dark: 0 of 1 live, at most 3 may"]);
+    project.downbeat(&["group", "limit", "dark", "1"]).code(0);
+    assert_eq!(limits(&project.json(&["status"])["groups"]), (json!(1), json!(3)));
+    project.downbeat(&["group", "list"]).code(0).says(&["1 (declared: 3)"]);
+    project.downbeat(&["group", "limit", "dark", "none"]).code(0);
+    assert_eq!(limits(&project.json(&["group", "list"])), (json!(3), json!(3)));
+
+    project.write("INSTRUCTIONS.md", &text.replace("Groups: dark", "Groups: dark (0)"));
+    project.downbeat(&["plan"]).code(2).says(&["`0` is no limit of a group"]);
 }

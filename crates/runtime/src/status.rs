@@ -1,6 +1,6 @@
 //! What is going on, at a glance. The shapes are what programs read: fields are added, never renamed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use downbeat_core::cache::{Cache, CacheError, Liveness, Phase, TaskQuery};
@@ -15,6 +15,7 @@ use crate::live::Versions;
 use crate::nested::chain::{Chains, with_all_below};
 use crate::orchestrator::leader::{ORCHESTRATOR, Said};
 use crate::spending::{self, Parked, larger};
+use crate::steering::{Standing, Subject};
 use crate::supervise::board::{Board, Line};
 
 /// What is going on.
@@ -24,6 +25,8 @@ pub struct Status {
     pub goals: Vec<GoalLine>,
     /// By name.
     pub agents: Vec<AgentLine>,
+    /// Groups of agents, by name.
+    pub groups: Vec<GroupLine>,
     /// Models that are left alone, and why; nobody else is asked either while one of them is all.
     pub parked: Vec<Parked>,
     /// Who orchestrates.
@@ -91,6 +94,71 @@ pub struct AgentLine {
     pub groups: Vec<GroupName>,
 }
 
+/// A group of agents at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GroupLine {
+    /// Its name.
+    pub name: GroupName,
+    /// Who belongs to it.
+    pub agents: BTreeSet<AgentName>,
+    /// How many of them live, by their supervisor.
+    pub alive: usize,
+    /// How many of them may live at once: as somebody ordered, or else as declared.
+    pub limit: Option<u32>,
+    /// How many may as declared.
+    pub declared_limit: Option<u32>,
+    /// Somebody ordered that they take no tasks.
+    pub paused: bool,
+    /// Whether somebody ordered them to run or to be stopped.
+    pub run: Option<bool>,
+}
+
+/// The groups of a board, with what is ordered about them.
+///
+/// # Errors
+///
+/// What the cache says.
+pub async fn groups(cache: &dyn Cache, board: &Board) -> Result<Vec<GroupLine>, CacheError> {
+    let mut groups: BTreeMap<GroupName, GroupLine> = BTreeMap::new();
+    for (agent, line) in &board.agents {
+        for group in &line.groups {
+            let found = groups.entry(group.clone()).or_insert_with(|| {
+                let limit = board.limits.get(group).copied();
+                GroupLine { declared_limit: limit, limit, ..GroupLine::named(group.clone()) }
+            });
+            found.agents.insert(agent.clone());
+            found.alive += usize::from(matches!(line.stage.as_str(), "starting" | "running" | "stopping"));
+        }
+    }
+    for (name, line) in &mut groups {
+        line.obey(&Standing::load(cache, &Subject::Group(name.clone())).await?);
+    }
+    Ok(groups.into_values().collect())
+}
+
+impl GroupLine {
+    /// A group of which nothing else is known.
+    #[must_use]
+    pub const fn named(name: GroupName) -> Self {
+        Self {
+            name,
+            agents: BTreeSet::new(),
+            alive: 0,
+            limit: None,
+            declared_limit: None,
+            paused: false,
+            run: None,
+        }
+    }
+
+    /// Takes in what is ordered about it.
+    pub fn obey(&mut self, orders: &Standing) {
+        self.limit = orders.limit.or(self.declared_limit);
+        self.paused = orders.paused;
+        self.run = orders.run;
+    }
+}
+
 /// Who orchestrates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OrchestratorLine {
@@ -152,6 +220,7 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
         })
         .collect();
     let mut board = Board::load(cache).await?;
+    let groups = groups(cache, &board).await?;
     let mut agents: Vec<AgentLine> = cache
         .agents()
         .await?
@@ -204,6 +273,7 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
     Ok(Status {
         goals,
         agents,
+        groups,
         parked,
         instructions: Versions::load(cache).await?,
         orchestrator: orchestrator_line(cache, now).await?,

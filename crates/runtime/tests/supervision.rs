@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use downbeat_core::backoff::Backoff;
 use downbeat_core::cache::{Cache, Liveness, Phase, Read, events_stream};
 use downbeat_core::event::{Event, EventKind};
+use downbeat_core::faulty::{FaultPlan, FaultyCache};
 use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::{AgentName, TaskId};
 use downbeat_core::instructions::Milestone;
 use downbeat_core::memory::MemoryCache;
 use downbeat_core::state::TaskStatus;
 use downbeat_runtime::clock::SystemClock;
-use downbeat_runtime::library::{Agent, Assignment, Builder, Declared, Done, Plan, Trouble};
+use downbeat_runtime::library::{Agent, Assignment, Builder, Declared, Done, Plan, RunMode, Trouble};
 use downbeat_runtime::{Orchestrator, Settings, status};
 
 struct Able;
@@ -235,6 +236,8 @@ async fn what_is_wrong_is_said_all_at_once_and_nothing_starts() {
         .add_dependency("a", "nobody")
         .add_dependency("b", "b")
         .group("crew", ["a", "stranger"])
+        .group_limit("crew", 0)
+        .group_limit("nobody", 2)
         .goal("Broken", plan)
         .start()
         .await
@@ -248,6 +251,8 @@ async fn what_is_wrong_is_said_all_at_once_and_nothing_starts() {
         "no agent is called `nobody` (`a` depends on `nobody`)",
         "agent `b` depends on itself",
         "no agent is called `stranger` (of group `crew`)",
+        "group `crew`: its limit is at least 1",
+        "no agent is of group `nobody`, which is limited to 2",
         "agent `b` works for goal `elsewhere`, which is not declared",
     ] {
         assert!(faults.iter().any(|fault| fault.starts_with(part)), "{part}\n{error}");
@@ -294,4 +299,63 @@ async fn a_phase_is_entered_for_each_step_of_a_task() {
         seen.iter().filter(|it| *it != "idle").collect::<Vec<_>>(),
         [expected, expected].concat().iter().collect::<Vec<_>>()
     );
+}
+
+/// A supervisor looks at everything each `check_interval`, for news that got lost: what that costs does not grow
+/// with the agents while nothing happens.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_fleet_costs_the_same_few_calls_however_many_agents_it_has() {
+    let inner = MemoryCache::new(Arc::new(SystemClock));
+    let counted = Arc::new(FaultyCache::new(inner, FaultPlan::new()));
+    let cache: Arc<dyn Cache> = Arc::clone(&counted) as Arc<dyn Cache>;
+    let settings = Settings {
+        exclusive: true,
+        keep_running: true,
+        check_interval: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let mut builder = Orchestrator::builder()
+        .cache(Arc::clone(&cache))
+        .settings(settings)
+        .max_workers(8)
+        .run_mode(RunMode::Daemon);
+    // Half of them have a goal of their own with a task that nobody can do, and half can do what nobody needs.
+    for n in 0..48 {
+        let goal = format!("g{n}");
+        builder = builder
+            .register_agent(Declared::named(format!("own-{n}")).goal(&goal), Able)
+            .register_agent(Declared::named(format!("any-{n}")).capable_of([format!("c{n}")]), Able)
+            .goal("A goal", Plan::of(&goal).task(format!("t{n}"), "A task").needs("nobody"));
+    }
+    let running = builder.start().await.unwrap();
+    let looks = || counted.calls("list");
+    let asked =
+        || -> u64 { ["ready", "goal", "tasks", "agent"].iter().map(|verb| counted.calls(verb)).sum() };
+    let until = async |many: u64| {
+        let wait = async {
+            while looks() < many {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
+    };
+    // Until everybody lives or rests and is seen to.
+    let settled = async {
+        loop {
+            let (before, looked) = (asked(), looks());
+            until(looked + 20).await;
+            if asked() - before <= 4 * (looks() - looked) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), settled).await.unwrap();
+
+    let (before, looked) = (asked(), looks());
+    until(looked + 50).await;
+    let (calls, looks) = (asked() - before, looks() - looked);
+    println!("{calls} calls in {looks} looks at 96 agents");
+    assert!(calls <= 4 * looks, "{calls} calls in {looks} looks");
+    running.stop();
+    running.join().await.unwrap();
 }

@@ -152,12 +152,10 @@ async fn an_agent_behind_the_limit_of_a_group_is_named_with_it() {
         .register_agent(able("second"), Able)
         .add_dependency("second", "first")
         .group("night", ["first", "second"])
+        .group_limit("night", 1)
         .goal("G", plan_for(&["first"]))
         .goal("H", Plan::of("h").task("second", "A task").needs("second").priority(0))
         .start();
-    // Before the second one is begun.
-    let limit = FleetOrder::LimitGroup { group: GroupName::new("night").unwrap(), running: Some(1) };
-    order(&cache, limit, "test").await;
     let running = running.await.unwrap();
 
     let (_, queued) = causes(&cache, "second", CauseKind::Queued).await;

@@ -166,7 +166,7 @@ pub(crate) enum GroupCommand {
         /// The group
         #[arg(value_name = "GROUP")]
         group: String,
-        /// How many, or `none`
+        /// How many, or `none`: as many as declared
         #[arg(value_name = "N", value_parser = limit)]
         agents: Limit,
     },

@@ -1,13 +1,12 @@
 //! What a person wants done about the lives of agents, one by one or by group.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use downbeat_core::cache::Cache;
 use downbeat_core::ids::{AgentName, GroupName};
+use downbeat_core::instructions::group_limits;
 use downbeat_runtime::load;
+use downbeat_runtime::status::{self, GroupLine};
 use downbeat_runtime::steering::{FleetOrder, Standing, Subject, Whom};
 use downbeat_runtime::supervise::Board;
-use serde::Serialize;
 
 use super::steer::steer;
 use crate::context::Context;
@@ -60,34 +59,11 @@ pub(crate) async fn limit(name: &str, running: Option<u32>, context: &Context) -
     steer(cache.as_ref(), FleetOrder::LimitGroup { group, running }, context).await
 }
 
-/// A group, for programs.
-#[derive(Debug, Serialize)]
-struct GroupLine {
-    name: GroupName,
-    agents: BTreeSet<AgentName>,
-    /// How many of them live.
-    alive: usize,
-    limit: Option<u32>,
-    paused: bool,
-    /// Whether somebody ordered it to run or to be stopped.
-    run: Option<bool>,
-}
-
 /// Lists groups.
 pub(crate) async fn list(context: &Context) -> Result<(), CliError> {
     let cache = context.open().await?;
     let board = Board::load(cache.as_ref()).await?;
-    let mut lines = Vec::new();
-    for (name, agents) in groups(&board, context) {
-        let orders = Standing::load(cache.as_ref(), &Subject::Group(name.clone())).await?;
-        let lives = |agent: &&AgentName| {
-            let stage = board.agents.get(*agent).map(|line| line.stage.as_str());
-            matches!(stage, Some("starting" | "running" | "stopping"))
-        };
-        let alive = agents.iter().filter(lives).count();
-        let Standing { limit, paused, run, .. } = orders;
-        lines.push(GroupLine { name, agents, alive, limit, paused, run });
-    }
+    let lines = lines(cache.as_ref(), &board, context).await?;
     if context.out.is_json() {
         return context.out.value(&lines);
     }
@@ -103,7 +79,7 @@ pub(crate) async fn list(context: &Context) -> Result<(), CliError> {
         table.row(vec![
             Cell::new(STRONG, line.name.as_str()),
             Cell::plain(format!("{}/{}", line.alive, line.agents.len())),
-            Cell::plain(line.limit.map_or_else(String::new, |limit| limit.to_string())),
+            Cell::plain(limit_of(&line)),
             Cell::plain(ordered.join(", ")),
             Cell::new(FAINT, agents.join(", ")),
         ]);
@@ -121,28 +97,47 @@ async fn found(cache: &dyn Cache, text: &str, context: &Context) -> Result<Whom,
 
 async fn group(cache: &dyn Cache, text: &str, context: &Context) -> Result<GroupName, CliError> {
     let board = Board::load(cache).await?;
-    let groups = groups(&board, context);
-    if let Some(name) = groups.keys().find(|name| name.as_str() == text) {
-        return Ok(name.clone());
+    let groups = lines(cache, &board, context).await?;
+    if let Some(group) = groups.iter().find(|group| group.name.as_str() == text) {
+        return Ok(group.name.clone());
     }
-    let known: Vec<String> = groups.keys().map(ToString::to_string).collect();
+    let known: Vec<String> = groups.iter().map(|group| group.name.to_string()).collect();
     Err(context.unknown("group", text, &known, "group list"))
 }
 
-/// Every group with its agents: those of the last run, and those that are declared now.
-fn groups(board: &Board, context: &Context) -> BTreeMap<GroupName, BTreeSet<AgentName>> {
-    let mut groups: BTreeMap<GroupName, BTreeSet<AgentName>> = BTreeMap::new();
-    for (agent, line) in &board.agents {
-        for group in &line.groups {
-            groups.entry(group.clone()).or_default().insert(agent.clone());
-        }
+/// How many may live, and what was declared if that was overridden.
+pub(super) fn limit_of(line: &GroupLine) -> String {
+    let number = |limit: Option<u32>| limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+    match (line.limit, line.declared_limit) {
+        (None, None) => String::new(),
+        (limit, declared) if declared.is_none() || limit == declared => number(limit),
+        (limit, declared) => format!("{} (declared: {})", number(limit), number(declared)),
     }
+}
+
+/// Every group with its agents: those of the last run, and those that are declared now.
+async fn lines(cache: &dyn Cache, board: &Board, context: &Context) -> Result<Vec<GroupLine>, CliError> {
+    let mut lines = status::groups(cache, board).await?;
     if let Ok(project) = load::load(&context.place.instructions) {
+        let limits = group_limits(project.agents.iter().map(|agent| &agent.spec));
         for agent in project.agents {
-            for group in agent.spec.groups {
-                groups.entry(group.value).or_default().insert(agent.spec.name.value.clone());
+            for group in &agent.spec.groups {
+                let name = group.value.clone();
+                let line = match lines.iter_mut().find(|line| line.name == name) {
+                    Some(line) => line,
+                    None => {
+                        let declared_limit = limits.get(&name).copied();
+                        let mut line = GroupLine { declared_limit, ..GroupLine::named(name.clone()) };
+                        line.obey(&Standing::load(cache, &Subject::Group(name)).await?);
+                        lines.push(line);
+                        let Some(line) = lines.last_mut() else { continue };
+                        line
+                    }
+                };
+                line.agents.extend(agent.spec.copies());
             }
         }
     }
-    groups
+    lines.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(lines)
 }

@@ -5,6 +5,7 @@ use downbeat_core::goal::Counts;
 use downbeat_runtime::status::{self, AgentLine, Status};
 use downbeat_runtime::supervise::{RUN_ENDED, RUN_STOPPED};
 
+use super::fleet::limit_of;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::style::{self, BAD, CARE, FAINT, GOOD, PLAIN, STRONG, paint};
@@ -69,6 +70,11 @@ pub(crate) async fn status(context: &Context) -> Result<(), CliError> {
                 context.out.line(format!("{} {}: {}", paint(CARE, "•"), agent.name, clean(reason)))?;
             }
         }
+    }
+    for group in status.groups.iter().filter(|group| group.limit.is_some()) {
+        let (alive, all, limit) = (group.alive, group.agents.len(), limit_of(group));
+        let what = format!("group {}: {alive} of {all} live, at most {limit} may", group.name);
+        context.out.line(paint(FAINT, what))?;
     }
     context.out.line("")?;
     context.out.line(paint(FAINT, orchestrator(&status, context)))

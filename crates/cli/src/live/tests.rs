@@ -119,6 +119,7 @@ fn who_has_no_task_is_listed_by_stage_and_what_needs_a_look_comes_first() {
         |stage: &str| Line { stage: stage.to_owned(), finished: stage == "finished", ..Line::default() };
     board.supervised(&supervise::Board {
         agents: stages.map(|(name, stage)| (AgentName::new(name).unwrap(), line(stage))).into(),
+        ..supervise::Board::default()
     });
 
     assert_eq!(

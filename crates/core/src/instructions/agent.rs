@@ -12,6 +12,8 @@ use crate::span::HumanDuration;
 
 /// The most restarts that one may allow.
 const MAX_RESTARTS: u32 = 1_000_000;
+/// The greatest limit of a group.
+const MAX_GROUP_LIMIT: u32 = 1_000_000;
 /// The most copies of an agent.
 const MAX_COPIES: u32 = 1_000;
 /// The most tasks that one agent may work on at once.
@@ -135,9 +137,11 @@ fn take(agent: &mut AgentSpec, key: Key, field: &Field, faults: &mut Faults<'_>)
         }
         Key::Groups => {
             for value in field.list(faults) {
-                if let Some(group) = id::<GroupName>(&value, "group", faults)
-                    && !agent.groups.iter().any(|known| known.value == group.value)
-                {
+                let Some((group, limit)) = group(&value, faults) else { continue };
+                if let Some(limit) = limit {
+                    agent.group_limits.push((group.value.clone(), limit));
+                }
+                if !agent.groups.iter().any(|known| known.value == group.value) {
                     agent.groups.push(group);
                 }
             }
@@ -180,23 +184,49 @@ fn copies(value: &Value, key: &str, least: u32, faults: &mut Faults<'_>) -> Opti
 
 /// `name`, or `name (started|ready|finished)`.
 fn dependency(value: &Value, faults: &mut Faults<'_>) -> Option<Dependency> {
-    let (name, until) = match value.text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+    let (name, until) = match in_brackets(value, faults) {
         None => (value.clone(), Milestone::default()),
-        Some((name, until)) => {
-            let name = name.trim().trim_matches('`');
-            let milestone = Value { text: until.trim().to_owned(), span: value.span.clone() };
+        Some((name, milestone)) => {
             let names = ["started", "ready", "finished"];
             let help = "write `name (started)`, `name (ready)` or `name (finished)`";
-            let until = word(&milestone, "something to wait for", names, help, faults)?;
-            // The name stands first, so its place is known.
-            let span = match slice(faults.text(), &value.span).find(name) {
-                Some(at) if !name.is_empty() => value.span.start + at..value.span.start + at + name.len(),
-                _ => value.span.clone(),
-            };
-            (Value { text: name.to_owned(), span }, until)
+            (name, word(&milestone, "something to wait for", names, help, faults)?)
         }
     };
     Some(Dependency { agent: id(&name, "agent", faults)?, until })
+}
+
+/// `name`, or `name (2)` with how many of it may live at once.
+fn group(value: &Value, faults: &mut Faults<'_>) -> Option<(Spanned<GroupName>, Option<Spanned<u32>>)> {
+    let Some((name, limit)) = in_brackets(value, faults) else {
+        return Some((id(value, "group", faults)?, None));
+    };
+    let name = id(&name, "group", faults);
+    let number = limit.text.parse::<u32>().ok().filter(|number| (1..=MAX_GROUP_LIMIT).contains(number));
+    let Some(number) = number else {
+        let shown: String = limit.text.chars().take(60).collect();
+        faults.error_with(
+            &limit.span,
+            format!("`{}` is no limit of a group", shown.escape_debug()),
+            format!(
+                "write how many of it may live at once, such as `writers (2)`: from 1 to {MAX_GROUP_LIMIT}"
+            ),
+        );
+        return None;
+    };
+    Some((name?, Some(Spanned::new(number, limit.span))))
+}
+
+/// The two parts of `name (more)`, each at its place.
+fn in_brackets(value: &Value, faults: &Faults<'_>) -> Option<(Value, Value)> {
+    let (name, more) = value.text.strip_suffix(')')?.split_once('(')?;
+    let name = name.trim().trim_matches('`');
+    let more = Value { text: more.trim().to_owned(), span: value.span.clone() };
+    // The name stands first, so its place is known.
+    let span = match slice(faults.text(), &value.span).find(name) {
+        Some(at) if !name.is_empty() => value.span.start + at..value.span.start + at + name.len(),
+        _ => value.span.clone(),
+    };
+    Some((Value { text: name.to_owned(), span }, more))
 }
 
 /// One of a few words; `what` says what they are.

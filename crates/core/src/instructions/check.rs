@@ -9,7 +9,7 @@ use super::faults::Faults;
 use super::goal::RawGoal;
 use super::types::{AgentSpec, GoalSpec, Instructions, PlanSource, Spanned};
 use crate::diagnostic::Diagnostic;
-use crate::ids::GoalId;
+use crate::ids::{GoalId, GroupName};
 use crate::suggest;
 
 /// The most agents, and the most goals, in one file.
@@ -56,6 +56,7 @@ impl Found {
         repeated(self.goals.iter().map(|goal| (goal.name.text.as_str(), &goal.name.span)), "goal", faults);
         depends_on(&mut self.agents, faults);
         copies(&self.agents, faults);
+        group_limits(&self.agents, faults);
         self.match_goals(faults);
         let mut lists: Vec<_> =
             self.goals.iter_mut().map(|goal| (goal.name.text.clone(), &mut goal.checklist)).collect();
@@ -167,6 +168,21 @@ fn copies(agents: &[AgentSpec], faults: &mut Faults<'_>) {
                 &span,
                 format!("a copy of `{}` and another agent are both called `{other}`", agent.name.value),
             );
+        }
+    }
+}
+
+/// Checks that nobody says of a group what another agent says otherwise.
+fn group_limits(agents: &[AgentSpec], faults: &mut Faults<'_>) {
+    let mut said: HashMap<&GroupName, &Spanned<u32>> = HashMap::new();
+    for (group, limit) in agents.iter().flat_map(|agent| &agent.group_limits) {
+        let before = *said.entry(group).or_insert(limit);
+        if before.value != limit.value {
+            let message = format!(
+                "group `{group}` has two limits, {} and {}: write one, at any of its agents",
+                before.value, limit.value
+            );
+            faults.repeated(&limit.span, message, &before.span);
         }
     }
 }

@@ -30,4 +30,5 @@ pub use brief::plan_of_brief;
 pub use parse::{MAX_BYTES, declares_agents, parse};
 pub use types::{
     AgentSpec, Dependency, GoalSpec, Instructions, LogLevel, Milestone, PlanSource, Restart, Spanned,
+    group_limits,
 };

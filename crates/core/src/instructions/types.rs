@@ -1,5 +1,6 @@
 //! What INSTRUCTIONS.md says, with the place of everything that a later check may complain about.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -60,6 +61,9 @@ pub struct AgentSpec {
     pub depends_on: Vec<Dependency>,
     /// The groups it belongs to, none twice.
     pub groups: Vec<Spanned<GroupName>>,
+    /// What it says about how many agents of these groups may live at once. No agent of a file says another
+    /// number; see [`group_limits`](super::group_limits).
+    pub group_limits: Vec<(GroupName, Spanned<u32>)>,
     /// Whether it is started again when its life has ended; [`Restart::OnFailure`] without it.
     pub restart: Option<Restart>,
     /// How many restarts within `restart_window` are no crash loop; the run's setting without it.
@@ -112,6 +116,7 @@ impl AgentSpec {
             max_parallel: None,
             llm: None,
             groups: Vec::new(),
+            group_limits: Vec::new(),
             restart: None,
             max_restarts: None,
             restart_window: None,
@@ -120,6 +125,12 @@ impl AgentSpec {
             max: None,
         }
     }
+}
+
+/// How many agents of each group may live at once, as any of its agents says; no limit for the others.
+pub fn group_limits<'a>(agents: impl IntoIterator<Item = &'a AgentSpec>) -> BTreeMap<GroupName, u32> {
+    let said = agents.into_iter().flat_map(|agent| &agent.group_limits);
+    said.map(|(group, limit)| (group.clone(), limit.value)).collect()
 }
 
 /// One agent that comes before another.

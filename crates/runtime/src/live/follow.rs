@@ -98,7 +98,7 @@ impl Orchestrator {
         }
         let agents = start_order(&project.agents)?.into_iter().cloned().map(Arc::new).collect();
         if let Some(crew) = crew {
-            crew.declare(agents, project.goals.clone());
+            crew.declare(agents, project.goals.clone(), FILES);
         }
         self.in_force.put(project);
         if leads {

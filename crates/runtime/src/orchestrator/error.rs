@@ -92,7 +92,7 @@ pub enum RunError {
         faults: Vec<String>,
     },
     /// Some tasks can be executed by nobody: nothing was started.
-    #[error("{} tasks cannot be executed:\n{}", reasons.len(), reasons.join("\n"))]
+    #[error("{} task{} cannot be executed:\n{}", reasons.len(), if reasons.len() == 1 { "" } else { "s" }, reasons.join("\n"))]
     Unexecutable {
         /// Each task with the reason, in a line.
         reasons: Vec<String>,

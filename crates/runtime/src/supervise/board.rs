@@ -1,6 +1,6 @@
 //! Where the life of every declared agent stands, kept where everybody can read it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,9 @@ const BETWEEN: Duration = Duration::from_millis(50);
 pub struct Board {
     /// Its agents.
     pub agents: BTreeMap<AgentName, Line>,
+    /// How many of a group may live at once, as declared, where that is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<GroupName, u32>,
 }
 
 /// Where the life of an agent stands.
@@ -128,7 +131,7 @@ impl Board {
             };
             (name.clone(), line)
         };
-        Self { agents: fleet.agents().map(line).collect() }
+        Self { agents: fleet.agents().map(line).collect(), limits: BTreeMap::new() }
     }
 
     /// What is kept in a cache; empty when no orchestrator with agents of its own ever ran.
@@ -181,11 +184,14 @@ pub(super) async fn keep(
     }
 }
 
-/// Writes the lines of our agents; those of others stay.
+/// Writes the lines of our agents and the limits of their groups; those of others stay.
 async fn store(cache: &dyn Cache, board: Board) -> Result<(), CacheError> {
     loop {
         let (mut all, expected) = read(cache).await?;
         let before = all.clone();
+        let ours: BTreeSet<&GroupName> = board.agents.values().flat_map(|line| &line.groups).collect();
+        all.limits.retain(|group, _| !ours.contains(group));
+        all.limits.extend(board.limits.clone());
         all.agents.extend(board.agents.clone());
         if all == before {
             return Ok(());

@@ -207,7 +207,9 @@ impl Fleet {
             Input::Begin => self.begun = true,
             Input::Tick => {}
             Input::Want(name) => self.forgiven(&name, &Change::Wanted, &mut actions),
-            Input::Restart(name) => self.forgiven(&name, &Change::Asked(Then::Restart), &mut actions),
+            Input::Restart(name, why) => {
+                self.forgiven(&name, &Change::Asked(Then::Restart(why)), &mut actions);
+            }
             Input::Stop(name, by) => self.change(&name, &Change::Asked(Then::Stop(by)), &mut actions),
             Input::Finished(name) => {
                 self.change(&name, &Change::Asked(Then::Rest { finished: true }), &mut actions);

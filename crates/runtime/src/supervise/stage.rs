@@ -55,8 +55,8 @@ pub enum Stage {
 pub enum Then {
     /// It stays ended, for this reason.
     Stop(String),
-    /// It is started anew.
-    Restart,
+    /// It is started anew, for this reason.
+    Restart(String),
     /// It rests, finished or not.
     Rest {
         /// See [`Stage::Resting`].
@@ -139,11 +139,13 @@ impl Stage {
                 Some(Self::Stopping { then: then.clone() })
             }
             // A person's newest word counts; that there is nothing to do overrides nobody.
-            (Self::Stopping { then }, C::Asked(other @ (Then::Stop(_) | Then::Restart))) if then != other => {
+            (Self::Stopping { then }, C::Asked(other @ (Then::Stop(_) | Then::Restart(_))))
+                if then != other =>
+            {
                 Some(Self::Stopping { then: other.clone() })
             }
             (Self::Stopping { then: Then::Stop(_) | Then::Rest { .. } }, C::Wanted) => {
-                Some(Self::Stopping { then: Then::Restart })
+                Some(Self::Stopping { then: Then::Restart("it is to run again".to_owned()) })
             }
             (
                 Self::Waiting
@@ -167,7 +169,7 @@ impl Stage {
                 | Self::Resting { .. }
                 | Self::Quarantined { .. }
                 | Self::Ended { .. },
-                C::Asked(Then::Restart),
+                C::Asked(Then::Restart(_)),
             )
             | (
                 Self::BackingOff { .. }
@@ -180,7 +182,7 @@ impl Stage {
             (Self::Starting | Self::Running { .. }, C::Exited { verdict, .. }) => Some(verdict.stage()),
             (Self::Stopping { then }, C::Exited { ok, verdict }) => Some(match then {
                 Then::Stop(by) => Self::Ended { end: End::Stopped(by.clone()) },
-                Then::Restart => Self::Waiting,
+                Then::Restart(_) => Self::Waiting,
                 // One that crashes on its way out has crashed.
                 Then::Rest { .. } if !ok => verdict.stage(),
                 Then::Rest { finished } => Self::Resting { finished: *finished },
@@ -222,7 +224,7 @@ impl Stage {
             Self::Resting { finished: true } => Some("its work is done"),
             Self::Resting { finished: false } => Some("had nothing to do while others waited for a slot"),
             Self::Quarantined { reason }
-            | Self::Stopping { then: Then::Stop(reason) }
+            | Self::Stopping { then: Then::Stop(reason) | Then::Restart(reason) }
             | Self::Ended { end: End::Failed(reason) | End::Stopped(reason) | End::Prerequisite(reason) } => {
                 Some(reason)
             }
@@ -278,7 +280,7 @@ mod tests {
     }
 
     fn thens() -> [Then; 3] {
-        [Then::Stop("s".to_owned()), Then::Restart, Then::Rest { finished: false }]
+        [Then::Stop("s".to_owned()), Then::Restart("r".to_owned()), Then::Rest { finished: false }]
     }
 
     fn changes() -> Vec<Change> {
@@ -335,7 +337,7 @@ mod tests {
         let stopped = Stage::Ended { end: End::Stopped("s".to_owned()) };
         for change in changes() {
             let moved = stopped.after(&change).is_some();
-            let wanted = matches!(change, Change::Wanted | Change::Asked(Then::Restart));
+            let wanted = matches!(change, Change::Wanted | Change::Asked(Then::Restart(_)));
             assert_eq!(moved, wanted, "{change:?}");
         }
         for stage in stages() {
@@ -353,7 +355,7 @@ mod tests {
         let quarantined = Stage::Quarantined { reason: "q".to_owned() };
         for change in changes() {
             let moved = quarantined.after(&change).is_some();
-            let said = matches!(change, Change::Wanted | Change::Asked(Then::Restart | Then::Stop(_)));
+            let said = matches!(change, Change::Wanted | Change::Asked(Then::Restart(_) | Then::Stop(_)));
             assert_eq!(moved, said, "{change:?}");
         }
     }

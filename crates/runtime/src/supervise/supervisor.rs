@@ -1,39 +1,43 @@
 //! The one task that owns the lives of all agents of an orchestrator.
 
+mod alive;
+mod changes;
 mod declared;
+mod ends;
 mod looks;
 mod orders;
 mod scaling;
 mod silence;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Cache, CacheError, Departure, ExitStatus, Leave, Liveness, Registration};
+use downbeat_core::cache::{Cache, CacheError};
 use downbeat_core::event::{Event, EventDraft, EventKind};
-use downbeat_core::ids::{AgentName, Incarnation};
+use downbeat_core::ids::{AgentName, GroupName};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use alive::Alive;
 pub(crate) use declared::{Declarer, is_same};
 
 use super::board::{self, Board};
 use super::coming::Coming;
 use super::fleet::{Action, Fleet, Input, Member, Policy};
-use super::spawner::{Exit, Hire, SpawnError, Spawner};
+use super::spawner::{Hire, Spawner};
 use super::stage::{End, RUN_ENDED, RUN_STOPPED, Stage};
-use super::tend::{self, Fate, Job, Press, What};
+use super::tend::{self, Fate, Job, Press};
 use crate::feed::{News, Subscription};
 use crate::load::{ProjectAgent, ProjectGoal};
 use crate::orchestrator::{RunError, tell};
+use crate::recruit;
 use crate::settings::Settings;
 use crate::steering::{Order, Standing as Orders, Subject, told};
 use crate::stop::Stop;
-use crate::{entropy, process, recruit};
 
 /// What a supervisor is given.
 pub(crate) struct Charge {
@@ -105,6 +109,9 @@ impl Supervisor {
             closed: None,
             declared,
             gone: HashSet::new(),
+            limits: BTreeMap::new(),
+            happened: 0,
+            looked_at: None,
         };
         let task = tokio::spawn(async move {
             actor.run(closing).await;
@@ -153,41 +160,6 @@ fn member(agent: &ProjectAgent, settings: &Settings) -> Member {
     }
 }
 
-/// A life, as its supervisor sees it.
-struct Alive {
-    generation: u64,
-    press: watch::Sender<Press>,
-    /// Its spawner says that it began.
-    begun: bool,
-    /// Its own word that it began was heard: what is heard of its name from then on is of it.
-    entered: bool,
-    /// Since when it is not heard.
-    silence: Option<silence::Silence>,
-    /// Why it was ended without asking.
-    killed: Option<String>,
-}
-
-impl Alive {
-    const fn new(generation: u64, press: watch::Sender<Press>) -> Self {
-        Self { generation, press, begun: false, entered: false, silence: None, killed: None }
-    }
-
-    /// Asks it for something, unless it was asked for more.
-    fn press(&self, asked: Press) {
-        self.press.send_if_modified(|press| {
-            let harder = *press < asked;
-            *press = asked.max(*press);
-            harder
-        });
-    }
-}
-
-/// How a life ended, and why.
-struct Ended {
-    exit: Exit,
-    reason: String,
-}
-
 struct Actor {
     charge: Charge,
     agents: HashMap<AgentName, Arc<ProjectAgent>>,
@@ -209,6 +181,12 @@ struct Actor {
     declared: mpsc::UnboundedReceiver<declared::Declared>,
     /// Those that are not declared any more.
     gone: HashSet<AgentName>,
+    /// How many of each group may live at once, as declared.
+    limits: BTreeMap<GroupName, u32>,
+    /// Counts what happened that may leave somebody without anything to do.
+    happened: u64,
+    /// What of that was seen when all agents were looked at.
+    looked_at: Option<u64>,
 }
 
 impl Actor {
@@ -216,6 +194,7 @@ impl Actor {
         for adopted in self.charge.spawner.adopt().await {
             self.adopt(adopted);
         }
+        self.limit_groups().await;
         if let Err(error) = self.obey_all(true).await {
             warn!(target: "orchestrator", "The orders that stand cannot be read: {error}");
         }
@@ -248,7 +227,10 @@ impl Actor {
                 () = self.scaling.is_due(), if self.closed.is_none() => self.scale().await,
                 news = self.charge.news.next(), if hears => match news {
                     Some(News::Event(event)) => self.hear(&event).await,
-                    Some(News::Missed) => self.look().await,
+                    Some(News::Missed) => {
+                        self.happened += 1;
+                        self.look().await;
+                    }
                     None => hears = false,
                 },
                 // All news is heard before: of many tasks that got ready, one look tells.
@@ -256,7 +238,11 @@ impl Actor {
                     self.work_is_due = false;
                     self.look_for_all_work().await;
                 }
-                _ = sweep.tick(), if self.closed.is_none() => self.look().await,
+                _ = sweep.tick(), if self.closed.is_none() => {
+                    // Of what nobody tells, nobody knows whether it happened.
+                    self.happened += u64::from(!hears);
+                    self.look().await;
+                }
             }
         }
         if !self.agents.is_empty()
@@ -297,6 +283,7 @@ impl Actor {
     async fn take(&mut self, input: Input) {
         let actions = self.fleet.on(self.began.elapsed(), input);
         self.charge.coming.update(&mut self.fleet);
+        self.happened += u64::from(!actions.is_empty());
         self.carry_out(actions).await;
     }
 
@@ -330,7 +317,7 @@ impl Actor {
 
     /// Shows where everybody stands, and what they are declared as.
     fn show(&self) {
-        let mut board = Board::of(&self.fleet);
+        let mut board = Board { limits: self.limits.clone(), ..Board::of(&self.fleet) };
         for (name, line) in &mut board.agents {
             if let Some(agent) = self.agents.get(name) {
                 line.capabilities.clone_from(&agent.spec.capabilities);
@@ -386,117 +373,6 @@ impl Actor {
         let _ = self.jobs.send(Job { hire, press: presses });
     }
 
-    /// What became of a life.
-    async fn meet(&mut self, fate: Fate) {
-        let Fate { hire, what } = fate;
-        let name = hire.name;
-        if self.lives.get(&name).is_none_or(|life| life.generation != hire.generation) {
-            return;
-        }
-        let exit = match what {
-            What::Began => {
-                if let Some(life) = self.lives.get_mut(&name) {
-                    life.begun = true;
-                }
-                return self.take(Input::Began(name)).await;
-            }
-            What::Exited(exit) => exit,
-            What::NotBegun(SpawnError::Failed { reason }) => Exit::Failed { reason, code: None },
-            What::NotBegun(SpawnError::Refused(error)) => {
-                let reason = error.to_string();
-                if self.fleet.get(&name).is_some_and(|agent| agent.restarts == 0) {
-                    let _ = self.fatal.send(*error);
-                }
-                Exit::Failed { reason, code: None }
-            }
-        };
-        let killed = self.lives.remove(&name).and_then(|life| life.killed);
-        let end = Ended { reason: killed.unwrap_or_else(|| exit.to_string()), exit };
-        let error = (!end.exit.is_ok()).then(|| end.reason.clone());
-        let asked = self.fleet.get(&name).map(|agent| agent.stage.clone());
-        let input = Input::Exited { name: name.clone(), error, draw: entropy::draw() };
-        let actions = self.fleet.on(self.began.elapsed(), input);
-        self.charge.coming.update(&mut self.fleet);
-        // The end is recorded, and what it held is free, before anything follows from it.
-        self.record(&name, hire.generation, &end, asked.as_ref()).await;
-        self.carry_out(actions).await;
-    }
-
-    /// Records the end of a life.
-    async fn record(&self, name: &AgentName, generation: u64, end: &Ended, before: Option<&Stage>) {
-        let exit = &end.exit;
-        let interruption_limit = self.charge.settings.interruption_limit;
-        let quarantine = match self.fleet.get(name).map(|agent| &agent.stage) {
-            Some(Stage::Quarantined { reason }) => Some(reason.clone()),
-            _ => None,
-        };
-        let (status, crashed) = match exit {
-            Exit::Finished => (ExitStatus::Ok, false),
-            Exit::Failed { code, .. } => (ExitStatus::Error { code: *code }, true),
-            Exit::Killed { signal } => (ExitStatus::Signal { signal: *signal }, true),
-        };
-        let reason = match (&quarantine, before) {
-            (Some(reason), _) => reason.clone(),
-            (None, Some(stage @ Stage::Stopping { .. })) if !crashed => {
-                let after = self.fleet.get(name).map(|agent| &agent.stage);
-                match stage.reason().or_else(|| after.and_then(Stage::reason)) {
-                    Some(reason) => reason.to_owned(),
-                    None => "it is to be started anew".to_owned(),
-                }
-            }
-            _ => end.reason.clone(),
-        };
-        if crashed {
-            let event = EventDraft::new(EventKind::AGENT_ERROR)
-                .agent(name)
-                .reason(end.reason.clone())
-                .data(json!({ "generation": generation }));
-            self.say(event).await;
-        }
-        let recorded = async {
-            let cache = &self.charge.cache;
-            // The name may be another's by now, which lives: of another process, or on another machine.
-            let is_ours = |life: &Incarnation| {
-                let process = entropy::process_of(life);
-                process == process::identity() || process::has_ended(process)
-            };
-            let known = cache.agent(name).await?.filter(|agent| {
-                let Registration { generation: its, incarnation, .. } = &agent.registration;
-                *its == generation && agent.liveness != Liveness::Dead && is_ours(incarnation)
-            });
-            match known {
-                Some(agent) => {
-                    let departure = Departure {
-                        name: name.clone(),
-                        incarnation: agent.registration.incarnation,
-                        how: match (&quarantine, crashed) {
-                            (Some(_), _) => Leave::Quarantined { interruption_limit },
-                            (None, true) => Leave::Dead { interruption_limit },
-                            (None, false) => Leave::Stopped,
-                        },
-                        reason,
-                        exit: status,
-                    };
-                    cache.deregister(&departure).await?;
-                }
-                None if quarantine.is_some() => {
-                    let event = EventDraft::new(EventKind::AGENT_QUARANTINED).agent(name).reason(reason);
-                    let append = downbeat_core::cache::Append {
-                        stream: downbeat_core::cache::events_stream(),
-                        entries: vec![event],
-                        request: entropy::request_id(),
-                    };
-                    cache.append(&append).await?;
-                }
-                None => {}
-            }
-            Ok::<(), CacheError>(())
-        };
-        if let Err(error) = recorded.await {
-            warn!(target: "orchestrator", "Agent {name} could not be deregistered: {error}");
-        }
-    }
-
     /// What an event means for who lives.
     async fn hear(&mut self, event: &Event) {
         let what = &event.what;
@@ -507,6 +383,7 @@ impl Actor {
             return;
         }
         let kind = what.kind.as_str();
+        self.happened += u64::from(kind.starts_with("task.") || kind.starts_with("goal."));
         if let Some(name) = what.agent.as_ref().filter(|name| self.lives.contains_key(*name)) {
             let name = name.clone();
             if what.kind == EventKind::AGENT_STARTED {
@@ -534,9 +411,7 @@ impl Actor {
         if more_work || kind == "goal.active" || kind == "goal.amended" {
             self.work_is_due |= !self.fleet.resting().is_empty();
         } else if kind.starts_with("goal.") {
-            for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-                self.look_for_the_end(&name).await;
-            }
+            self.look_for_all_ends().await;
         }
     }
 }

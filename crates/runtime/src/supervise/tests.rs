@@ -186,6 +186,12 @@ fn settings() -> Settings {
     settings
 }
 
+fn declared(text: &str) -> Vec<ProjectAgent> {
+    let (instructions, _) = downbeat_core::instructions::parse(&Source::new("I.md", text)).unwrap();
+    let agents = instructions.agents.into_iter();
+    agents.map(|spec| ProjectAgent { spec, instructions: String::new() }).collect()
+}
+
 impl Scene {
     async fn begin(
         cache: &Arc<dyn Cache>,
@@ -193,12 +199,7 @@ impl Scene {
         settings: Settings,
         script: fn(&str, u64) -> Does,
     ) -> Self {
-        let (instructions, _) = downbeat_core::instructions::parse(&Source::new("I.md", text)).unwrap();
-        let agents: Vec<ProjectAgent> = instructions
-            .agents
-            .into_iter()
-            .map(|spec| ProjectAgent { spec, instructions: String::new() })
-            .collect();
+        let agents = declared(text);
         let order = crate::orchestrator::start_order(&agents).unwrap();
         let troupe = Arc::new(Troupe { cache: Arc::clone(cache), script, count: Mutex::default() });
         let feed = Feed::start(Arc::clone(cache)).await.unwrap();
@@ -512,6 +513,63 @@ async fn a_group_is_limited_paused_and_resumed() {
     let ended = scene.until(EventKind::AGENT_TERMINATED, 2).await;
     assert_eq!(who(&ended), ["b", "a"]);
     assert!(ended[1].seq < started[3].seq, "only after the place was free");
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declared_limit_of_a_group_holds_unless_an_order_says_otherwise() {
+    let cache = memory();
+    let text = "## Agents\n### a\n- Groups: g\n### b\n- Groups: g (1)\n### c\n- Groups: g\n";
+    let scene = Scene::begin(&cache, text, settings(), |_, _| Does::Stays).await;
+    scene.until(EventKind::AGENT_STARTED, 1).await;
+    let limit = |running| FleetOrder::LimitGroup { group: group("g"), running };
+
+    scene.order(limit(Some(2))).await;
+    let started = scene.until(EventKind::AGENT_STARTED, 2).await;
+    assert_eq!(who(&started), ["a", "b"]);
+    scene.order(limit(None)).await;
+    scene.order(FleetOrder::Stop { whom: Whom::Agent(agent("b")) }).await;
+    scene.until(EventKind::AGENT_TERMINATED, 1).await;
+    assert_eq!(scene.troupe.count.lock().unwrap().most, 2, "as ordered");
+    scene.close().await;
+
+    let held_up = line(&cache, "c").await;
+    assert_eq!(held_up.generation, 0, "as declared again: one at a time");
+    assert_eq!(Board::load(cache.as_ref()).await.unwrap().limits, [(group("g"), 1)].into());
+
+    // The order is gone, and what is declared holds from the first start on.
+    let scene = Scene::begin(&cache, text, settings(), |_, _| Does::Stays).await;
+    scene.until(EventKind::AGENT_STARTED, 3).await;
+    scene.order(FleetOrder::Stop { whom: Whom::Agent(agent("a")) }).await;
+    scene.until(EventKind::AGENT_STARTED, 4).await;
+    assert_eq!(scene.troupe.count.lock().unwrap().most, 1);
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_declared_otherwise_is_told_by_what_and_a_new_limit_starts_nobody_anew() {
+    let cache = memory();
+    let text = "## Agents\n### a\n- Groups: g\n### b\n- Groups: g\n";
+    let scene = Scene::begin(&cache, text, settings(), |_, _| Does::Stays).await;
+    scene.until(EventKind::AGENT_STARTED, 2).await;
+    let declare = |text: &str| {
+        let agents = declared(text).into_iter().map(Arc::new).collect();
+        scene.supervisor.declarer().declare(agents, Vec::new(), "INSTRUCTIONS.md");
+    };
+
+    declare(
+        "Prose.\n\n## Agents\n### a\n- Groups: g (1)\n### b\n- Groups: g\n- Timeout: 5s\n- Role: writer\n",
+    );
+    let ended = scene.until(EventKind::AGENT_TERMINATED, 1).await;
+    assert_eq!(who(&ended), ["b"]);
+    let reason = ended[0].what.reason.as_deref();
+    assert_eq!(reason, Some("INSTRUCTIONS.md declares it otherwise: Role, Timeout"));
+    scene.order(FleetOrder::Restart { whom: Whom::Agent(agent("a")) }).await;
+    let ended = scene.until(EventKind::AGENT_TERMINATED, 2).await;
+    assert_eq!(ended[1].what.reason.as_deref(), Some("restarted by test"));
+    // One of them may live now: `b` waited, and has the place.
+    let started = scene.until(EventKind::AGENT_STARTED, 3).await;
+    assert_eq!(who(&started[2..]), ["b"]);
     scene.close().await;
 }
 

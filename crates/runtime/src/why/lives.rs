@@ -123,10 +123,9 @@ impl Lives {
             "starting" if self.living(name).is_none() => {
                 cause(K::Starting, format!("agent `{name}` is being started"), "it takes tasks")
             }
-            // Which says when one is stopped.
-            "stopping" if line.reason.is_none() => cause(
+            "stopping" if self.stop_of(name).is_none() => cause(
                 K::Starting,
-                format!("agent `{name}` ends when its work is done"),
+                format!("agent `{name}` ends when its work is done{colon}"),
                 "it has ended, and is started again when it is needed",
             ),
             "failed" => cause(

@@ -56,7 +56,7 @@ fn pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => prop::sample::select(vec![
             "## Agents\n", "### a\n", "### b: Ü\n", "## Goals\n", "### g: T\n", "- Goal: g\n",
-            "- Depends On: a, b (finished),\n", "- Groups: g, h\n", "- Restart: always\n", "- **Role:** x\n", "- Cadence: 5\n", "- [ ] Täsk", " {#t}",
+            "- Depends On: a, b (finished),\n", "- Groups: g, h (2)\n", "- Restart: always\n", "- **Role:** x\n", "- Cadence: 5\n", "- [ ] Täsk", " {#t}",
             " {#u after=t priority=1}", " {", "}", "\"", " -> a.md", " → ä, b\n", "\n", "\r\n",
             "\n\n", "  ```sh\n  x\n  ```\n", "```yaml\n", "```\n", "agents:\n", "  - name: a\n",
             "    goal: x\n", "    role: 'ä'\n", "goals:\n", "  - id: g\n", "\t", "> ", "- ", "1. ",

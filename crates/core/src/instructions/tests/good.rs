@@ -2,7 +2,7 @@
 
 use crate::dag::{DraftEdge, DraftNode};
 use crate::diagnostic::Source;
-use crate::instructions::{Instructions, LogLevel, Milestone, PlanSource, Restart, parse};
+use crate::instructions::{AgentSpec, Instructions, LogLevel, Milestone, PlanSource, Restart, parse};
 
 fn read(text: &str) -> Instructions {
     match parse(&Source::new("INSTRUCTIONS.md", text)) {
@@ -116,6 +116,27 @@ fn supervision_is_read_in_both_forms() {
         assert_eq!(b.restart_window, Some("5m".parse().unwrap()));
         assert_eq!(b.timeout, Some("90s".parse().unwrap()));
         assert_eq!((instructions.agents[0].restart, instructions.agents[0].timeout), (None, None));
+    }
+}
+
+#[test]
+fn a_group_s_limit_is_read_in_both_forms_wherever_it_stands() {
+    let markdown = "## Agents\n### a\n- Groups: `night` (2), day\n### b\n- Groups: day (1), night (2)\n\n\
+        ## Goals\n### g\nBrief.\n";
+    let yaml = "agents:\n  - name: a\n    goal: g\n    groups: [night (2), day]\n  - name: b\n    goal: g\n    \
+        groups: [day (1), night (2)]\n";
+    for text in [markdown, yaml] {
+        let instructions = crate::instructions::parse(&crate::diagnostic::Source::new("x", text)).unwrap().0;
+        let groups = |agent: &AgentSpec| -> Vec<String> {
+            agent.groups.iter().map(|group| group.value.to_string()).collect()
+        };
+        assert_eq!(groups(&instructions.agents[0]), ["night", "day"]);
+        assert_eq!(groups(&instructions.agents[1]), ["day", "night"]);
+        let place = &instructions.agents[0].groups[0].span;
+        assert_eq!(&text[place.clone()], "night");
+        let limits = crate::instructions::group_limits(&instructions.agents);
+        let limits: Vec<_> = limits.iter().map(|(group, limit)| (group.as_str(), *limit)).collect();
+        assert_eq!(limits, [("day", 1), ("night", 2)]);
     }
 }
 

@@ -32,8 +32,8 @@ pub enum Input {
     Want(AgentName),
     /// An agent is to be stopped, for this reason.
     Stop(AgentName, String),
-    /// An agent is to be started anew.
-    Restart(AgentName),
+    /// An agent is to be started anew, for this reason.
+    Restart(AgentName, String),
     /// All that an agent could ever take is done.
     Finished(AgentName),
     /// An agent has nothing to do, and yet not all is done that it may take.

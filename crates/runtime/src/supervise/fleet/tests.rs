@@ -160,7 +160,7 @@ impl World {
             }
             7 => self.give(Input::Stop(any, "a test".to_owned())),
             8 => self.give(Input::Want(any)),
-            9 => self.give(Input::Restart(any)),
+            9 => self.give(Input::Restart(any, "a test".to_owned())),
             10 => self.give(Input::Work(any)),
             11 => {
                 let finished = self.random.bool();
@@ -226,7 +226,7 @@ fn random_fleets_keep_their_bounds_and_starve_nobody() {
                 stage => *stage == Stage::Resting { finished: true },
             };
             assert!(world.fleet.agents().all(|(_, agent)| over(&agent.stage)));
-            for input in [Input::Want(name(0)), Input::Restart(name(0)), Input::Tick] {
+            for input in [Input::Want(name(0)), Input::Restart(name(0), "a test".to_owned()), Input::Tick] {
                 assert_eq!(world.fleet.on(world.now, input), [], "nobody starts after the end");
             }
         });
@@ -294,7 +294,7 @@ fn who_was_not_started_for_one_that_failed_waits_again_when_that_is_set_going() 
     // Only a person's word ends a quarantine, and with it what follows from it.
     fleet.on(at(99), Input::Tick);
     assert_eq!(stages(&fleet), ["quarantined", "blocked", "blocked"]);
-    assert_eq!(spawned(&fleet.on(at(99), Input::Restart(name(0)))), [0]);
+    assert_eq!(spawned(&fleet.on(at(99), Input::Restart(name(0), "a test".to_owned()))), [0]);
     assert_eq!(stages(&fleet), ["starting", "waiting", "waiting"]);
     fleet.on(at(99), Input::Began(name(0)));
     assert_eq!(spawned(&fleet.on(at(99), Input::Ready(name(0)))), [1]);

@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::super::fleet::Input;
 use super::super::stage::Stage;
+use super::changes::differences;
 use super::{Actor, member, scaling};
 use crate::load::{ProjectAgent, ProjectGoal};
 use crate::recruit;
@@ -22,6 +23,8 @@ pub(super) struct Declared {
     /// Those that others depend on first.
     agents: Vec<Arc<ProjectAgent>>,
     goals: Vec<ProjectGoal>,
+    /// Where.
+    by: String,
 }
 
 /// Tells a supervisor what is declared now.
@@ -31,16 +34,17 @@ pub(crate) struct Declarer(pub(super) mpsc::UnboundedSender<Declared>);
 impl Declarer {
     /// From now on these are the agents, those first that others depend on. Who is new is started, who is not
     /// among them any more finishes its work and ends, who changed finishes its work and begins anew.
-    pub(crate) fn declare(&self, agents: Vec<Arc<ProjectAgent>>, goals: Vec<ProjectGoal>) {
+    /// `by` is where that is declared, for a person.
+    pub(crate) fn declare(&self, agents: Vec<Arc<ProjectAgent>>, goals: Vec<ProjectGoal>, by: &str) {
         // A supervisor that has ended needs to know nothing.
-        let _ = self.0.send(Declared { agents, goals });
+        let _ = self.0.send(Declared { agents, goals, by: by.to_owned() });
     }
 }
 
 impl Actor {
     /// Brings the lives in line with what is declared.
     pub(super) async fn declare(&mut self, declared: Declared) {
-        let Declared { agents, goals } = declared;
+        let Declared { agents, goals, by } = declared;
         let before = std::mem::replace(&mut self.charge.goals, goals);
         let named: Vec<(AgentName, Arc<ProjectAgent>)> = agents
             .iter()
@@ -54,8 +58,14 @@ impl Actor {
                 None => {
                     fresh.insert(name.clone());
                 }
-                Some(known) if is_same(known, agent, &before, &self.charge.goals) => {}
-                Some(_) => changed.push(name.clone()),
+                Some(known) => {
+                    let goal =
+                        (recruit::goal_of(known, &before), recruit::goal_of(agent, &self.charge.goals));
+                    let what = differences(known, agent, goal.0 != goal.1);
+                    if !what.is_empty() {
+                        changed.push((name.clone(), what));
+                    }
+                }
             }
         }
         let gone: Vec<AgentName> = self
@@ -74,9 +84,12 @@ impl Actor {
         let members = named.iter().map(|(name, agent)| (name.clone(), member(agent, &self.charge.settings)));
         self.fleet.declare(members.collect(), &generations);
         self.agents.extend(named);
+        self.charge.agents.clone_from(&agents);
         for name in scaling::copies_on_call(&agents).into_iter().filter(|name| fresh.contains(name)) {
             self.fleet.on_call(&name);
         }
+        // What follows is taken in: until here nobody was set going by what is half declared.
+        self.limit_groups().await;
         for name in gone {
             info!(target: "orchestrator", "Agent {name} is not declared any more: it ends when its work is done");
             self.gone.insert(name.clone());
@@ -86,12 +99,13 @@ impl Actor {
             self.gone.remove(&name);
             self.take(Input::Want(name)).await;
         }
-        for name in changed {
+        for (name, what) in changed {
             // One that rests, waits or was stopped by a person begins as it is declared whenever it begins.
             let stage = self.fleet.get(&name).map(|agent| &agent.stage);
             if stage.is_some_and(|stage| stage.is_alive() || matches!(stage, Stage::Quarantined { .. })) {
-                info!(target: "orchestrator", "Agent {name} is declared otherwise: from its next task on");
-                self.take(Input::Restart(name)).await;
+                let what = what.join(", ");
+                info!(target: "orchestrator", "Agent {name} is declared otherwise ({what}): from its next task on");
+                self.take(Input::Restart(name, format!("{by} declares it otherwise: {what}"))).await;
             }
         }
         self.take(Input::Tick).await;
@@ -106,18 +120,6 @@ pub(crate) fn is_same(
     before: &[ProjectGoal],
     now: &[ProjectGoal],
 ) -> bool {
-    recruit::goal_of(one, before) == recruit::goal_of(other, now) && shape(one) == shape(other)
-}
-
-/// What is declared, without places. Its debug form has every key that there is or will be, and only places
-/// are called `span`.
-fn shape(agent: &ProjectAgent) -> String {
-    let text = format!("{:?}", agent.spec);
-    let mut shape = String::with_capacity(text.len() + agent.instructions.len());
-    for (index, part) in text.split("span: ").enumerate() {
-        let place = |letter: char| letter.is_ascii_digit() || letter == '.';
-        shape.push_str(if index == 0 { part } else { part.trim_start_matches(place) });
-    }
-    shape.push_str(&agent.instructions);
-    shape
+    let other_goal = recruit::goal_of(one, before) != recruit::goal_of(other, now);
+    differences(one, other, other_goal).is_empty()
 }

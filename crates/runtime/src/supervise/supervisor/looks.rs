@@ -1,7 +1,9 @@
 //! Looks at what is, for news that got lost: who is there, what may be taken, what is over.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use downbeat_core::cache::{CacheError, Phase, ReadyQuery, TaskQuery};
-use downbeat_core::ids::{AgentName, GoalId};
+use downbeat_core::ids::{AgentName, Capability, GoalId};
 use downbeat_core::instructions::Milestone;
 use downbeat_core::state::TaskStatus;
 use tracing::warn;
@@ -11,6 +13,9 @@ use super::super::stage::Stage;
 use super::{Actor, scaling};
 use crate::load::ProjectAgent;
 use crate::recruit;
+
+/// The tasks that an agent may take are those of this goal, or of any, that need no more than this.
+type Kind = (Option<GoalId>, BTreeSet<Capability>);
 
 /// How many unfinished tasks are looked at in a step.
 const PAGE: usize = 500;
@@ -45,27 +50,66 @@ impl Actor {
             }
         }
         self.look_for_all_work().await;
-        for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.look_for_the_end(&name).await;
-        }
+        self.look_for_all_ends().await;
         self.take(Input::Tick).await;
     }
 
+    /// Whether there is something that resting agents may take. Those that can do the same get one look.
     pub(super) async fn look_for_all_work(&mut self) {
         self.scaling.wake();
-        for name in self.fleet.resting().clone() {
-            self.look_for_work(&name).await;
+        let resting: Vec<AgentName> = self.fleet.resting().iter().cloned().collect();
+        if resting.is_empty() || !self.is_anything_ready(&resting).await {
+            return;
+        }
+        let mut none_for = HashSet::new();
+        for name in resting {
+            let Some(kind) = self.kind_of(&name) else { continue };
+            if !none_for.contains(&kind) && self.look_for_work(&name).await == Some(false) {
+                none_for.insert(kind);
+            }
         }
     }
 
-    /// Whether there is something that a resting agent may take.
-    pub(super) async fn look_for_work(&mut self, name: &AgentName) {
-        if self.closed.is_some() {
+    /// Whether anything is ready that one of these agents could take, if each could take what all can.
+    async fn is_anything_ready(&self, names: &[AgentName]) -> bool {
+        let agents = names.iter().filter_map(|name| self.agents.get(name));
+        let capabilities = agents.flat_map(|agent| agent.spec.capabilities.iter().cloned()).collect();
+        let query = ReadyQuery { goal: None, capabilities, limit: 1 };
+        // When nobody knows each is looked at, and says so.
+        !self.charge.cache.ready(&query).await.is_ok_and(|ready| ready.is_empty())
+    }
+
+    /// What decides which tasks an agent may take: its goal and what it can do.
+    fn kind_of(&self, name: &AgentName) -> Option<Kind> {
+        let agent = self.agents.get(name)?;
+        let goal = recruit::goal_of(agent, &self.charge.goals);
+        Some((goal, agent.spec.capabilities.iter().cloned().collect()))
+    }
+
+    /// Whether all is done that agents could ever take, unless nothing happened since it was looked at: of a
+    /// fleet that idles the cache is asked nothing.
+    pub(super) async fn look_for_all_ends(&mut self) {
+        if self.looked_at == Some(self.happened) {
             return;
         }
-        let Some(agent) = self.agents.get(name) else { return };
+        let happened = self.happened;
+        let mut known = HashMap::new();
+        for name in self.fleet.agents().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.look_for_its_end(&name, &mut known).await;
+        }
+        self.looked_at = Some(happened);
+    }
+
+    /// Whether there is something that a resting agent may take.
+    /// Nothing when that is not known, or a matter of how many copies there are.
+    pub(super) async fn look_for_work(&mut self, name: &AgentName) -> Option<bool> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let agent = self.agents.get(name)?;
         if scaling::is_scaled(agent) {
-            return self.scaling.wake();
+            self.scaling.wake();
+            return None;
         }
         let query = ReadyQuery {
             goal: recruit::goal_of(agent, &self.charge.goals),
@@ -74,22 +118,32 @@ impl Actor {
         };
         let found = async {
             if self.charge.cache.ready(&query).await?.is_empty() {
-                return Ok(false);
+                return Ok((false, false));
             }
             let known = self.charge.cache.agent(name).await?;
-            Ok::<bool, CacheError>(known.is_none_or(|agent| !agent.paused))
+            Ok::<_, CacheError>((true, known.is_none_or(|agent| !agent.paused)))
         };
         match found.await {
-            Ok(true) => self.take(Input::Work(name.clone())).await,
-            Ok(false) => {}
+            Ok((there_is, takes_it)) => {
+                if takes_it {
+                    self.take(Input::Work(name.clone())).await;
+                }
+                Some(there_is)
+            }
             Err(error) => {
                 warn!(target: "orchestrator", "Work for agent {name} cannot be looked for: {error}");
+                None
             }
         }
     }
 
     /// Whether all is done that an agent could ever take, where somebody waits to know.
     pub(super) async fn look_for_the_end(&mut self, name: &AgentName) {
+        self.look_for_its_end(name, &mut HashMap::new()).await;
+    }
+
+    /// The same, where others that can do the same may be `known`.
+    async fn look_for_its_end(&mut self, name: &AgentName, known: &mut HashMap<Kind, bool>) {
         let Some(agent) = self.agents.get(name).cloned() else { return };
         let own = agent.spec.goal.as_ref().map(|goal| goal.value.clone());
         let awaited = self.fleet.agents().any(|(_, other)| {
@@ -103,11 +157,19 @@ impl Actor {
             Some(
                 Stage::Running { .. } | Stage::Waiting | Stage::Queued | Stage::Resting { finished: false },
             ) => {
-                let goals = match own {
-                    Some(goal) => vec![goal],
+                let goals = match &own {
+                    Some(goal) => vec![goal.clone()],
                     None => self.charge.goals.iter().map(|goal| goal.id.clone()).collect(),
                 };
-                self.is_over(&agent, &goals).await
+                let kind = (own, agent.spec.capabilities.iter().cloned().collect());
+                match known.get(&kind) {
+                    Some(over) => Ok(*over),
+                    None => {
+                        let over = self.is_over(&agent, &goals).await;
+                        known.extend(over.as_ref().ok().map(|over| (kind, *over)));
+                        over
+                    }
+                }
             }
             _ => return,
         };

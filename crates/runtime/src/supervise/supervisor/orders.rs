@@ -1,7 +1,10 @@
 //! What people ordered about agents and groups, carried out once.
 
+use std::collections::BTreeSet;
+
 use downbeat_core::cache::{CacheError, Directive, Steer};
 use downbeat_core::ids::{AgentName, GroupName};
+use downbeat_core::instructions::group_limits;
 
 use super::super::fleet::Input;
 use super::Actor;
@@ -45,30 +48,47 @@ impl Actor {
             return Ok(());
         }
         if let Subject::Group(group) = subject {
-            let limit = orders.limit.and_then(|limit| usize::try_from(limit).ok());
-            self.take(Input::Limit(group.clone(), limit)).await;
-            // It may move nobody, and yet be what somebody waits for now.
-            self.show();
+            self.limit(group, orders.limit).await;
             if orders.paused != before.paused {
                 self.pause(group, orders.paused, &names).await?;
             }
         }
-        let by = match subject {
-            Subject::Group(_) => format!("{subject} was stopped by {}", orders.by),
-            _ => format!("stopped by {}", orders.by),
+        let by = |done: &str| match subject {
+            Subject::Group(_) => format!("{subject} was {done} by {}", orders.by),
+            _ => format!("{done} by {}", orders.by),
         };
         let owed = !first && orders.restarts > before.restarts;
         for name in names {
             match orders.run {
                 Some(false) if first || before.run != Some(false) => {
-                    self.take(Input::Stop(name, by.clone())).await;
+                    self.take(Input::Stop(name, by("stopped"))).await;
                 }
-                _ if owed => self.take(Input::Restart(name)).await,
+                _ if owed => self.take(Input::Restart(name, by("restarted"))).await,
                 Some(true) if first || before.run != Some(true) => self.take(Input::Want(name)).await,
                 Some(_) | None => {}
             }
         }
         Ok(())
+    }
+
+    /// Puts the declared limits of groups into force, where nobody ordered another one.
+    pub(super) async fn limit_groups(&mut self) {
+        let declared = group_limits(self.charge.agents.iter().map(|agent| &agent.spec));
+        let before = std::mem::replace(&mut self.limits, declared);
+        let groups: BTreeSet<GroupName> = before.into_keys().chain(self.limits.keys().cloned()).collect();
+        for group in groups {
+            let ordered = self.obeyed.get(&Subject::Group(group.clone())).and_then(|orders| orders.limit);
+            self.limit(&group, ordered).await;
+        }
+    }
+
+    /// An ordered limit of a group, or else the declared one.
+    async fn limit(&mut self, group: &GroupName, ordered: Option<u32>) {
+        let limit = ordered.or_else(|| self.limits.get(group).copied());
+        let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        self.take(Input::Limit(group.clone(), limit)).await;
+        // It may move nobody, and yet be what somebody waits for now.
+        self.show();
     }
 
     /// Pauses or resumes every agent of a group, once for each order.

@@ -120,6 +120,14 @@ fn faults_of_agents() {
             ],
         ),
         (
+            "## Agents\n### a\n- Groups: night (2), day (0), dusk (some)\n### b\n- Groups: night (3)\n",
+            &[
+                "3:22: error: `0` is no limit of a group (help: write how many of it may live at once, such as `writers (2)`: from 1 to 1000000)",
+                "3:31: error: `some` is no limit of a group (help: write how many of it may live at once, such as `writers (2)`: from 1 to 1000000)",
+                "5:11: error: group `night` has two limits, 2 and 3: write one, at any of its agents (help: the first is on line 3)",
+            ],
+        ),
+        (
             "## Agents\n### a\n- Min: 3\n- Max: 2\n### b\n- Max: 0\n### c\n- Max: 2\n### c-2\n",
             &[
                 "4:8: error: `Max` is 2 and `Min` is 3",
