@@ -195,8 +195,8 @@ const LEGEND: &str = "
 A cell says where the move leads and which event tells of it; with several, the rest of the state
 decides: attempts left, dependencies open, deadlines. `·` is no move (`IllegalMove`), *lost* is refused as
 `LeaseLost` (as every write with any other token is, everywhere), *too early* has to wait for the clock.
-Repeating the settle that ended the newest attempt is no second move: it is recognised by its request and
-answered as before.
+Repeating the newest settle is no second move: it is recognised by its request and token and answered with where
+the task stands now, also when somebody has claimed the task since. Once a later attempt is settled, it is *lost*.
 ";
 
 fn page() -> String {
