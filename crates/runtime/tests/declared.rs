@@ -20,7 +20,7 @@ use downbeat_runtime::orchestrator::Models;
 use downbeat_runtime::solo::{Declaration, Declare, InForce, Left};
 use downbeat_runtime::{Orchestrator, Settings, Solo, Stop, load};
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// What models are asked, and by which they are called.
 #[derive(Debug)]
@@ -97,7 +97,11 @@ struct Scene {
     desk: Arc<Desk>,
     agent: tokio::task::JoinHandle<Left>,
     stop: Stop,
+    heard: watch::Receiver<String>,
 }
+
+/// The role of an agent that nobody declares.
+const NOBODY: &str = "nobody";
 
 impl Scene {
     async fn new() -> Self {
@@ -122,7 +126,14 @@ impl Scene {
         let made = Arc::clone(&desk);
         // There is no such file here, nor a directory.
         let path = here.path().join("nowhere/INSTRUCTIONS.md");
-        let declare = Declare { path, make: Arc::new(move |project| Ok(declared(project, &made))) };
+        let (hears, heard) = watch::channel(String::new());
+        let make = move |project| {
+            let declaration = declared(project, &made);
+            let role = declaration.as_ref().map(|found| found.agent.spec.role.clone().unwrap_or_default());
+            hears.send_replace(role.unwrap_or_else(|| NOBODY.to_owned()));
+            Ok(declaration)
+        };
+        let declare = Declare { path, make: Arc::new(make) };
         let InForce::Declared(declaration) = declare.in_force(cache.as_ref()).await.unwrap() else {
             panic!("it is not declared");
         };
@@ -140,7 +151,7 @@ impl Scene {
         };
         let agent = tokio::spawn(async move { solo.run(&Stop::new()).await.unwrap() });
         desk.begun.acquire().await.unwrap().forget();
-        Self { there, _here: here, cache, desk, agent, stop }
+        Self { there, _here: here, cache, desk, agent, stop, heard }
     }
 
     fn go(&self) {
@@ -155,6 +166,13 @@ impl Scene {
         until(&self.cache, is).await;
     }
 
+    /// Waits until the agent has heard what it is declared as. On the one thread of these tests it takes no more
+    /// work in the same breath.
+    async fn until_heard(&mut self, role: &str) {
+        let heard = self.heard.wait_for(|heard| heard == role);
+        tokio::time::timeout(Duration::from_secs(30), heard).await.expect("it hears nothing").unwrap();
+    }
+
     /// Waits for its end, which nobody has to remind it of.
     async fn end(self) -> (Left, Vec<(String, String)>) {
         let left = tokio::time::timeout(Duration::from_secs(30), self.agent).await.unwrap().unwrap();
@@ -164,13 +182,13 @@ impl Scene {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_agent_works_on_as_what_it_is_declared_from_its_next_attempt_on() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
     let next =
         "- Role: an editor\n- Instructions: clerk.md\n- Llm: other\n- Max-parallel: 2\n- Timeout: 7m\n";
     write(scene.there.path(), next, "Type with ten fingers.");
-    scene.until_version(2).await;
+    scene.until_heard("an editor").await;
     scene.go();
     scene.desk.begun.acquire().await.unwrap().forget();
     let name = AgentName::new("clerk").unwrap();
@@ -185,13 +203,13 @@ async fn an_agent_works_on_as_what_it_is_declared_from_its_next_attempt_on() {
     assert!(one.contains("two fingers") && !two.contains("two fingers") && two.contains("ten fingers"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_agent_that_is_not_declared_any_more_finishes_and_ends() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
     let file = scene.there.path().join("INSTRUCTIONS.md");
     let text = std::fs::read_to_string(&file).unwrap().replace("### clerk", "### somebody");
     std::fs::write(file, text).unwrap();
-    scene.until_version(2).await;
+    scene.until_heard(NOBODY).await;
     scene.go();
     let cache = Arc::clone(&scene.cache);
     let (left, asked) = scene.end().await;
@@ -199,7 +217,7 @@ async fn an_agent_that_is_not_declared_any_more_finishes_and_ends() {
     until(&cache, |event| event.what.kind.as_str() == "task.done").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_version_that_says_the_same_of_an_agent_changes_nothing_for_it() {
     let scene = Scene::new().await;
     let file = scene.there.path().join("INSTRUCTIONS.md");

@@ -81,7 +81,7 @@ fn a_crash_loop_is_quarantined_and_a_restart_is_another_life() {
             &format!("quarantined: it ended 3 times within 10m; the last time {reason}"),
             "needy: blocked",
             "steady: 2 lives, 1 restarts",
-            "  generation 1 ended: it is to be started anew, timed: true",
+            "  generation 1 ended: restarted by library, timed: true",
             "shaky: 3 lives, 2 restarts",
             &format!("  generation 1 ended: {reason}, timed: true"),
         ],

@@ -132,8 +132,9 @@ impl Orchestrator {
             "version": version.number,
             "digest": version.digest,
         }));
-        tell(self.cache.as_ref(), event).await?;
-        Ok(notice::send_declared(self.cache.as_ref(), version.number).await?)
+        // Agents first: whoever reads the event may expect that they know.
+        notice::send_declared(self.cache.as_ref(), version.number).await?;
+        Ok(tell(self.cache.as_ref(), event).await?)
     }
 
     /// Writes down what stands in the files, if that can be read: agents that are processes ask the cache what is
