@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Value};
+use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 
 use crate::work::Watch;
 
@@ -29,12 +29,17 @@ pub(crate) struct Redis {
     places: AtomicU64,
 }
 
+/// A connection that waits for its answers: to empty a store of a million tasks takes seconds.
+async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+    client.get_multiplexed_async_connection_with_config(&patient).await
+}
+
 impl Redis {
     /// The one at `url`, which keeps whatever else is in it.
     pub(crate) async fn at(url: &str) -> Result<Self> {
         let client = Client::open(url).context("not a URL of a Redis server")?;
-        let control =
-            client.get_multiplexed_async_connection().await.context("no Redis server answers there")?;
+        let control = connect(&client).await.context("no Redis server answers there")?;
         Ok(Self { url: url.to_owned(), client, control, guard: None, places: AtomicU64::new(0) })
     }
 
@@ -68,7 +73,7 @@ impl Redis {
         let client = Client::open(url.as_str())?;
         let watch = Watch::start();
         let control = loop {
-            match client.get_multiplexed_async_connection().await {
+            match connect(&client).await {
                 Ok(connection) => break connection,
                 Err(error) if watch.elapsed() > START => {
                     let log = std::fs::read_to_string(place.join("redis.log")).unwrap_or_default();
@@ -88,7 +93,7 @@ impl Redis {
 
     /// A new connection, as `RedisCache` makes one.
     pub(crate) async fn connection(&self) -> Result<MultiplexedConnection> {
-        Ok(self.client.get_multiplexed_async_connection().await?)
+        Ok(connect(&self.client).await?)
     }
 
     /// The client that connections are made with.
