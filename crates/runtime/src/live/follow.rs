@@ -134,7 +134,7 @@ impl Orchestrator {
         }));
         // Agents first: whoever reads the event may expect that they know.
         notice::send_declared(self.cache.as_ref(), version.number).await?;
-        Ok(tell(self.cache.as_ref(), event).await?)
+        tell(self.cache.as_ref(), event).await
     }
 
     /// Writes down what stands in the files, if that can be read: agents that are processes ask the cache what is
