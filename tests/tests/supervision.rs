@@ -69,7 +69,8 @@ fn once_named(project: &Project, task: &str, kind: &str) -> Value {
     let end = Instant::now() + PATIENCE;
     loop {
         let why = project.json(&["why", task]);
-        let named = why["causes"].as_array().unwrap().iter().any(|cause| cause["kind"] == kind);
+        let causes = why.get("causes").and_then(Value::as_array).unwrap();
+        let named = causes.iter().any(|cause| cause.get("kind").is_some_and(|found| found == kind));
         if named || Instant::now() > end {
             return why;
         }
