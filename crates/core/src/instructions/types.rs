@@ -62,7 +62,7 @@ pub struct AgentSpec {
     /// The groups it belongs to, none twice.
     pub groups: Vec<Spanned<GroupName>>,
     /// What it says about how many agents of these groups may live at once. No agent of a file says another
-    /// number; see [`group_limits`](super::group_limits).
+    /// number; see [`group_limits`].
     pub group_limits: Vec<(GroupName, Spanned<u32>)>,
     /// Whether it is started again when its life has ended; [`Restart::OnFailure`] without it.
     pub restart: Option<Restart>,

@@ -27,7 +27,7 @@ impl Accounted {
 }
 
 /// Waits for a turn and a permit, asks the model with them, and closes the permit. What the call may take counts
-/// from then on; a call that is cut off for that leaves its permit open, which writes down what was heard.
+/// from then on; of a call that is cut off for that, what was heard is written down before anybody hears of it.
 macro_rules! accounted {
     ($self:ident, $verb:ident, $request:ident, $entry:expr) => {{
         let entry = $entry;
@@ -39,7 +39,10 @@ macro_rules! accounted {
         let answer = match $request.conduct.timeout {
             Some(limit) => match tokio::time::timeout(limit, asked).await {
                 Ok(answer) => answer,
-                Err(_) => return Err(LlmError::TimedOut { limit }.into()),
+                Err(_) => {
+                    permit.cut_off().await;
+                    return Err(LlmError::TimedOut { limit }.into());
+                }
             },
             None => asked.await,
         };

@@ -40,6 +40,9 @@ pub struct Permit {
     is_open: bool,
 }
 
+/// How a call ended that nobody waited for any longer.
+const CUT_OFF: &str = "cut off";
+
 impl Permit {
     pub(super) fn new(ledger: Arc<Ledger>, entry: Entry, estimate: Usage, unknown: bool) -> Self {
         let (heard, begun) = (Arc::default(), Instant::now());
@@ -69,6 +72,21 @@ impl Permit {
         self.ledger.release(self.entry.step, self.estimate, self.unknown, known);
     }
 
+    /// The call was given up: writes down what was heard of it.
+    pub(super) async fn cut_off(mut self) {
+        self.is_open = false;
+        let usage = self.heard_so_far();
+        let data = self.data(usage, CUT_OFF, &self.entry.model);
+        self.ledger.write(&self.entry, usage, data).await;
+        self.ledger.release(self.entry.step, self.estimate, self.unknown, None);
+    }
+
+    /// What the part that was cut off cost nobody says; that it was a call is certain.
+    fn heard_so_far(&self) -> Usage {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.plus(Usage { calls: 1, ..Usage::default() })
+    }
+
     fn data(&self, usage: Usage, outcome: &str, by: &str) -> serde_json::Value {
         json!({
             "step": self.entry.step,
@@ -89,10 +107,8 @@ impl Drop for Permit {
         if !self.is_open {
             return;
         }
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        // What the part that was cut off cost nobody says; that it was a call is certain.
-        let usage = heard.plus(Usage { calls: 1, ..Usage::default() });
-        let data = self.data(usage, "cut off", &self.entry.model);
+        let usage = self.heard_so_far();
+        let data = self.data(usage, CUT_OFF, &self.entry.model);
         let (ledger, entry) = (Arc::clone(&self.ledger), self.entry.clone());
         let (estimate, unknown) = (self.estimate, self.unknown);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
