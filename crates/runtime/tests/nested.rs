@@ -1,17 +1,17 @@
 //! Goals below tasks, in one process on the reference cache.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Cache, Directive, Read, Steer, Topic, events_stream};
+use downbeat_core::cache::{Cache, Claim, Directive, Read, Settle, Steer, Topic, events_stream};
 use downbeat_core::event::Event;
-use downbeat_core::goal::GoalStatus;
-use downbeat_core::ids::{GoalId, RequestId, TaskId};
+use downbeat_core::goal::{GoalStatus, Usage};
+use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId};
 use downbeat_core::memory::MemoryCache;
-use downbeat_core::state::TaskStatus;
+use downbeat_core::state::{Outcome, TaskStatus};
 use downbeat_llm::Offline;
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::orchestrator::Models;
@@ -196,6 +196,46 @@ async fn a_retry_below_carries_the_task_above_on() {
     let report = orchestrator(&cache, &project).run(&Stop::new()).await.unwrap();
 
     assert!(report.is_complete(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_below_that_is_complete_before_anybody_looks_carries_its_task_on() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own goal=part}\n\n### part: Part\n\n- [ ] Bad {#bad capabilities=shell}\n  ```sh\n  false\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    let cache = memory();
+    orchestrator(&cache, &project).run(&Stop::new()).await.unwrap();
+
+    // An agent of another process is done with it while no orchestrator is there.
+    steer(&cache, Directive::Retry { task: task_id("top.own.bad") }).await;
+    let claim = Claim {
+        agent: AgentName::new("elsewhere").unwrap(),
+        incarnation: Incarnation("elsewhere".to_owned()),
+        request: RequestId("claim-1".to_owned()),
+        goal: None,
+        capabilities: [Capability::new("shell").unwrap()].into(),
+        task: Some(task_id("top.own.bad")),
+        avoid: BTreeSet::new(),
+        ttl: Duration::from_secs(60),
+    };
+    let lease = cache.claim(&claim).await.unwrap().granted().unwrap().lease;
+    let settle = Settle {
+        task: lease.task,
+        token: lease.token,
+        request: RequestId("settle-1".to_owned()),
+        outcome: Outcome::Done { summary: "did it".to_owned(), artifacts: Vec::new() },
+        spent: Usage::default(),
+        next: None,
+    };
+    cache.settle(&settle).await.unwrap();
+    let part = cache.goal(&goal_id("top.own")).await.unwrap().unwrap();
+    assert_eq!(part.status, GoalStatus::Complete);
+
+    let report = orchestrator(&cache, &project).run(&Stop::new()).await.unwrap();
+
+    assert!(report.is_complete(), "{report:?}");
+    let own = cache.task(&task_id("own")).await.unwrap().unwrap().task.state;
+    assert_eq!((own.status, own.attempt), (TaskStatus::Done, 2));
 }
 
 /// Waits for a process to end. The kernel tells nobody but its parent of that.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Append, Read, Sweep, Topic, events_stream};
 use downbeat_core::event::{EventDraft, EventKind};
-use downbeat_core::goal::Goal;
+use downbeat_core::goal::{Goal, GoalStatus};
 use downbeat_core::ids::GoalId;
 use downbeat_core::time::{Clock as _, Timestamp};
 use tracing::{info, warn};
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::leader::announcements;
 use super::{Orchestrator, RunError};
 use crate::entropy;
+use crate::nested::told::is_behind;
 use crate::stop::Stop;
 
 /// How much one sweep does.
@@ -146,7 +147,22 @@ impl Orchestrator {
         // What is below a task that was called off is called off after it.
         let all = self.cache.goals().await?;
         let below = |goal: &&Goal| goal.parent.as_ref().is_some_and(|parent| goals.contains(&parent.root));
-        Ok(all.iter().filter(below).all(|goal| goal.status.is_at_rest()))
+        if all.iter().filter(below).any(|goal| !goal.status.is_at_rest()) {
+            return Ok(false);
+        }
+        // A task that failed with its goal goes on once that is complete after all; whoever holds such tasks
+        // may not have heard of it yet.
+        for goal in all.iter().filter(below).filter(|goal| goal.status == GoalStatus::Complete) {
+            let Some(parent) = &goal.parent else { continue };
+            let above = all.iter().find(|above| above.id == parent.goal);
+            if above.is_some_and(|above| above.counts.failed > 0)
+                && let Some(task) = self.cache.task(&parent.task).await?
+                && is_behind(&task, goal)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether it stays when all goals rest: they may be retried, amended, or joined by others.

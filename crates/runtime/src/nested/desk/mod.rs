@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use downbeat_core::cache::{CacheError, Claim, Directive, Disposition, Lease, Renew, TaskDetail};
+use downbeat_core::cache::{CacheError, Claim, Directive, Disposition, Lease, Renew};
 use downbeat_core::dag::{Node, ORCHESTRATOR_CAPABILITY};
 use downbeat_core::event::{Event, EventKind};
 use downbeat_core::goal::{Goal, GoalStatus};
@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 
 use super::declared::owners;
 use super::name;
+use super::told::{is_behind, is_told};
 use crate::entropy;
 use crate::feed::{Feed, News};
 use crate::orchestrator::{Orchestrator, RunError};
@@ -128,7 +129,7 @@ impl<'o> Desk<'o> {
                 self.look_at(&goal.id).await?;
             }
         }
-        for goal in goals.iter().filter(|goal| goal.counts.unfinished() > 0) {
+        for goal in &goals {
             self.follow_parent(goal).await?;
         }
         let held: Vec<TaskId> = self.held.keys().cloned().collect();
@@ -167,15 +168,20 @@ impl<'o> Desk<'o> {
         Ok(())
     }
 
-    /// An unfinished goal below a task goes as the task goes.
+    /// An unfinished goal below a task goes as the task goes; a task that failed with its goal is tried again
+    /// with it.
     async fn follow_parent(&mut self, goal: &Goal) -> Result<(), RunError> {
         let Some(parent) = &goal.parent else { return Ok(()) };
-        let task = self.orchestrator.cache.task(&parent.task).await?;
-        match task.map(|found| found.task.state.status) {
-            None | Some(TaskStatus::Cancelled) => self.call_off(&goal.id, &parent.task).await,
-            // Somebody had a task below it tried again: so is the task itself.
-            Some(TaskStatus::Failed) if goal.status == GoalStatus::Active => {
-                let by = format!("goal `{}`, which goes on", goal.id);
+        if goal.counts.unfinished() == 0 && goal.status != GoalStatus::Complete {
+            return Ok(());
+        }
+        match self.orchestrator.cache.task(&parent.task).await? {
+            None => self.call_off(&goal.id, &parent.task).await,
+            Some(task) if task.task.state.status == TaskStatus::Cancelled => {
+                self.call_off(&goal.id, &parent.task).await
+            }
+            Some(task) if is_behind(&task, goal) => {
+                let by = format!("goal `{}`, a task of which was tried again", goal.id);
                 self.steer(Directive::Retry { task: parent.task.clone() }, &by).await?;
                 self.owners.insert(parent.task.clone(), parent.goal.clone());
                 self.claim(&parent.task).await
@@ -380,17 +386,6 @@ impl<'o> Desk<'o> {
         }
         Ok(())
     }
-}
-
-/// Whether the task has already been settled with how its goal rests now: then it was claimed to try that
-/// again.
-fn is_told(found: &TaskDetail, goal: &Goal) -> bool {
-    let mut ended = found.ended.iter().rev();
-    let Some(last) = ended.find(|ended| matches!(ended.outcome.as_str(), "failed" | "cancelled")) else {
-        return false;
-    };
-    // A goal is called off with its task, which ends before it.
-    last.outcome == "cancelled" || goal.ended_at.is_none_or(|rested| last.ended_at >= rested)
 }
 
 /// Where the tasks of a goal stand, in words.
