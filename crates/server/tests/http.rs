@@ -222,7 +222,7 @@ async fn open_streams_and_waits_do_not_hold_up_the_end() {
     });
     tokio::task::spawn_blocking(move || hears.recv().unwrap()).await.unwrap();
 
-    tokio::time::timeout(Duration::from_secs(5), place.server.stop()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), place.server.stop()).await.unwrap();
 
     stream.await.unwrap();
     // It is told that nothing is new, asks again, and finds nobody.
