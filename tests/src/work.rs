@@ -126,10 +126,12 @@ pub fn verify(project: &Project, events: &[Event], status: &Value, tasks: &[Plan
     attempts
 }
 
-/// Each claim is ended by exactly one event before the next claim, and the last of all is `task.done`.
+/// Each claim is ended by exactly one event before the next claim, and the last of all is `task.done`. But one that
+/// expired may be gone on with by its holder, as long as nobody replaced it: then it ends once more.
 fn attempts_of(events: &[&Event], told: &dyn Fn() -> String) -> Vec<u64> {
     let mut claims: Vec<u64> = Vec::new();
     let mut held: Option<u64> = None;
+    let mut expired: Option<u64> = None;
     let mut done = false;
     for event in events {
         match event.kind.as_str() {
@@ -143,10 +145,11 @@ fn attempts_of(events: &[&Event], told: &dyn Fn() -> String) -> Vec<u64> {
                 );
                 claims.push(event.token);
                 held = Some(event.token);
+                expired = None;
             }
             "task.done" | "task.retry" | "task.failed" | "task.released" | "task.expired" => {
                 assert_eq!(
-                    held.take(),
+                    held.take().or(expired.take()),
                     Some(event.token),
                     "{} ends what nobody holds: {}",
                     event.kind,
@@ -154,6 +157,7 @@ fn attempts_of(events: &[&Event], told: &dyn Fn() -> String) -> Vec<u64> {
                 );
                 assert!(!done, "it goes on after it was done: {}", told());
                 done = event.kind == "task.done";
+                expired = (event.kind == "task.expired").then_some(event.token);
             }
             _ => assert!(!done, "it goes on after it was done: {}", told()),
         }
@@ -179,4 +183,37 @@ fn journal_agrees(journal: &[String], claims: &[u64], done: u64, told: &dyn Fn()
     }
     assert_eq!(newest, done, "the newest attempt is not the one that was done: {}", told());
     assert!(ended.contains(&done), "it was done without coming to its end: {}", told());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempts(told: &str) -> Vec<u64> {
+        let events: Vec<Event> = told
+            .split(", ")
+            .map(|event| {
+                let (kind, token) = event.split_once(' ').unwrap();
+                let token: u64 = token.parse().unwrap();
+                Event::read(&json!({ "kind": format!("task.{kind}"), "token": token }).to_string())
+            })
+            .collect();
+        attempts_of(&events.iter().collect::<Vec<_>>(), &|| told.to_owned())
+    }
+
+    #[test]
+    fn a_late_holder_goes_on_until_it_is_replaced() {
+        assert_eq!(attempts("claimed 1, expired 1, expired 1, claimed 2, done 2"), [1, 2]);
+        assert_eq!(attempts("claimed 1, expired 1, done 1"), [1]);
+        for wrong in [
+            "claimed 1, expired 1, claimed 2, done 1",
+            "claimed 1, released 1, done 1",
+            "claimed 1, retry 1, expired 1, claimed 2, done 2",
+            "claimed 1, expired 1, done 1, done 1",
+            "claimed 1, expired 1, done 1, expired 1",
+            "claimed 1, expired 1",
+        ] {
+            assert!(std::panic::catch_unwind(|| attempts(wrong)).is_err(), "{wrong}");
+        }
+    }
 }

@@ -58,6 +58,8 @@ async fn work(cache: RedisCache, name: String, shared: Arc<Shared>) {
     let registration = downbeat_core::cache::Registration { ttl: TTL, ..Kit::registration(&name) };
     cache.register(&registration).await.unwrap();
     let mut beat = tokio::time::interval(TTL / 3);
+    // Who had no time for some of them does not make up for them while it is looked how much an idle fleet sends.
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !shared.end.load(Ordering::Relaxed) {
         let seen = cache.changed(&Topic::Ready, u64::MAX, Duration::ZERO).await.unwrap();
         let claim = Claim {
