@@ -217,6 +217,8 @@ fn a_worker_in_another_language_does_half_and_is_fenced_when_it_is_killed() {
     assert!(pipe.line().starts_with("agent-1 "));
     let snake = worker(&project, "snake", &["--lease-ttl", "2", "--ttl", "2"]);
     let mut held = pipe.line();
+    // It says of itself that it lives, and no more.
+    project.downbeat(&["why", "snake"]).code(0).says(&["agent `snake` works on `t"]);
     for _ in 0..2 {
         go(&project, "agent-1");
         assert!(pipe.line().starts_with("agent-1 "));
