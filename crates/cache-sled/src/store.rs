@@ -79,9 +79,7 @@ impl Store {
             Ok(Err(error)) if error.to_string().contains("could not acquire lock") => {
                 return Err(NotOpened::Locked);
             }
-            Ok(Err(error @ sled::Error::Io(_))) => {
-                return Err(NotOpened::Failed(unavailable("opening the store", error)));
-            }
+            Ok(Err(sled::Error::Io(error))) => return Err(io(error)),
             Ok(Err(error)) => return Err(NotOpened::Failed(corrupt(&path.display(), error))),
             Err(panic) => {
                 let error = std::io::Error::other(panic_text(&*panic));
