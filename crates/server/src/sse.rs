@@ -64,8 +64,13 @@ async fn follow(service: Arc<Service>, headers: &HeaderMap, uri: &Uri) -> Result
                 .ok_or_else(|| problem("invalid_parameter", "`Last-Event-ID` is the number of an event"))?,
         ),
     };
-    let newest = service.cache.changed(&Topic::Stream(events_stream()), u64::MAX, Duration::ZERO).await?;
-    let after = last.or(from.after).unwrap_or(newest);
+    let newest = service.cache.changed(&Topic::Stream(events_stream()), u64::MAX, Duration::ZERO).await;
+    let (after, newest) = match last.or(from.after) {
+        // A store that does not answer ends the stream, and the client connects again; browsers would not after an
+        // answer that is none.
+        Some(after) => (after, newest.unwrap_or(after)),
+        None => newest.map(|newest| (newest, newest))?,
+    };
     let mut first = format!("retry: {RETRY_MS}\n\n");
     // What is behind the newest one was of a store that was here before, or is lost: nothing would be news.
     let seen = after.min(newest);

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Append, Streams, Topic, events_stream};
 use downbeat_core::event::{EventDraft, EventKind};
+use downbeat_core::faulty::{Fault, FaultPlan, FaultyCache};
 use downbeat_core::ids::RequestId;
+use downbeat_core::memory::MemoryCache;
 use downbeat_core::time::ManualClock;
-use downbeat_server::{Address, HttpCache, ListenError};
+use downbeat_server::{About, Address, ControlSocket, HttpCache, ListenError, Server};
 use place::raw::{at, post, tcp};
 use place::{Place, serve};
 use serde_json::{Value, json};
@@ -162,6 +164,24 @@ async fn events_go_on_where_a_client_left() {
         note(&place.sled, number).await;
     }
     assert_eq!(resumed.await.unwrap(), (3..=1_200).collect::<Vec<u64>>());
+}
+
+/// Browsers do not connect again after an answer that is no stream.
+#[tokio::test]
+async fn a_client_goes_on_when_the_store_does_not_answer_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let plan = FaultPlan::new().with("changed", 1, Fault::Before);
+    let cache = FaultyCache::new(MemoryCache::new(clock.clone()), plan);
+    for number in 1..=2 {
+        note(&cache, number).await;
+    }
+    let server = Server::new(Arc::new(cache), clock, About::new("a test", "store"));
+    let socket = directory.path().join("control.sock");
+    server.open_socket(ControlSocket::bind(&socket).unwrap());
+    let found =
+        tokio::task::spawn_blocking(move || numbers(&socket, "last-event-id: 1\r\n", 2)).await.unwrap();
+    assert_eq!(found, [2]);
 }
 
 /// Its store was emptied, or lost its end: what comes next is behind what the client knows.
