@@ -20,4 +20,5 @@ while at <= size do
   at = last + 1
 end
 write_all()
+nodes.tell()
 return replies

@@ -21,10 +21,6 @@ Returns  {"granted", words, node, last_error, detail}   by spaces: task, goal, t
          {"missing"}                    no such task
          {"tokens"}                     fencing tokens are used up
 ]]
-local reply = claim({
-  agent = ARGV[2], incarnation = ARGV[3], request = ARGV[4], ttl = tonumber(ARGV[5]), ttl_text = ARGV[5],
-  goal = ARGV[6] or '',
-  task = ARGV[7] or '', capabilities = ARGV[8] or '', avoid = ARGV[9] or '',
-})
+local reply = claim(asked(ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]))
 finish()
 return reply

@@ -79,11 +79,7 @@ else
     goal_status = evaluate(goal)
   end
   local told_before = #told
-  local by = {
-    agent = ARGV[7], incarnation = ARGV[8], request = ARGV[9], ttl = tonumber(ARGV[10]),
-    ttl_text = ARGV[10], goal = ARGV[11] or '',
-    task = ARGV[12] or '', capabilities = ARGV[13] or '', avoid = ARGV[14] or '',
-  }
+  local by = asked(ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14])
   if hand[1] then
     -- Whatever becomes of the claim, what was made ready is found.
     local ended
@@ -105,4 +101,6 @@ else
 end
 finish()
 local words = status .. (unblocked == 0 and ' 0 ' or ' ' .. int(unblocked) .. ' ') .. goal_status .. ' ' .. not_before
-return { 'settled', words, unpack(next_claim) }
+local reply = { 'settled', words, unpack(next_claim) }
+nodes.become(next_goal, next_claim, reply)
+return reply

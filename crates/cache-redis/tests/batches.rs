@@ -10,6 +10,7 @@ use downbeat_cache_redis::{Options, RedisCache};
 use downbeat_core::cache::{Cache, CacheError, Claim, EVENTS, Read, Settle, Streams, Tasks};
 use downbeat_core::goal::GoalStatus;
 use downbeat_core::ids::{AgentName, GoalId, RequestId, StreamName, TaskId, Token};
+use downbeat_core::state::{Failure, Outcome};
 use futures::future::join_all;
 use throwaway::Server;
 use throwaway::work::{claim, plan, settle};
@@ -57,6 +58,7 @@ async fn work(cache: &RedisCache, agent: usize) -> Vec<(TaskId, Token)> {
             }
             continue;
         };
+        assert_eq!(claimed.node.id, claimed.lease.task, "a task comes with its own node");
         let (task, token) = (claimed.lease.task, claimed.lease.token);
         let next = agent.is_multiple_of(2).then(|| claim_of(agent, 2 * n + 1));
         let settled = cache.settle(&Settle { next, ..settle(task.as_str(), token) }).await.unwrap();
@@ -160,6 +162,73 @@ async fn a_verb_that_fails_in_the_middle_changes_nothing_for_the_others() {
     let read = Read { stream: StreamName::new(EVENTS).unwrap(), after: 0, limit: usize::MAX };
     let claims = cache.read(&read).await.unwrap();
     assert_eq!(claims.iter().filter(|event| event.what.kind.as_str() == "task.claimed").count(), CALLERS - 1);
+}
+
+// What is to be done is read for all claims of a goal at once, and each answer gets its own.
+#[tokio::test]
+async fn answers_of_one_batch_get_their_own_nodes_and_errors() {
+    let server = Server::start();
+    let cache = open(&server).await;
+    let ids = |goal: &str| (0..CALLERS / 4).map(|n| format!("{goal}{n}")).collect::<Vec<_>>().join("; ");
+    for goal in ["g", "h", "broken"] {
+        cache.plan(&plan(goal, &ids(goal))).await.unwrap();
+    }
+    server.ask(&["DEL", "dag:broken:nodes"]);
+    server.ask(&["SET", "dag:broken:nodes", "no hash"]);
+    let goal_of = |agent: usize| ["g", "h", "broken", "g"][agent % 4];
+    let asked = |agent: usize, request: usize| Claim {
+        goal: Some(GoalId::new(goal_of(agent)).unwrap()),
+        ..claim_of(agent, request)
+    };
+    let before = calls(&server);
+
+    let first = join_all((0..CALLERS).map(|agent| {
+        let (cache, asked) = (&cache, asked(agent, 0));
+        async move { cache.claim(&asked).await }
+    }))
+    .await;
+
+    let alone = (0..CALLERS).filter(|agent| goal_of(*agent) == "broken").count() as u64;
+    assert!(calls(&server) - before < alone + 8, "the others went together");
+    let mut held = Vec::new();
+    for (agent, answer) in first.into_iter().enumerate() {
+        if goal_of(agent) == "broken" {
+            assert!(matches!(answer, Err(CacheError::Corrupt { .. })), "{answer:?}");
+        } else if let Some(claimed) = answer.unwrap().granted() {
+            assert_eq!(claimed.node.id, claimed.lease.task);
+            assert_eq!(claimed.last_error, None);
+            held.push((agent, claimed));
+        }
+    }
+    // Of `g` half as many as ask for it.
+    assert_eq!(held.len(), CALLERS / 2);
+
+    // Each gives its task back, and takes the best of its goal in the same step.
+    let carried = join_all(held.into_iter().map(|(agent, claimed)| {
+        let (cache, next) = (&cache, asked(agent, 1));
+        async move {
+            let failure = Failure {
+                message: format!("{} failed", claimed.lease.task),
+                detail: Some(format!("detail of {}", claimed.lease.task)),
+            };
+            let outcome = Outcome::Retry { failure, after: Duration::ZERO };
+            let settle = Settle {
+                outcome,
+                next: Some(next),
+                ..settle(claimed.lease.task.as_str(), claimed.lease.token)
+            };
+            cache.settle(&settle).await.unwrap().next.unwrap().granted().expect("one is ready")
+        }
+    }))
+    .await;
+    for claimed in carried {
+        let task = claimed.lease.task;
+        assert_eq!(claimed.node.id, task);
+        assert_eq!(claimed.lease.attempt, 2);
+        let failure = claimed.last_error.expect("it failed once");
+        assert_eq!(failure.message, format!("{task} failed"));
+        assert_eq!(failure.detail, Some(format!("detail of {task}")));
+    }
 }
 
 #[tokio::test]

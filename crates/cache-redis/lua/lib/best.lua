@@ -52,8 +52,12 @@ local function take_any(has)
           return id, mine and take_from_hand(mine)
         end
       end
-      if not is_mark(other) and covers(has, sub(other, find(other, ':', 1, true) + 1)) then
-        local key = P .. 'index:ready:' .. other
+      if other ~= here.group and not is_mark(other) then
+        here.group, here.group_key = other, P .. 'index:ready:' .. other
+        here.group_needs = sub(other, find(other, ':', 1, true) + 1)
+      end
+      if not is_mark(other) and covers(has, here.group_needs) then
+        local key = here.group_key
         local head = group and call('ZRANGE', key, 0, 0, 'WITHSCORES') or call('ZPOPMIN', key)
         -- With one group, as most often, it does not matter how good its best is.
         local first = id and head[2] and tonumber(head[2]) or head[2]

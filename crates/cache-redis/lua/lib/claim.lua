@@ -2,6 +2,29 @@
 
 local CLAIM_SWEEP = 16
 
+-- Who claims, and what: agent, incarnation, request, ttl (also as a text, `ttl_text`), goal, task, capabilities and
+-- avoid (by commas); "" for no goal, no task. One table for all claims, which come one after the other; and most last
+-- as long as the one before.
+local asked
+do
+  local claimant = {}
+
+  function asked(agent, incarnation, request, ttl, goal, task, capabilities, avoid)
+    if claimant.ttl_text ~= ttl then
+      claimant.ttl, claimant.ttl_text, claimant.now = tonumber(ttl), ttl, nil
+    end
+    -- When its lease would end, also as a text: several claims in one call have the same.
+    if claimant.now ~= NOW then
+      claimant.now, claimant.ends = NOW, later(NOW, claimant.ttl)
+      claimant.ends_text = int(claimant.ends)
+    end
+    claimant.agent, claimant.incarnation, claimant.request = agent, incarnation, request
+    claimant.goal, claimant.task = goal or '', task or ''
+    claimant.capabilities, claimant.avoid = capabilities or '', avoid or ''
+    return claimant
+  end
+end
+
 -- The answer of a claim: what has no spaces in one text, since each part of an answer costs as much.
 local function told_granted(words, node, message, detail)
   if message then
@@ -21,16 +44,16 @@ end
 local function grant(id, least, by, in_hand)
   local key = P .. 'task:' .. id
   local task = in_hand and in_hand.fields
-    or call('HMGET', key, 'status', 'goal', 'max_attempts', 'token', 'attempt', 'last_error', 'root')
+    or call('HMGET', key, 'status', 'goal', 'max_attempts', 'token', 'last_error', 'root')
   if not in_hand and task[1] ~= 'ready' then
     return nil
   end
-  local goal, agent, message = task[2], by.agent, task[6]
+  local goal, agent, message = task[2], by.agent, task[5]
   local token, attempt, detail = least, '1'
   if task[4] or message then
     -- Somebody had it before, or called it off.
-    token, attempt = max(tonumber(task[4] or 0), least), int((task[5] or 0) + 1)
-    local left = call('HMGET', key, 'progress', 'last_error_detail', 'expired')
+    local left = call('HMGET', key, 'progress', 'last_error_detail', 'expired', 'attempt')
+    token, attempt = max(tonumber(task[4] or 0), least), int((left[4] or 0) + 1)
     detail = left[2]
     if left[1] then
       call('HDEL', key, 'progress')
@@ -39,18 +62,25 @@ local function grant(id, least, by, in_hand)
       call('HSET', key, 'expired', '')
     end
   end
-  token = int(token + 1)
-  local expires_at = later(NOW, by.ttl)
-  local until_then = int(expires_at)
+  if token == least then
+    -- The same for all that nobody had before.
+    if here.least ~= least then
+      here.least, here.first_token = least, int(least + 1)
+    end
+    token = here.first_token
+  else
+    token = int(token + 1)
+  end
+  local expires_at, until_then = by.ends, by.ends_text
   call('HSET', key, 'status', 'running', 'token', token, 'attempt', attempt, 'owner', agent, 'lease_expires',
     until_then, 'started_at', NOW_TEXT, 'claim', by.incarnation .. '\t' .. by.request)
   -- As `lock` writes it.
   unlocked[id] = nil
   call('SET', key .. ':lock', agent .. ':' .. token, 'PX', expires_at == NOW + by.ttl and by.ttl_text
     or int(max(expires_at - NOW, 1)))
-  hold(agent, by.request, id, expires_at)
-  if task[7] and not in_hand then
-    count_listed({ goal = goal, root = task[7] }, -1)
+  hold(agent, by.request, id, expires_at, by.key, until_then)
+  if task[6] and not in_hand then
+    count_listed({ goal = goal, root = task[6] }, -1)
   end
   if goals[goal] then
     count(goal, 'ready', -1)
@@ -58,8 +88,13 @@ local function grant(id, least, by, in_hand)
   end
   local words = ' ' .. token .. ' ' .. attempt
   told[#told + 1] = { NOW_TEXT .. ' task.claimed ' .. goal .. ' ' .. id .. ' ' .. agent .. words }
-  return told_granted(id .. ' ' .. goal .. words .. ' ' .. task[3] .. ' ' .. NOW_TEXT .. ' ' .. until_then,
-    call('HGET', P .. 'dag:' .. goal .. ':nodes', id), message, detail), goal
+  local node = not together and call('HGET', nodes.key(goal), id)
+  local reply = told_granted(id .. ' ' .. goal .. words .. ' ' .. task[3] .. ' ' .. NOW_TEXT .. ' ' .. until_then, node,
+    message, detail)
+  if together then
+    nodes.ask(goal, id, reply)
+  end
+  return reply, goal
 end
 
 -- Whether a claim is not to be given a task.
@@ -104,13 +139,13 @@ local function granted_before(by, held)
   end
 end
 
--- `by`: agent, incarnation, request, ttl (also as a text, `ttl_text`), goal, task, capabilities and avoid (by commas); "" for no goal, no
--- task. The answer, and the goal of what was granted.
+-- `by`: as `asked` makes it. The answer, and the goal of what was granted.
 local function claim(by)
   if is_replaced() then
     return { 'unopened' }
   end
-  local agent = call('HMGET', P .. 'index:agent:' .. by.agent, 'life', 'paused', 'held', 'due')
+  by.key = P .. 'index:agent:' .. by.agent
+  local agent = call('HMGET', by.key, 'life', 'paused', 'held', 'due')
   if agent[1] and agent[1] ~= '+' .. by.incarnation then
     return { 'replaced' }
   end
@@ -119,7 +154,7 @@ local function claim(by)
   end
   local held = agent[3]
   lines[by.agent], bounds[by.agent] = held or '\n', agent[4] and tonumber(agent[4])
-  if held then
+  if held and find(held, by.request, 1, true) then
     local id, task = granted_before(by, held)
     if id then
       return granted(id, task)

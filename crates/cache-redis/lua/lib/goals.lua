@@ -71,7 +71,7 @@ local function write_counts(id)
     for field, by in pairs(counts) do
       -- A goal above others may be gone before they are.
       if by ~= 0 and (field ~= 'below' or call('EXISTS', P .. 'goal:' .. id) == 1) then
-        local now = call('HINCRBY', P .. 'goal:' .. id, field, by)
+        local now = call('HINCRBY', P .. 'goal:' .. id, field, by == -1 and '-1' or by)
         active = active or (field == 'active' and now > 0 and now > by)
       end
     end

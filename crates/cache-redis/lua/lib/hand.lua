@@ -5,13 +5,13 @@
 local hand = {}
 
 -- `read`: status, not_before, priority, ordinal, needs and root; where the last one in hand was taken also what a
--- claim must know: max_attempts, token, attempt and last_error.
+-- claim must know: max_attempts, token and last_error.
 local function take_in_hand(id, goal, read)
   local priority, ordinal, root = read[3] and tonumber(read[3]) or 0, tonumber(read[4]), read[6] or nil
   hand[#hand + 1] = {
     id = id, goal = goal, root = root, scope = root or goal, needs = read[5] or '', priority = priority,
     ordinal = ordinal, score = ordinal - priority * RANK,
-    fields = read[7] and { 'blocked', goal, read[7], read[8], read[9], read[10], root },
+    fields = read[7] and { 'blocked', goal, read[7], read[8], read[9], root },
   }
 end
 

@@ -101,8 +101,8 @@ local function lease(agent, expires_at)
   end
 end
 
--- Enters a claim.
-local function hold(agent, request, id, expires_at)
+-- Enters a claim. `key`, `ends`: of the agent's hash, and the end as a text, if they are known.
+local function hold(agent, request, id, expires_at, key, ends)
   was_over(id)
   local held = held_by(agent) .. request .. '\t' .. id .. '\n'
   if #held > HELD then
@@ -112,12 +112,13 @@ local function hold(agent, request, id, expires_at)
   end
   lines[agent] = held
   due_from(expires_at)
+  key = key or P .. 'index:agent:' .. agent
   if not bounds[agent] or expires_at < bounds[agent] then
-    local ends = int(expires_at)
+    ends = ends or int(expires_at)
     bounds[agent] = expires_at
-    call('HSET', P .. 'index:agent:' .. agent, 'held', held, 'due', ends)
+    call('HSET', key, 'held', held, 'due', ends)
     call('ZADD', P .. 'index:leases', ends, agent)
   else
-    call('HSET', P .. 'index:agent:' .. agent, 'held', held)
+    call('HSET', key, 'held', held)
   end
 end

@@ -64,7 +64,7 @@ local function count_down(goal, id, dependency, in_hand)
   if open == 0 then
     if in_hand and here.hand_is_taken then
       task = call('HMGET', key, 'status', 'not_before', 'priority', 'ordinal', 'needs', 'root', 'max_attempts', 'token',
-        'attempt', 'last_error')
+        'last_error')
     else
       task = call('HMGET', key, 'status', 'not_before', 'priority', 'ordinal', 'needs', 'root')
     end

@@ -176,8 +176,58 @@ local function make_alone(id, old, name, by)
   return new, refusal
 end
 
+-- Nodes. Those that the answers of several verbs in one call need are read at its end, those of a goal at once:
+-- `asked` has by goal its tasks, and the answers with the place of the node in each.
+local nodes = { asked = {} }
+
+-- Where those of a goal are. Most calls are about the same goal as the one before.
+function nodes.key(goal)
+  if here.goal ~= goal then
+    here.goal, here.nodes = goal, P .. 'dag:' .. goal .. ':nodes'
+  end
+  return here.nodes
+end
+
+function nodes.ask(goal, id, reply)
+  local asked = nodes.asked[goal]
+  if not asked then
+    asked = { ids = {}, replies = {}, places = {} }
+    nodes.asked[goal] = asked
+  end
+  local at = #asked.ids + 1
+  asked.ids[at], asked.replies[at], asked.places[at] = id, reply, 3
+end
+
+-- The newest of these answers became the end of another one.
+function nodes.become(goal, old, new)
+  local asked = goal and nodes.asked[goal]
+  local at = asked and #asked.ids
+  if at and asked.replies[at] == old then
+    asked.replies[at], asked.places[at] = new, #new - #old + 3
+  end
+end
+
+function nodes.tell()
+  for goal, asked in next, nodes.asked do
+    local ids, replies, places = asked.ids, asked.replies, asked.places
+    local found = redis.pcall('HMGET', nodes.key(goal), unpack(ids))
+    for at = 1, #ids do
+      local reply = replies[at]
+      if found.err then
+        -- Called alone it says what is wrong.
+        for part = #reply, 2, -1 do
+          reply[part] = nil
+        end
+        reply[1] = 'alone'
+      else
+        reply[places[at]] = found[at] or ''
+      end
+    end
+  end
+end
+
 local function node_of(id, task)
-  return call('HGET', P .. 'dag:' .. task.goal .. ':nodes', id)
+  return call('HGET', nodes.key(task.goal), id)
 end
 
 -- When goals were made, as this call has read it.

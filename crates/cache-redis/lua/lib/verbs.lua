@@ -57,6 +57,9 @@ local function begin(keys, argv)
   if hand[1] then
     hand = {}
   end
+  if next(nodes.asked) then
+    nodes.asked = {}
+  end
   looked, together = false, false
   return true
 end
