@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use downbeat_tests::{Event, Fifo, Project, Running, repository, task};
 use nix::sys::signal::Signal;
@@ -125,6 +126,29 @@ fn every_command_works_beside_a_run() {
     follower.signal(Signal::SIGINT);
     follower.wait().code(0);
     assert_eq!(project.json(&["status"])["orchestrator"]["present"], false);
+}
+
+#[test]
+fn a_command_outlives_the_run_that_it_asked() {
+    for _ in 0..5 {
+        let (project, pipe) = waiting(&task("One {#a}", UNTIL_GO), &["agent-1"]);
+        let run = project.start(&["run"]);
+        pipe.line();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for words in [&["status"][..], &["events"], &["task", "list"]] {
+                let (project, over) = (&project, &over);
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        project.downbeat(words).code(0);
+                    }
+                });
+            }
+            go(&project, "agent-1");
+            run.wait().code(0);
+            over.store(true, Ordering::Relaxed);
+        });
+    }
 }
 
 #[test]

@@ -70,6 +70,9 @@ fn plan() -> Value {
     json!({"nodes": nodes, "edges": edges})
 }
 
+/// What a call that times out has told of its cost until then.
+const HEARD: Usage = Usage { calls: 0, input_tokens: 70, output_tokens: 5, cost_micros: 0 };
+
 #[async_trait]
 impl Transport for Counting {
     fn name(&self) -> String {
@@ -91,6 +94,9 @@ impl Transport for Counting {
             Step::Select => json!({"selected_task_id": null, "justification": "the first is as good"}),
             Step::Execute => {
                 if let Some(error) = self.failures.lock().unwrap().pop_front() {
+                    if matches!(error, LlmError::TimedOut { .. }) {
+                        ask.observer.spent(HEARD);
+                    }
                     return Err(error.into());
                 }
                 let id = ask.prompt.split("The task is `").nth(1).unwrap().split('`').next().unwrap();
@@ -367,4 +373,18 @@ async fn what_failed_attempts_cost_is_counted_for_their_task() {
     let done = report.goals[0].tasks.iter().find(|task| task.state.status == TaskStatus::Done).unwrap();
     let id: &TaskId = &done.node.id;
     assert_eq!(spending::of_task(run.cache.as_ref(), id).await.unwrap().input_tokens, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_told_before_it_timed_out_is_counted_whoever_ends_it() {
+    let run = Run::new();
+    let transport = Arc::new(Counting { flat: Some(7), ..Counting::default() });
+    // The model's own clock is as fast as that of whoever asks it.
+    transport.failures.lock().unwrap().push_back(LlmError::TimedOut { limit: Duration::from_secs(1) });
+    let report = run.go(&transport, settings(run.place.path())).await;
+    assert!(report.is_complete());
+    let goal = &report.goals[0].goal;
+    let all = transport.total().plus(HEARD).plus(Usage { calls: 1, ..Usage::default() });
+    assert_eq!(spending::of_goal(run.cache.as_ref(), &goal.id).await.unwrap(), all);
+    assert_eq!(goal.usage, all);
 }
