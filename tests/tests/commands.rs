@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 
 use downbeat_tests::{Fifo, Project, Running, repository, task};
@@ -319,6 +321,43 @@ fn the_scaffold_runs_and_is_healthy() {
     assert_eq!(doctor["healthy"], true);
     run(&["init"]).code(2).says(&["exists already", "--force"]);
     run(&["status"]).code(0);
+    // What it says to type next is typed as it stands there.
+    project.downbeat(&["init", "my demo"]).code(0).says(&["Next: cd 'my demo' && downbeat run"]);
+    for place in ["demo/INSTRUCTIONS.md", "demo/INSTRUCTIONS.md/below"] {
+        project.downbeat(&["init", place]).code(2).says(&["cannot make", place, "a file is in its place"]);
+    }
+}
+
+#[test]
+fn a_path_that_is_no_text_is_refused_before_anything_is_made() {
+    let project = Project::of_tasks(&task("Works {#a}", "true"));
+    let strange = OsStr::from_bytes(b"strange\xff");
+    for option in ["--store", "--project", "--config"] {
+        let command = project.command([OsStr::new("run"), OsStr::new(option), strange]);
+        Running::start(command).wait().code(2).says(&["the argument `strange", "no text in UTF-8"]);
+    }
+    assert!(!project.path(".downbeat").exists());
+    // From inside it has no name.
+    let inside = project.root().join(strange);
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::copy(project.path("INSTRUCTIONS.md"), inside.join("INSTRUCTIONS.md")).unwrap();
+    let mut command = project.command(["run", "--spawn", "process"]);
+    command.current_dir(&inside);
+    Running::start(command).wait().code(0).says(&["1 of 1 task"]);
+}
+
+#[test]
+fn a_kind_that_no_event_is_of_is_doubted() {
+    let project = Project::of_tasks(&task("Works {#a}", "true"));
+    project.downbeat(&["run"]).code(0);
+    for (kind, near) in [("taks", "is it `task`?"), ("task.doen", "is it `task.done`?")] {
+        let ran = project.downbeat(&["events", "--kind", kind]).code(0);
+        ran.says(&["warning: no event of Downbeat is of kind", kind, near]);
+    }
+    for kind in ["task", "task.", "task.*", "task.done", "agents.all_terminated"] {
+        let ran = project.downbeat(&["events", "--kind", kind]).code(0);
+        assert!(ran.text().lines().count() > 0 && !ran.text().contains("warning"), "{}", ran.text());
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "test code: a fault ends the test")]
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
 
 use downbeat_tests::redis::Redis;
-use downbeat_tests::{Event, Fifo, Project, Ran, Running, binary, repository, task};
+use downbeat_tests::{Event, Fifo, PATIENCE, Project, Ran, Running, binary, repository, task};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use tokio::time::Instant;
@@ -278,24 +279,21 @@ fn an_agent_that_is_asked_to_end_finishes_or_gives_back() {
     assert!(kinds.contains(&"task.released".to_owned()) && !kinds.contains(&"task.expired".to_owned()));
 }
 
-/// Whom it waits for may never come.
+/// Whom it waits for may never answer.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "it tells nobody that it listens to signals")]
 fn an_agent_that_waits_for_its_orchestrator_ends_when_it_is_asked_to() {
     let project = Project::of_tasks(&task("Works {#a}", "true"));
+    std::fs::create_dir(project.path(".downbeat")).unwrap();
+    let silent = UnixListener::bind(project.path(".downbeat/control.sock")).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || silent.incoming().try_for_each(|asked| tell.send(asked.unwrap())));
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let waiting = project.start(&["agent", "--name", "agent-1"]);
-        // Made when signals are listened to.
-        let ready = project.path(".downbeat/.gitignore");
-        let mut looks = 0;
-        while !ready.exists() {
-            assert!(looks < 6_000, "it never began");
-            looks += 1;
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        let asked = told.recv_timeout(PATIENCE).unwrap();
         waiting.signal(signal);
         waiting.wait().code(4);
-        std::fs::remove_file(ready).unwrap();
+        drop(asked);
     }
 }
 

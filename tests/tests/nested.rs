@@ -135,3 +135,22 @@ fn what_is_called_off_at_the_top_ends_all_below_though_the_orchestrator_was_kill
     let holder = events.iter().filter(|event| event.task == "mid" && event.kind == "task.claimed").count();
     assert_eq!(holder, 2, "one orchestrator after the other held it");
 }
+
+#[test]
+fn who_works_for_a_goal_works_for_what_its_tasks_own() {
+    let head = "## Agents\n\n### one\n- Goal: top\n\n## Goals\n\n### top: The top\n";
+    let below = "\n### below: Below\n\n- [ ] Works {#works}\n  ```sh\n  true\n  ```\n";
+    let by_a_task = Project::new(&format!("{head}\n- [ ] Owns it {{#own goal=below}}\n{below}"));
+    by_a_task.downbeat(&["run"]).code(0);
+    assert_eq!(by_a_task.task("top.own.works")["status"], "done");
+
+    // What a file says is known when that was read.
+    let by_a_file = Project::new(&format!("{head}- Plan: plan.json\n{below}"));
+    let plan =
+        |node: &str| format!(r#"{{"goal_id": "top", "nodes": [{{"id": "own", "title": "Own", {node}}}]}}"#);
+    by_a_file.write("plan.json", &plan(r#""run": "true""#));
+    by_a_file.downbeat(&["run"]).code(2).says(&["goal `below` has no agent", "give an agent `Goal: below`"]);
+    by_a_file.write("plan.json", &plan(r#""kind": "goal", "goal": "below""#));
+    by_a_file.downbeat(&["run"]).code(0);
+    assert_eq!(by_a_file.task("top.own.works")["status"], "done");
+}

@@ -80,7 +80,9 @@ fn what_is_wrong_with_a_server_is_one_message() {
         (old.url(), 3, "maxmemory-policy"),
         (locked.url(), 3, "wants a password"),
         (with("wr0ng"), 3, "refuses the user or the password"),
-        ("redis://:wr0ng?x@h".to_owned(), 3, "%3F"),
+        (format!("{}&db=99", with("s3cret")), 3, "no such database"),
+        ("redis://:wr0ng?x@h".to_owned(), 2, "%3F"),
+        ("redis://h:99999".to_owned(), 2, "not a URL of a Redis server"),
         ("redsi://h".to_owned(), 2, "is it `redis:`?"),
         ("fakeredis://".to_owned(), 2, "nobody shares"),
     ] {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use redis::RedisError;
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, plain};
 use crate::info::Info;
 use crate::options::Options;
 
@@ -17,13 +17,12 @@ const OLDEST: u32 = 7;
 pub enum ConnectError {
     /// The URL is none that a cache is found under, or does not go with the other options.
     #[error(
-        "not a URL of a Redis server; it begins with redis://, rediss://, redis+unix://, redis+sentinel:// \
-         or redis+cluster://"
+        "not a URL of a Redis server, such as redis://HOST:6379/0, rediss://…, redis+unix:///SOCKET, \
+         redis+sentinel://HOST:26379/MASTER or redis+cluster://HOST:6379: {what}"
     )]
     Url {
         /// What is wrong with it, without it.
-        #[source]
-        source: RedisError,
+        what: String,
     },
     /// A file that an option names cannot be read.
     #[error("the file cannot be read path=`{}`", path.display())]
@@ -162,7 +161,12 @@ impl ConnectError {
     }
 
     pub(crate) fn no_host() -> Self {
-        Self::Url { source: (redis::ErrorKind::InvalidClientConfig, "it names no host").into() }
+        Self::Url { what: "it names no host".to_owned() }
+    }
+
+    /// What the client library says of a URL.
+    pub(crate) fn url(error: &RedisError) -> Self {
+        Self::Url { what: plain(error) }
     }
 
     pub(crate) fn certificates(options: &Options, error: &RedisError) -> Self {

@@ -43,6 +43,8 @@ pub enum FaultKind {
     WrongType,
     /// What is in a key is not what was written there.
     Corrupt,
+    /// The server has no database of that number.
+    Database,
     /// What else a server may say.
     Other,
 }
@@ -152,6 +154,10 @@ impl FaultKind {
                 "a record of this deployment is not what Downbeat wrote",
                 "put right what was written by hand, or remove what it belongs to",
             ),
+            Self::Database => (
+                "the Redis server has no such database",
+                "write a number below its `databases` at the end of the URL: 0 to 15, unless it is set otherwise",
+            ),
             Self::Other => ("the Redis server refuses a command", "see what it said"),
         }
     }
@@ -207,7 +213,9 @@ fn kind(error: &RedisError, said: &str) -> FaultKind {
         _ => {}
     }
     let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
-    if has(&["non local key"]) {
+    if has(&["DB index is out of range", "invalid DB index"]) {
+        Kind::Database
+    } else if has(&["non local key"]) {
         Kind::Moved
     } else if has(&["cluster is down"]) {
         Kind::Cluster
@@ -235,11 +243,18 @@ fn kind(error: &RedisError, said: &str) -> FaultKind {
     }
 }
 
+/// What the client library says, without the name that the kind of error has in its code.
+pub(crate) fn plain(error: &RedisError) -> String {
+    let text = error.to_string();
+    let kind = format!(" - {:?}", error.kind());
+    text.strip_suffix(&kind).map_or_else(|| text.replace(&format!("{kind}: "), ": "), str::to_owned)
+}
+
 /// What was said, on one line, bounded, and without what may be secret.
 fn words(error: &RedisError) -> String {
     let text = match (error.code(), error.detail()) {
         (Some(code), detail) => format!("{code} {}", detail.unwrap_or_default()),
-        (None, _) => error.to_string(),
+        (None, _) => plain(error),
     };
     let line = text.lines().next().unwrap_or_default();
     // A server that does not know a command answers with its arguments, and AUTH's is a password.

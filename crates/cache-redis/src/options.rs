@@ -1,7 +1,9 @@
 //! What a cache is opened with.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +60,10 @@ impl Password {
             Self::Url => Ok(None),
             Self::Text(password) => Ok(Some(password.clone())),
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConnectError::File { path: path.clone(), source })?;
+                let text = String::from_utf8(contents(path)?).map_err(|_| {
+                    let source = io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8");
+                    ConnectError::File { path: path.clone(), source }
+                })?;
                 Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
             }
             Self::Env(name) => match std::env::var(name) {
@@ -68,6 +72,20 @@ impl Password {
             },
         }
     }
+}
+
+/// A password or a certificate has at most so many bytes.
+const MOST: u64 = 1 << 20;
+
+/// All of a file that an option names, which may be a pipe.
+pub(crate) fn contents(path: &Path) -> Result<Vec<u8>, ConnectError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
+    let read = read.and_then(|read| match u64::try_from(read) {
+        Ok(0..=MOST) => Ok(bytes),
+        _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {MOST} bytes"))),
+    });
+    read.map_err(|source| ConnectError::File { path: path.to_path_buf(), source })
 }
 
 /// What `rediss://` trusts, and what it shows. All files are PEM.

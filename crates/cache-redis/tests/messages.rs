@@ -75,10 +75,29 @@ async fn a_name_has_no_address() {
 
 #[tokio::test]
 async fn a_url_is_none() {
+    let begins = "not a URL of a Redis server, such as redis://HOST:6379/0, rediss://…, redis+unix:///SOCKET, \
+                  redis+sentinel://HOST:26379/MASTER or redis+cluster://HOST:6379: ";
+    for (url, what) in [
+        ("http://user:secret@host", "Redis URL did not parse"),
+        ("redis://user:secret@host:99999", "Redis URL did not parse"),
+        ("redis://user:secret@host/db", "Invalid database number"),
+        ("redis+sentinel://user:secret@host", "it names no master: redis+sentinel://host:26379/mymaster"),
+    ] {
+        says(&refused(Options::new(url)).await, &format!("{begins}{what}"));
+    }
+}
+
+#[tokio::test]
+async fn a_database_is_not_there() {
+    let server = Server::start();
+    let url = match server.url().split_once('?') {
+        Some((path, more)) => format!("{path}?db=99&{more}"),
+        None => format!("{}?db=99", server.url()),
+    };
     says(
-        &refused(Options::new("http://user:secret@host")).await,
-        "not a URL of a Redis server; it begins with redis://, rediss://, redis+unix://, redis+sentinel:// or \
-         redis+cluster://",
+        &refused(Options::new(url)).await,
+        "the Redis server has no such database; write a number below its `databases` at the end of the URL: 0 to \
+         15, unless it is set otherwise place=`HERE` said=`ERR DB index is out of range`",
     );
 }
 
@@ -99,6 +118,10 @@ async fn a_password_is_missing_or_wrong() {
     says(
         &refused(with(Password::File("/nowhere/password".into()))).await,
         "the file cannot be read path=`/nowhere/password`",
+    );
+    says(
+        &refused(with(Password::File("/dev/zero".into()))).await,
+        "the file cannot be read path=`/dev/zero`",
     );
     says(
         &refused(with(Password::Env("DOWNBEAT_NO_SUCH_PASSWORD".to_owned()))).await,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(crate) use fleet::{Agent, Child, FleetArg, GroupCommand, Orchestrator, Spawning};
+pub(crate) use fleet::{Agent, Child, FleetArg, GroupCommand, Orchestrator, Spawning, agent_name, goal_id};
 pub(crate) use global::Global;
 pub(crate) use orders::{AgentArg, Elevate, GoalCommand, Reparse, TaskArg, TaskCommand, TaskList};
 
@@ -384,6 +384,8 @@ mod tests {
             } else {
                 let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(text.contains("Examples:") && text.contains("downbeat "), "{name} has no examples");
+                // Help is folded there, and half a command is another one.
+                assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
             }
         }
         Cli::command().get_subcommands().for_each(check);

@@ -181,6 +181,11 @@ impl Context {
         if let Lies::Here(path) = &self.store
             && !path.exists()
         {
+            let instructions = &self.place.instructions;
+            if instructions.symlink_metadata().is_err() && !self.place.own().is_dir() {
+                return Err(CliError::bad_input(format!("no such file: {}", tidy(instructions).display()))
+                    .hint("`--project PATH` names a project: a directory with instructions, or their file"));
+            }
             let error = CliError::new(Kind::NoStore, format!("no store at {}", path.display()));
             return Err(error.hint(format!("run `{}` first", self.command("run"))));
         }

@@ -303,6 +303,10 @@ impl Loader<'_> {
                 return Owned::default();
             }
         };
+        let by_themselves = |spec: &&GoalSpec| !owned.goals.iter().any(|owned| owned.id == spec.id.value);
+        for goal in declared.goals.iter().filter(by_themselves) {
+            self.faults.extend(instructions::agentless(&goal.id, &declared.agents));
+        }
         for agent in &declared.agents {
             if agent.name.value.as_str() == NESTED_ORCHESTRATOR {
                 let message = format!("the name `{NESTED_ORCHESTRATOR}` is reserved");

@@ -109,7 +109,12 @@ async fn a_late_settle_is_told_who_holds_the_task() {
 async fn the_document_and_the_figures_are_served() {
     let (_directory, place) = served();
     post(&place.socket, "/v1/goals", &plan("g", "1")).await;
-    assert_eq!(at(&place.socket, "GET /openapi.json", &[], "").await.json(), downbeat_server::openapi());
+    let document = at(&place.socket, "GET /openapi.json", &[], "").await.json();
+    assert_eq!(document, downbeat_server::openapi());
+    // Links of our code's own pages, which lead nowhere from here.
+    for link in ["[`", "](", "crate::", "super::"] {
+        assert!(!document.to_string().contains(link), "{link}");
+    }
     let metrics = at(&place.socket, "GET /metrics", &[], "").await;
     for line in [
         "downbeat_goals{status=\"active\"} 1",

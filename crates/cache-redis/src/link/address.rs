@@ -1,12 +1,11 @@
 //! URLs: what they say, and what options add to it.
 
 use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
-    TlsCertificates,
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates,
 };
 
 use crate::connect::ConnectError;
-use crate::options::{Options, Tls};
+use crate::options::{Options, Tls, contents};
 
 /// What answers at the addresses.
 pub(super) enum Kind {
@@ -56,7 +55,7 @@ pub(super) fn places(addresses: &[Address]) -> String {
 }
 
 fn bad(what: &'static str) -> ConnectError {
-    ConnectError::Url { source: (ErrorKind::InvalidClientConfig, what).into() }
+    ConnectError::Url { what: what.to_owned() }
 }
 
 /// Reads the URL and what belongs to it.
@@ -102,7 +101,7 @@ pub(super) fn parse(options: &Options) -> Result<(Kind, Vec<Address>), ConnectEr
 
 /// One address by its URL.
 fn address(options: &Options, url: &str) -> Result<Address, ConnectError> {
-    let info = url.into_connection_info().map_err(|source| ConnectError::Url { source })?;
+    let info = url.into_connection_info().map_err(|error| ConnectError::url(&error))?;
     let mut redis = info.redis_settings().clone();
     if let Some(user) = &options.user {
         redis = redis.set_username(user);
@@ -125,17 +124,14 @@ fn address(options: &Options, url: &str) -> Result<Address, ConnectError> {
 }
 
 fn certificates(tls: &Tls) -> Result<TlsCertificates, ConnectError> {
-    let read = |path: &std::path::PathBuf| {
-        std::fs::read(path).map_err(|source| ConnectError::File { path: path.clone(), source })
-    };
     let client_tls = match (&tls.certificate, &tls.key) {
         (Some(certificate), Some(key)) => {
-            Some(ClientTlsConfig { client_cert: read(certificate)?, client_key: read(key)? })
+            Some(ClientTlsConfig { client_cert: contents(certificate)?, client_key: contents(key)? })
         }
         (None, None) => None,
         _ => return Err(bad("a client certificate and its key are given together or not at all")),
     };
-    let root_cert = tls.ca_file.as_ref().map(read).transpose()?;
+    let root_cert = tls.ca_file.as_deref().map(contents).transpose()?;
     if let (Some(path), Some(text)) = (&tls.ca_file, &root_cert)
         && !String::from_utf8_lossy(text).contains("-----BEGIN CERTIFICATE-----")
     {
@@ -153,10 +149,7 @@ mod tests {
     use crate::options::Password;
 
     fn places_of(url: &str) -> Result<String, String> {
-        parse(&Options::new(url)).map(|(_, addresses)| places(&addresses)).map_err(|error| {
-            let source = std::error::Error::source(&error).map(ToString::to_string);
-            source.unwrap_or_else(|| error.to_string())
-        })
+        parse(&Options::new(url)).map(|(_, addresses)| places(&addresses)).map_err(|error| error.to_string())
     }
 
     #[test]

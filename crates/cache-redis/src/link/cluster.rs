@@ -42,7 +42,7 @@ pub(super) async fn owner(nodes: &[Address], slot: u16, place: &str) -> Result<C
             Ok(Some(client)) => return Ok(client),
             Ok(None) => failed = Some(ConnectError::NoSlot { place: place.to_owned(), slot }),
             Err(source) if is_no_cluster(&source) => {
-                return node.client().map_err(|source| ConnectError::Url { source });
+                return node.client().map_err(|error| ConnectError::url(&error));
             }
             Err(source) => {
                 let place = node.info.addr().to_string();

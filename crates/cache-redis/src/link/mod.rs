@@ -44,7 +44,7 @@ impl Link {
         let (kind, addresses) = address::parse(options)?;
         let place = address::places(&addresses);
         let database = addresses.first().map_or(0, |address| address.info.redis_settings().db());
-        let bad = |source| ConnectError::Url { source };
+        let bad = |error| ConnectError::url(&error);
         let kind = match kind {
             Kind::Sentinel { master } => {
                 let first = addresses.first().ok_or_else(ConnectError::no_host)?;

@@ -1,5 +1,7 @@
 //! What has to be known to use the API over TCP: for who serves it, and for who asks.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -44,10 +46,13 @@ fn read(path: &Path) -> Result<SecretString, CliError> {
         let error = CliError::bad_input(format!("other users can read the token in {}", path.display()));
         return Err(error.hint(format!("chmod 600 {}", crate::place::quoted(path))));
     }
-    if known.len() > MAX_TOKEN {
+    let mut text = String::new();
+    // A pipe does not say how much is in it.
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_TOKEN + 1).read_to_string(&mut text).map_err(failed)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_TOKEN) {
         return Err(CliError::bad_input(format!("{} is too long for a token", path.display())));
     }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
     Ok(text.trim().to_owned().into())
 }
 
@@ -65,5 +70,7 @@ mod tests {
         assert!(read(&path).unwrap_err().message.contains("other users"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(secrecy::ExposeSecret::expose_secret(&read(&path).unwrap()), "secret");
+        std::fs::write(&path, "secret".repeat(1000)).unwrap();
+        assert!(read(&path).unwrap_err().message.contains("too long"));
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use downbeat_core::ids::{AgentName, GoalId, IdError};
 
 use super::{Instructions, Model, examples};
 
@@ -57,13 +58,13 @@ pub(crate) struct Agent {
     #[command(flatten)]
     pub(crate) instructions: Instructions,
     /// Its name, as INSTRUCTIONS.md declares it
-    #[arg(long, alias = "agent-name", value_name = "NAME")]
+    #[arg(long, alias = "agent-name", value_name = "NAME", value_parser = agent_name)]
     pub(crate) name: String,
     /// As which declared agent it works, when its own name is not declared: one declaration, many agents
     #[arg(long = "as", value_name = "DECLARED")]
     pub(crate) declared: Option<String>,
     /// Take tasks of this goal only
-    #[arg(long, alias = "goal-id", value_name = "GOAL")]
+    #[arg(long, alias = "goal-id", value_name = "GOAL", value_parser = goal_id)]
     pub(crate) goal: Option<String>,
     /// The file that steers it [default: as declared]
     #[arg(long, value_name = "FILE")]
@@ -186,6 +187,24 @@ fn limit(text: &str) -> Result<Limit, String> {
             .map(|number| Limit(Some(number)))
             .ok_or_else(|| "write a whole number up to 10000, or `none`".to_owned()),
     }
+}
+
+/// The name of an agent, as it was typed.
+///
+/// # Errors
+///
+/// It is none.
+pub(crate) fn agent_name(text: &str) -> Result<String, IdError> {
+    AgentName::new(text).map(|_| text.to_owned())
+}
+
+/// The id of a goal, as it was typed.
+///
+/// # Errors
+///
+/// It is none.
+pub(crate) fn goal_id(text: &str) -> Result<String, IdError> {
+    GoalId::new(text).map(|_| text.to_owned())
 }
 
 /// An agent or a group.

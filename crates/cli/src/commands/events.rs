@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downbeat_core::cache::{Cache, Disposition, Page};
-use downbeat_core::event::Event;
+use downbeat_core::event::{Event, EventKind};
+use downbeat_core::suggest::nearest;
 use downbeat_runtime::nested::chain::Chains;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,6 +26,7 @@ const AGENT: usize = 18;
 
 /// Shows events, and waits for more if that is wanted.
 pub(crate) async fn events(args: &args::Events, context: &Context) -> Result<(), CliError> {
+    doubt(&args.kind, context);
     let cache = context.open().await?;
     // Listened to from the beginning: Ctrl-C is how following ends, also while the past is printed.
     let interrupt = match args.follow {
@@ -207,15 +209,29 @@ fn is_wanted(args: &args::Events, event: &Event) -> bool {
         wanted.is_none_or(|wanted| found.is_some_and(|found| found.as_ref() == wanted))
     }
     let what = &event.what;
-    let kind = what.kind.as_str();
-    let of_kind = |wanted: &String| {
-        let wanted = wanted.trim_end_matches('*').trim_end_matches('.');
-        kind == wanted || kind.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
-    };
     is(args.goal.as_deref(), what.goal.as_ref())
         && is(args.task.as_deref(), what.task.as_ref())
         && is(args.agent.as_deref(), what.agent.as_ref())
-        && (args.kind.is_empty() || args.kind.iter().any(of_kind))
+        && (args.kind.is_empty() || args.kind.iter().any(|wanted| is_of(&what.kind, wanted)))
+}
+
+/// Whether a kind is the one that is wanted, or one of those that begin so.
+fn is_of(kind: &EventKind, wanted: &str) -> bool {
+    let wanted = wanted.trim_end_matches('*').trim_end_matches('.');
+    kind.as_str().strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Tells of kinds that nothing of Downbeat's is of: a slip shows nothing, and looks like silence. Other programs
+/// may write some of their own.
+fn doubt(kinds: &[String], context: &Context) {
+    let unknown = |wanted: &&String| !EventKind::ALL.iter().any(|kind| is_of(kind, wanted));
+    for wanted in kinds.iter().filter(unknown) {
+        let all = EventKind::ALL.iter().map(EventKind::as_str);
+        let beginnings = all.clone().filter_map(|kind| kind.split_once('.')).map(|(first, _)| first);
+        let near = nearest(wanted, all.chain(beginnings)).map(|near| format!("; is it `{near}`?"));
+        let near = near.unwrap_or_default();
+        context.out.warning(format!("no event of Downbeat is of kind `{}`{near}", cut(wanted, AGENT)));
+    }
 }
 
 /// Prints a page at once. Columns grow with what they have to hold, and never shrink.

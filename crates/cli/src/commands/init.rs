@@ -1,5 +1,6 @@
 //! `downbeat init`: an example that runs without any model.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,7 +9,7 @@ use crate::args;
 use crate::error::CliError;
 use crate::output::Out;
 use crate::output::style::{FAINT, GOOD, STRONG, paint};
-use crate::place::{CONFIG, INSTRUCTIONS, OWN, tidy};
+use crate::place::{CONFIG, INSTRUCTIONS, OWN, quoted, tidy};
 
 /// The files and what is in them.
 const FILES: [(&str, &str); 2] = [
@@ -29,8 +30,15 @@ pub(crate) fn init(args: &args::Init, out: &Out) -> Result<(), CliError> {
         return Err(CliError::bad_input(format!("exists already: {}", there.join(", ")))
             .hint("`--force` overwrites it; another directory leaves it alone"));
     }
-    std::fs::create_dir_all(&directory)
-        .map_err(|error| CliError::internal(format!("cannot make {}", directory.display()), &error))?;
+    std::fs::create_dir_all(&directory).map_err(|error| {
+        let what = format!("cannot make {}", directory.display());
+        match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                CliError::bad_input(format!("{what}: a file is in its place")).hint("name another directory")
+            }
+            _ => CliError::internal(what, &error),
+        }
+    })?;
     let mut written = Vec::new();
     for (name, text) in FILES {
         let path = tidy(&directory.join(name));
@@ -49,7 +57,7 @@ pub(crate) fn init(args: &args::Init, out: &Out) -> Result<(), CliError> {
     }
     out.line("")?;
     let go =
-        if directory == Path::new(".") { String::new() } else { format!("cd {} && ", directory.display()) };
+        if directory == Path::new(".") { String::new() } else { format!("cd {} && ", quoted(&directory)) };
     out.line(format!("Next: {}", paint(STRONG, format!("{go}downbeat run"))))?;
     out.line(paint(FAINT, "`downbeat plan` shows what would run; `downbeat --help` shows the rest."))
 }

@@ -35,7 +35,7 @@ use crate::error::{CliError, Kind};
 use crate::exit;
 use crate::logs::{self, Logs};
 use crate::output::Out;
-use crate::output::text::clean_block;
+use crate::output::text::{clean, clean_block};
 use crate::predecessor;
 use crate::spawned;
 
@@ -78,12 +78,25 @@ fn usage(error: &clap::Error) -> CliError {
     CliError { hints: hints.map(str::to_owned).collect(), ..CliError::new(Kind::BadInput, message) }
 }
 
+/// Settings and versions keep paths as texts: another path would be taken for one that is none.
+fn readable() -> Result<(), CliError> {
+    let Some(word) = std::env::args_os().skip(1).find(|word| word.to_str().is_none()) else { return Ok(()) };
+    let shown = clean(&word.to_string_lossy());
+    Err(CliError::bad_input(format!("the argument `{shown}` is no text in UTF-8"))
+        .hint("a directory that is called so works from inside: `cd` there, and leave it out"))
+}
+
 fn carry_out(cli: &Cli, out: &Out) -> Result<u8, CliError> {
     // Before there is a second thread.
     let seated = match &cli.command {
         Command::Agent(args) => spawned::begin(args)?,
         _ => None,
     };
+    match &cli.command {
+        // What it is given is what its orchestrator found, and it writes down no paths.
+        Command::Agent(args) if args.child.seat.is_some() => {}
+        _ => readable()?,
+    }
     // What needs no project.
     match &cli.command {
         Command::Init(args) => return init::init(args, out).map(|()| exit::COMPLETE),

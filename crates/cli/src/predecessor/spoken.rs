@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::Listen;
-use crate::args::{Global, Model, Spawning, examples};
+use crate::args::{Global, Model, Spawning, agent_name, examples, goal_id};
 
 /// The command line of porki, as far as it differs from ours; docs/predecessor.md tells what each option
 /// means here.
@@ -33,7 +33,8 @@ pub(super) enum Verb {
 /// stays. Our own commands for that are `downbeat orchestrator` and `downbeat agent`.
 #[derive(Debug, Args)]
 #[command(after_help = examples(
-    "  downbeat run --role orchestrator --instructions instructions/INSTRUCTIONS.md --redis-url redis://127.0.0.1:6379
+    "  downbeat run --role orchestrator --instructions instructions/INSTRUCTIONS.md \\
+      --redis-url redis://127.0.0.1:6379
   downbeat run --role agent --agent-name ui-dev --goal-id ui --instructions instructions/UI_DEV.md \\
       --heartbeat instructions/heartbeat/UI_DEV.md --redis-url redis://127.0.0.1:6379
   downbeat run -p 'How are you?'"
@@ -52,13 +53,13 @@ pub(super) struct Run {
     #[arg(long, value_name = "STYLE", value_parser = ["concise", "event"])]
     pub(super) log_style: Option<String>,
     /// The agent's name
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = agent_name)]
     pub(super) agent_name: Option<String>,
     /// The agent's role: which tasks it may be given [default: its name]
     #[arg(long, value_name = "ROLE")]
     pub(super) agent_role: Option<String>,
     /// The agent's goal
-    #[arg(long, value_name = "GOAL")]
+    #[arg(long, value_name = "GOAL", value_parser = goal_id)]
     pub(super) goal_id: Option<String>,
     /// The file that steers the agent; it may be absent
     #[arg(long, value_name = "PATH")]

@@ -217,6 +217,11 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         grammar().debug_assert();
+        let run = grammar();
+        let run = run.find_subcommand("run").unwrap();
+        // Help is folded there, and half a command is another one.
+        let examples = run.get_after_help().unwrap().to_string();
+        assert!(examples.lines().all(|line| line.chars().count() <= 100), "{examples}");
     }
 
     #[test]

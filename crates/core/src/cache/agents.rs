@@ -111,8 +111,8 @@ pub struct Registration {
     #[serde(rename = "ttl_ms", alias = "ttl", with = "millis")]
     #[schemars(with = "u64")]
     pub ttl: Duration,
-    /// See [`Move::Interrupt`](crate::state::Move::Interrupt), for the leases of an incarnation that
-    /// this one replaces.
+    /// How many interruptions a task may have before one costs it an attempt, for the leases of an
+    /// incarnation that this one replaces.
     pub interruption_limit: u32,
     /// The how-manieth life of the name this is, from 1, as its supervisor counts them; 1 without one.
     #[serde(default = "first")]
@@ -198,12 +198,12 @@ pub enum Leave {
     Stopped,
     /// Its process is known to be gone: tasks that it held were interrupted.
     Dead {
-        /// See [`Move::Interrupt`](crate::state::Move::Interrupt).
+        /// How many interruptions a task may have before one costs it an attempt.
         interruption_limit: u32,
     },
     /// The same, and it crashed too often to be started again without a person's word.
     Quarantined {
-        /// See [`Move::Interrupt`](crate::state::Move::Interrupt).
+        /// How many interruptions a task may have before one costs it an attempt.
         interruption_limit: u32,
     },
 }

@@ -101,8 +101,8 @@ pub struct Page {
     pub entries: Vec<Event>,
     /// The number of the oldest entry that is kept; that of the next one to come when none is.
     pub first: u64,
-    /// How many entries behind [`Read::after`] are kept no more: they lie between what the reader knows
-    /// and the first of `entries`.
+    /// How many entries behind the number that was asked for are kept no more: they lie between what the
+    /// reader knows and the first of `entries`.
     pub trimmed: u64,
 }
 

@@ -187,7 +187,7 @@ pub struct TaskDetail {
     /// The task.
     #[serde(flatten)]
     pub task: Task,
-    /// Its attempts that ended other than well, oldest first, the newest [`MAX_ENDED_ATTEMPTS`].
+    /// Its attempts that ended other than well, oldest first, the newest 50.
     pub ended: Vec<EndedAttempt>,
 }
 
@@ -235,7 +235,7 @@ pub struct Claim {
     pub capabilities: BTreeSet<Capability>,
     /// This task and no other; the best one without it.
     pub task: Option<TaskId>,
-    /// None of these, at most [`MAX_AVOID`]: another agent shall have them first. A task that `task` names
+    /// None of these, at most 16: another agent shall have them first. A task that `task` names
     /// is not given either.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub avoid: BTreeSet<TaskId>,

@@ -20,7 +20,10 @@ use crate::span::HumanDuration;
 /// Ids are plain text here, so that a fault is reported with its place and beside all the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Downbeat DAG")]
+#[schemars(
+    title = "Downbeat DAG",
+    description = "A DAG as received: it is taken as a whole, or every fault is told with its place."
+)]
 pub struct Draft {
     /// The goal that the DAG is for.
     #[schemars(regex(pattern = crate::ids::ID_PATTERN))]
@@ -134,8 +137,7 @@ pub struct Node {
     /// Files that must exist when the task is done, relative to the workspace, `/` between parts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expected_artifacts: Vec<String>,
-    /// What an agent must be capable of: sorted, none twice. Of kind `goal`,
-    /// [`ORCHESTRATOR_CAPABILITY`] alone.
+    /// What an agent must be capable of: sorted, none twice. Of kind `goal`, `_orchestrator` alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<Capability>,
     /// A shell command that does the task without a model.

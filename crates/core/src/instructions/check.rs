@@ -110,22 +110,34 @@ impl Found {
                 });
             }
         }
-        if anything {
+        // What tasks own is worked on by the agents of the goal above; what they own in a file is seen when
+        // that is read.
+        let in_files = |goal: &RawGoal| goal.plan.is_some() || goal.checklist.names_plans();
+        if anything || self.goals.iter().any(in_files) {
             return;
         }
+        let owned: HashSet<&str> = self.goals.iter().flat_map(|goal| goal.checklist.owned()).collect();
         for goal in &self.goals {
-            if goal.id.is_some() && !wanted.contains(goal.name.text.as_str()) {
-                faults.error_with(
-                    &goal.name.span,
-                    format!("goal `{}` has no agent", goal.name.text),
-                    format!(
-                        "give an agent `Goal: {}`, or declare an agent without a goal, which works for any",
-                        goal.name.text
-                    ),
-                );
+            let name = goal.name.text.as_str();
+            if goal.id.is_some() && !wanted.contains(name) && !owned.contains(name) {
+                faults.push(without_agent(name, &goal.name.span));
             }
         }
     }
+}
+
+/// Nobody works for a goal that starts by itself.
+fn without_agent(goal: &str, span: &Range<usize>) -> Diagnostic {
+    Diagnostic::error(span.clone(), format!("goal `{goal}` has no agent")).help(format!(
+        "give an agent `Goal: {goal}`, or declare an agent without a goal, which works for any"
+    ))
+}
+
+/// What is wrong with `goal`, which starts by itself, if each of `agents` works for another one.
+#[must_use]
+pub fn agentless(goal: &Spanned<GoalId>, agents: &[AgentSpec]) -> Option<Diagnostic> {
+    let works = |agent: &AgentSpec| agent.goal.as_ref().is_none_or(|its| its.value == goal.value);
+    (!agents.iter().any(works)).then(|| without_agent(goal.value.as_str(), &goal.span))
 }
 
 /// What to write when there is no agent.

@@ -40,6 +40,16 @@ impl Checklist {
         self.tasks.is_empty()
     }
 
+    /// The goals that its tasks own.
+    pub(super) fn owned(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().filter_map(|task| task.node.goal.as_deref())
+    }
+
+    /// Whether any of its tasks owns the goal that a file plans.
+    pub(super) fn names_plans(&self) -> bool {
+        self.tasks.iter().any(|task| task.node.plan.is_some())
+    }
+
     /// The DAG that the tasks are, and the place of each.
     pub(super) fn into_draft(self, goal: &str) -> (Draft, Vec<Range<usize>>) {
         let mut draft = Draft { goal_id: goal.to_owned(), ..Draft::default() };

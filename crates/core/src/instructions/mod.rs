@@ -27,6 +27,7 @@ mod yaml;
 mod tests;
 
 pub use brief::plan_of_brief;
+pub use check::agentless;
 pub use parse::{MAX_BYTES, declares_agents, parse};
 pub use types::{
     AgentSpec, Dependency, GoalSpec, Instructions, LogLevel, Milestone, PlanSource, Restart, Spanned,
