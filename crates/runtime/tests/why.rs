@@ -288,8 +288,7 @@ async fn a_pause_of_a_group_is_named_with_it() {
 
     let paused = of_agent(&cache, "a", CauseKind::Paused).await;
     assert_eq!(paused.detail, "agent `a` is paused with group `night` by library");
-    let why = why_agent(cache.as_ref(), &name, SystemClock.now(), Company::Shared).await.unwrap();
-    assert_eq!(why.causes.first().unwrap().detail, "agent `other` is paused");
+    assert_eq!(of_agent(&cache, "other", CauseKind::Paused).await.detail, "agent `other` is paused");
 
     go.add_permits(8);
     end(running).await;
