@@ -234,6 +234,7 @@ impl Orchestrator {
         let stuck = ended?;
 
         let (mut reports, mut unplanned) = (Vec::new(), Vec::new());
+        self.ledger.written().await;
         for goal in goals {
             match report::goal_report(self.cache.as_ref(), &goal).await {
                 Ok(report) => reports.push(report),

@@ -21,6 +21,7 @@ use downbeat_core::time::{Clock, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 pub use accounted::Accounted;
@@ -30,6 +31,9 @@ use turns::Turns;
 
 /// How long a model is left alone whose limit is reached and that says nothing about its end.
 const PARKED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that writing down what was cut off may take when a run ends.
+const WRITING: Duration = Duration::from_secs(5);
 
 /// What may be spent in all, by every goal of a store, over all its runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +80,8 @@ pub struct Ledger {
     state: Mutex<State>,
     /// A call ended: who waits for room looks again.
     freed: Notify,
+    /// What calls that were cut off cost is being written down.
+    closing: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +110,9 @@ impl Ledger {
     /// The book in `cache`, with a ceiling.
     #[must_use]
     pub fn new(cache: Arc<dyn Cache>, clock: Arc<dyn Clock>, ceiling: Ceiling) -> Self {
-        Self { cache, clock, ceiling, turns: None, state: Mutex::default(), freed: Notify::new() }
+        let (state, freed, closing) = (Mutex::default(), Notify::new(), TaskTracker::new());
+        closing.close();
+        Self { cache, clock, ceiling, turns: None, state, freed, closing }
     }
 
     /// With so many calls at once at most; with any number of them without it.
@@ -129,6 +137,14 @@ impl Ledger {
     /// What the cache says.
     pub async fn open(&self) -> Result<(), CacheError> {
         book::unpark(self.cache.as_ref(), None).await
+    }
+
+    /// Waits until it is written down what calls cost that were cut off before: nobody does it when the process
+    /// has ended.
+    pub(crate) async fn written(&self) {
+        if tokio::time::timeout(WRITING, self.closing.wait()).await.is_err() {
+            warn!(target: "llm", "what a call cost that was cut off is not written down within {WRITING:?}");
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
