@@ -171,6 +171,7 @@ struct Scene {
     troupe: Arc<Troupe>,
     supervisor: Supervisor,
     stop: Stop,
+    board: tokio::sync::watch::Receiver<Board>,
     _feed: Feed,
 }
 
@@ -204,6 +205,7 @@ impl Scene {
         let troupe = Arc::new(Troupe { cache: Arc::clone(cache), script, count: Mutex::default() });
         let feed = Feed::start(Arc::clone(cache)).await.unwrap();
         let stop = Stop::new();
+        let (shown, board) = tokio::sync::watch::channel(Board::default());
         let charge = Charge {
             cache: Arc::clone(cache),
             settings: Arc::new(settings),
@@ -213,10 +215,10 @@ impl Scene {
             news: feed.subscribe(),
             stop: stop.clone(),
             coming: Coming::default(),
-            board: tokio::sync::watch::channel(Board::default()).0,
+            board: shown,
         };
         let supervisor = Supervisor::start(charge).await.unwrap();
-        Self { cache: Arc::clone(cache), troupe, supervisor, stop, _feed: feed }
+        Self { cache: Arc::clone(cache), troupe, supervisor, stop, board, _feed: feed }
     }
 
     /// Waits until so many events of a kind are there.
@@ -616,5 +618,48 @@ async fn a_life_that_cannot_begin_counts_as_one_that_ended() {
         quarantined[0].what.reason.as_deref(),
         Some("it ended 6 times within 10m; the last time no such program")
     );
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_declared_later_stands_as_was_ordered_before() {
+    let cache = memory();
+    let text = "## Agents\n### a\n";
+    let scene = Scene::begin(&cache, text, settings(), |_, _| Does::Stays).await;
+    let declare = |text: &str| {
+        let agents = declared(text).into_iter().map(Arc::new).collect();
+        scene.supervisor.declarer().declare(agents, Vec::new(), "INSTRUCTIONS.md");
+    };
+    scene.until(EventKind::AGENT_READY, 1).await;
+    scene.order(FleetOrder::Stop { whom: Whom::Agent(agent("late")) }).await;
+    scene.order(FleetOrder::Stop { whom: Whom::Group(group("night")) }).await;
+    scene.order(FleetOrder::Start { whom: Whom::Agent(agent("own")) }).await;
+    scene.order(FleetOrder::PauseGroup { group: group("day") }).await;
+    scene.supervisor.declarer().caught_up().await;
+
+    let more = "### late\n### owl\n- Groups: night\n### own\n- Groups: night\n### lark\n- Groups: day\n";
+    declare(&format!("{text}{more}"));
+    scene.supervisor.declarer().caught_up().await;
+    let started = scene.until(EventKind::AGENT_READY, 3).await;
+    assert_eq!(who(&started), ["a", "own", "lark"], "its own order is nearer than its group's");
+    assert!(cache.agent(&agent("lark")).await.unwrap().unwrap().paused);
+
+    // Gone and back again, it is still stopped.
+    scene.order(FleetOrder::Stop { whom: Whom::Agent(agent("own")) }).await;
+    scene.until(EventKind::AGENT_TERMINATED, 1).await;
+    declare(text);
+    declare(&format!("{text}{more}"));
+    scene.supervisor.declarer().caught_up().await;
+    let stages: Vec<_> = {
+        let board = scene.board.borrow();
+        board.agents.iter().map(|(name, line)| format!("{name} {}", line.stage)).collect()
+    };
+    assert!(stages.contains(&"own stopped".to_owned()), "{stages:?}");
+    assert!(stages.contains(&"late stopped".to_owned()), "{stages:?}");
+    assert!(stages.contains(&"owl stopped".to_owned()), "{stages:?}");
+    scene.order(FleetOrder::Start { whom: Whom::Agent(agent("late")) }).await;
+    // The one that was paused began again, too.
+    let all = scene.until(EventKind::AGENT_READY, 5).await;
+    assert!(who(&all).contains(&"late".to_owned()));
     scene.close().await;
 }
