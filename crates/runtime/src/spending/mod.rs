@@ -91,6 +91,8 @@ struct State {
     under_way: u32,
     /// How many of them are the first of their kind, so that nobody knows what they cost.
     unknown: u32,
+    /// How many calls have ended: what was read of the sum before one did says nothing of it.
+    ended: u64,
     /// The dearest call of each kind so far, token by token and cent by cent.
     dearest: HashMap<&'static str, Usage>,
     /// Models that are left alone, by name.
@@ -101,8 +103,13 @@ struct State {
 
 /// What comes of asking for a call.
 enum Admission {
-    Go { estimate: Usage, unknown: bool },
+    Go {
+        estimate: Usage,
+        unknown: bool,
+    },
     Wait,
+    /// A call ended since the sum was read: it is in neither.
+    Stale,
     Refused(LlmError),
 }
 
@@ -180,6 +187,7 @@ impl Ledger {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
+            let ended = self.state().ended;
             let spent = if self.ceiling.is_set() {
                 book::total(self.cache.as_ref()).await.map_err(|error| LlmError::Unavailable {
                     reason: format!("what was spent so far cannot be read: {error}"),
@@ -188,11 +196,12 @@ impl Ledger {
             } else {
                 Usage::default()
             };
-            match self.decide(&entry, spent) {
+            match self.decide(&entry, spent, ended) {
                 Admission::Go { estimate, unknown } => {
                     return Ok(Permit::new(Arc::clone(self), entry, estimate, unknown));
                 }
                 Admission::Wait => freed.await,
+                Admission::Stale => {}
                 Admission::Refused(error) => {
                     let exhausted = self.state().spent.clone();
                     if let Some(parked) = exhausted {
@@ -204,7 +213,8 @@ impl Ledger {
         }
     }
 
-    fn decide(&self, entry: &Entry, spent: Usage) -> Admission {
+    /// `spent` was read when so many calls had `ended`.
+    fn decide(&self, entry: &Entry, spent: Usage, ended: u64) -> Admission {
         if let Some(parked) = self.closed(&entry.model) {
             let until = parked.until.map(|until| until.since(self.clock.now()));
             return Admission::Refused(LlmError::BudgetSpent { reason: parked.reason, until });
@@ -212,6 +222,9 @@ impl Ledger {
         let mut state = self.state();
         let dearest = state.dearest.get(entry.step).copied();
         if self.ceiling.is_set() {
+            if state.ended != ended {
+                return Admission::Stale;
+            }
             if state.unknown > 0 || (dearest.is_none() && state.under_way > 0) {
                 return Admission::Wait;
             }
@@ -250,6 +263,7 @@ impl Ledger {
         let mut state = self.state();
         state.reserved = minus(state.reserved, estimate);
         state.under_way = state.under_way.saturating_sub(1);
+        state.ended = state.ended.wrapping_add(1);
         state.unknown = state.unknown.saturating_sub(u32::from(unknown));
         if let Some(usage) = usage {
             let known = state.dearest.entry(step).or_default();
