@@ -399,6 +399,17 @@ impl Running {
         }
     }
 
+    /// Listens until a line contains `part`, at most for so long; whether one did.
+    pub fn listen_for(&mut self, part: &str, longest: Duration) -> bool {
+        let end = Instant::now() + longest;
+        while let Some(line) = self.next_line(end) {
+            if line.contains(part) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Listens until a line contains `part`.
     ///
     /// # Panics

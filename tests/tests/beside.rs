@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use downbeat_tests::{Event, Fifo, Project, Running, repository, task};
 use nix::sys::signal::Signal;
@@ -128,6 +129,29 @@ fn every_command_works_beside_a_run() {
 }
 
 #[test]
+fn a_command_outlives_the_run_that_it_asked() {
+    for _ in 0..5 {
+        let (project, pipe) = waiting(&task("One {#a}", UNTIL_GO), &["agent-1"]);
+        let run = project.start(&["run"]);
+        pipe.line();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for words in [&["status"][..], &["events"], &["task", "list"]] {
+                let (project, over) = (&project, &over);
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        project.downbeat(words).code(0);
+                    }
+                });
+            }
+            go(&project, "agent-1");
+            run.wait().code(0);
+            over.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+#[test]
 fn what_a_killed_run_left_is_no_obstacle() {
     let (project, pipe) = waiting(&task("Long {#a}", UNTIL_GO), &["agent-1"]);
     let run = project.start(&["run"]);
@@ -193,6 +217,8 @@ fn a_worker_in_another_language_does_half_and_is_fenced_when_it_is_killed() {
     assert!(pipe.line().starts_with("agent-1 "));
     let snake = worker(&project, "snake", &["--lease-ttl", "2", "--ttl", "2"]);
     let mut held = pipe.line();
+    // It says of itself that it lives, and no more.
+    project.downbeat(&["why", "snake"]).code(0).says(&["agent `snake` works on `t"]);
     for _ in 0..2 {
         go(&project, "agent-1");
         assert!(pipe.line().starts_with("agent-1 "));

@@ -278,6 +278,26 @@ fn an_agent_that_is_asked_to_end_finishes_or_gives_back() {
     assert!(kinds.contains(&"task.released".to_owned()) && !kinds.contains(&"task.expired".to_owned()));
 }
 
+/// Whom it waits for may never come.
+#[test]
+fn an_agent_that_waits_for_its_orchestrator_ends_when_it_is_asked_to() {
+    let project = Project::of_tasks(&task("Works {#a}", "true"));
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let waiting = project.start(&["agent", "--name", "agent-1"]);
+        // Made when signals are listened to.
+        let ready = project.path(".downbeat/.gitignore");
+        let mut looks = 0;
+        while !ready.exists() {
+            assert!(looks < 6_000, "it never began");
+            looks += 1;
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        waiting.signal(signal);
+        waiting.wait().code(4);
+        std::fs::remove_file(ready).unwrap();
+    }
+}
+
 /// Workers go on while the store is away; what they finish meanwhile is told it when it is back.
 #[test]
 fn a_store_that_restarts_is_waited_for() {

@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use downbeat_tests::work::{generate, verify};
-use downbeat_tests::{Project, Running, processes_of, signal_of, task};
+use downbeat_tests::{Project, processes_of, signal_of, task};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 const AGENTS: usize = 8;
 const TASKS: usize = 200;
+
+/// So long a run may say nothing before it is killed all the same.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// How far a run was when it was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,10 +28,11 @@ enum Phase {
 
 impl Phase {
     const STARTING: &str = "Started agent";
+    const RUNNING: &str = "Acquired lease";
 
     fn of(heard: &str) -> Self {
         let first =
-            [("Acquired lease", Self::Running), (Self::STARTING, Self::Starting), ("demo", Self::Planning)];
+            [(Self::RUNNING, Self::Running), (Self::STARTING, Self::Starting), ("demo", Self::Planning)];
         first.iter().find(|(part, _)| heard.contains(part)).map_or(Self::Startup, |(_, phase)| *phase)
     }
 }
@@ -49,17 +53,17 @@ fn killed_at_any_moment_a_run_carries_on_and_does_each_task_once() {
         while kills < wanted {
             let mut run = project.start(&["run"]);
             // A young project is killed early more often: it is planned only once.
-            let longest = if here < 10 { 30 } else { 120 };
-            let (lines, longest) = if rng.bool() {
-                (usize::MAX, Duration::from_micros(rng.u64(0..longest * 1000)))
-            } else {
-                (rng.usize(0..40), Duration::from_millis(500))
-            };
-            if rng.u8(0..8) == 0 {
+            let moment = Duration::from_micros(rng.u64(0..if here < 10 { 30_000 } else { 120_000 }));
+            match rng.u8(0..8) {
                 // The shortest phase is hardly ever hit by chance.
-                listen_for(&mut run, Phase::STARTING, longest);
-            } else {
-                run.listen(lines, longest);
+                0 => {
+                    run.listen_for(Phase::STARTING, LONGEST);
+                }
+                // Nor is the last one where the machine is so busy that a run begins slowly.
+                1 if run.listen_for(Phase::RUNNING, LONGEST) => run.listen(usize::MAX, moment),
+                1 => {}
+                2..=4 => run.listen(usize::MAX, moment),
+                _ => run.listen(rng.usize(0..40), LONGEST),
             }
             let phase = Phase::of(&run.heard());
             let ran = run.kill();
@@ -102,16 +106,6 @@ fn a_project_that_is_killed_when_it_begins_still_begins() {
             run.kill();
         }
         project.downbeat(&["run"]).code(0).says(&["demo is complete"]);
-    }
-}
-
-/// Until it is said, or a run that has nothing to start has said all it would.
-fn listen_for(run: &mut Running, part: &str, longest: Duration) {
-    for _ in 0..60 {
-        if run.heard().contains(part) {
-            return;
-        }
-        run.listen(1, longest);
     }
 }
 

@@ -151,12 +151,18 @@ fn a_place_that_cannot_be_written_is_said() {
     // Not even the superuser can write there.
     for store in ["/proc/downbeat/store", "INSTRUCTIONS.md/store", "INSTRUCTIONS.md"] {
         let ran = project.downbeat(&["run", "--store", store]).code(70);
-        ran.says(&["error", store]);
+        ran.says(&["error", store, "hint: `--store DIR`"]);
         assert!(!project.path("work").exists(), "something was started");
     }
     let project = Project::of_tasks(&task("Works {#a}", "echo x > a"));
     project.write(".downbeat", "a file");
     project.downbeat(&["run"]).code(70).says(&["cannot make", ".downbeat"]);
+
+    // A file of the store that is none.
+    let project = Project::of_tasks(&task("Works {#a}", "echo x > a"));
+    std::fs::create_dir_all(project.path(".downbeat/store/sled/db")).unwrap();
+    let ran = project.downbeat(&["run"]).code(70);
+    ran.says(&["opening the store: Is a directory", "hint: `--store DIR`"]);
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn a_directory_of_somebody_else_is_said() {
     of(0o555);
     let ran = project.downbeat(&["run"]);
     of(0o755);
-    ran.code(70).says(&["cannot make"]);
+    ran.code(70).says(&["cannot make", "belongs to another user"]);
 }
 
 #[test]

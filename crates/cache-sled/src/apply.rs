@@ -136,7 +136,7 @@ impl Applier {
         self.done.recv().map_err(|_| gone())?
     }
 
-    /// Ends the thread, which lets go of sled.
+    /// Ends the thread when it is through with what was begun; it lets go of sled.
     pub(crate) fn end(self) {
         drop(self.work);
         if self.thread.join().is_err() {

@@ -76,6 +76,13 @@ impl SyncPoint {
         }
     }
 
+    /// One that fails.
+    #[cfg(test)]
+    pub(crate) fn failing() -> Self {
+        // What is no file on a disk cannot be synced.
+        Self { file: Arc::new(File::open("/dev/null").unwrap()), directory: None }
+    }
+
     /// This and an earlier one, as one, if they are of one file.
     pub(crate) fn with(self, earlier: Self) -> (Self, Option<Self>) {
         if Arc::ptr_eq(&self.file, &earlier.file) {
@@ -87,13 +94,16 @@ impl SyncPoint {
 }
 
 impl Journal {
-    /// Begins a file, which must not be there.
+    /// Begins a file, which must not be there. It is durable when this returns: a file system may have
+    /// the length of a file that was never synced, with zeros in the place of its header.
     pub(crate) fn begin(directory: &Path, number: u64) -> io::Result<Self> {
         let mut file = File::options().write(true).create_new(true).open(path(directory, number))?;
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&number.to_be_bytes());
         file.write_all(&header)?;
-        Ok(Self { named: false, end: START, room: START, ..Self::left(directory, number, file) })
+        let mut journal = Self { end: START, room: START, ..Self::left(directory, number, file) };
+        journal.sync()?;
+        Ok(journal)
     }
 
     /// One that an earlier process left, to be synced and removed.
@@ -211,14 +221,15 @@ pub(crate) fn read(directory: &Path) -> io::Result<(Vec<Journal>, Layer)> {
         let path = path(directory, number);
         let bytes = std::fs::read(&path)?;
         let end = replay(&bytes, number, &mut layer)?;
-        if end < bytes.len() {
-            if last != Some(number) {
-                let damaged = format!("{} is damaged", path.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, damaged));
-            }
+        if last == Some(number) {
             let file = File::options().write(true).open(&path)?;
             file.set_len(u64::try_from(end).map_err(io::Error::other)?)?;
+            // Also when nothing is cut off: what is written to the next one rests on all of this one, which a
+            // kill may have left unsynced.
             file.sync_all()?;
+        } else if end < bytes.len() {
+            let damaged = format!("{} is damaged", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, damaged));
         }
         journals.push(Journal::left(directory, number, File::open(&path)?));
     }
@@ -231,6 +242,10 @@ fn replay(bytes: &[u8], number: u64, layer: &mut Layer) -> io::Result<usize> {
         // Killed before the header was written.
         return Ok(0);
     };
+    if bytes.len() == HEADER && header.iter().all(|byte| *byte == 0) {
+        // Power was lost before the header was durable.
+        return Ok(0);
+    }
     let known = |magic: &[u8; 8]| header == [magic.as_slice(), &number.to_be_bytes()].concat();
     if !known(MAGIC) && !known(MAGIC_1) {
         let strange = format!("journal.{number} is none that this version knows");
@@ -419,6 +434,21 @@ pub(crate) mod tests {
             assert_eq!((journals.len(), layer.len()), (openings, 2));
             Journal::begin(place.path(), u64::try_from(openings).unwrap() + 1).unwrap();
         }
+    }
+
+    /// A file system may have its length and nothing of what is in it, until it is synced.
+    #[test]
+    fn one_that_a_loss_of_power_left_before_its_header_was_durable_is_empty() {
+        let place = tempfile::tempdir().unwrap();
+        append(&mut Journal::begin(place.path(), 1).unwrap(), &one("a", Some("1")));
+        assert_eq!(read(place.path()).unwrap().0.len(), 1);
+        for length in 1..=HEADER {
+            std::fs::write(path(place.path(), 2), vec![0; length]).unwrap();
+            assert_eq!(read(place.path()).unwrap().1, one("a", Some("1")), "{length} bytes");
+            assert_eq!(std::fs::metadata(path(place.path(), 2)).unwrap().len(), 0);
+        }
+        std::fs::write(path(place.path(), 2), [0; HEADER + 1]).unwrap();
+        assert!(read(place.path()).is_err(), "behind a header that is durable");
     }
 
     #[test]

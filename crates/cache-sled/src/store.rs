@@ -79,9 +79,7 @@ impl Store {
             Ok(Err(error)) if error.to_string().contains("could not acquire lock") => {
                 return Err(NotOpened::Locked);
             }
-            Ok(Err(error @ sled::Error::Io(_))) => {
-                return Err(NotOpened::Failed(unavailable("opening the store", error)));
-            }
+            Ok(Err(sled::Error::Io(error))) => return Err(io(error)),
             Ok(Err(error)) => return Err(NotOpened::Failed(corrupt(&path.display(), error))),
             Err(panic) => {
                 let error = std::io::Error::other(panic_text(&*panic));
@@ -203,12 +201,8 @@ impl Store {
     /// Closes a store that can be used no more, as a kill would: the next opening finds what was written, and
     /// nothing of what was taken and is not.
     pub(crate) fn abandon(self) {
-        let Self { db, applier, pending, path, .. } = self;
-        if pending.is_frozen()
-            && let Err(error) = applier.wait()
-        {
-            tracing::error!(path = %path.display(), %error, "the journal was not brought into the store");
-        }
+        let Self { db, applier, path, .. } = self;
+        // Not by its word on the journal, which may be what ended the store, and comes once.
         applier.end();
         drop(db);
         wait_for_lock(&path);
@@ -397,6 +391,30 @@ mod tests {
         let store = Store::open(directory.path()).unwrap();
         check(&store, 2);
         store.close();
+    }
+
+    /// Whoever closes it waits for the end of the thread, not for a second word on the same journal.
+    #[test]
+    fn a_store_whose_journal_cannot_be_applied_can_be_let_go_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(directory.path()).unwrap();
+        let count = u32::try_from(FULL.0).unwrap();
+        let pair = |number: u32| (IVec::from(&number.to_be_bytes()), Some(IVec::from(b"value")));
+        store.take(Writes::of((0..count).map(pair).collect())).unwrap();
+        store.write().unwrap();
+        std::fs::remove_file(directory.path().join("journal.1")).unwrap();
+        store.tidy().unwrap();
+        while store.tidy().is_ok() {
+            std::thread::yield_now();
+        }
+        let (say, ended) = std::sync::mpsc::channel();
+        let closing = std::thread::spawn(move || {
+            store.abandon();
+            say.send(()).unwrap();
+        });
+        ended.recv_timeout(std::time::Duration::from_secs(60)).expect("it is not closed");
+        closing.join().unwrap();
+        Store::open(directory.path()).unwrap().close();
     }
 
     #[test]

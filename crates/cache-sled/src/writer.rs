@@ -224,7 +224,8 @@ impl Writer {
 
     /// Whether all work that ever appeared did so by what is synced.
     fn work_is_synced(&self) -> bool {
-        self.syncer.has_answered(self.work_unsynced)
+        // In this order: what was answered with a failure is seen to have failed.
+        self.syncer.has_answered(self.work_unsynced) && self.syncer.failed().is_none()
     }
 
     /// Encodes what is kept and not encoded yet.
@@ -319,6 +320,7 @@ mod tests {
     use downbeat_core::time::ManualClock;
 
     use super::*;
+    use crate::journal::SyncPoint;
     use crate::layout::{Head, Key};
 
     fn writer(directory: &std::path::Path) -> Writer {
@@ -422,6 +424,26 @@ mod tests {
         assert_eq!(decide(&mut writer, &mut group, Need::Process, 0, true), (1, 0));
         writer.syncer.end();
         writer.store.close();
+    }
+
+    /// What was not synced then, and so answered with an error, is no ground to stand on.
+    #[test]
+    fn a_claim_never_rests_on_a_sync_that_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = writer(directory.path());
+        let mut group = Group::default();
+        assert_eq!(decide(&mut writer, &mut group, Need::Power, 1, true), (0, 1));
+        assert_eq!(decide(&mut writer, &mut group, Need::Power, 0, true), (0, 2));
+        let waiting = std::mem::take(&mut group).waiting;
+        // A directory that is gone cannot be synced.
+        let sync = Some(SyncPoint::failing());
+        writer.work_unsynced = writer.syncer.give(Written { sync, waiting });
+        while !writer.syncer.is_idle() {
+            std::thread::yield_now();
+        }
+        assert_eq!(decide(&mut writer, &mut group, Need::Process, 0, true), (0, 1));
+        assert!(writer.syncer.end().is_some());
+        writer.store.abandon();
     }
 
     /// Readers are answered behind what they read, and a look at everything sees what is not encoded yet.

@@ -62,15 +62,19 @@ impl Subject for Opened {
     }
 }
 
+/// What a kill would leave of a store that goes on meanwhile: it brings what an opening found in a journal into
+/// sled, and removes it. So journals come first, and what is gone by then is in what comes after it.
 fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    let mut entries: Vec<_> = std::fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(|entry| !entry.file_name().to_string_lossy().starts_with("journal."));
+    for entry in entries {
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        if entry.path().is_dir() {
             std::fs::create_dir(&target).unwrap();
             copy(&entry.path(), &target);
         } else {
-            std::fs::copy(entry.path(), &target).unwrap();
+            let copied = std::fs::copy(entry.path(), &target);
+            assert!(copied.is_ok() || !entry.path().exists(), "{copied:?}");
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Context {
     /// What was said on the command line: keys of settings, and their texts.
     pub(crate) said: BTreeMap<&'static str, String>,
     /// The state is used through the process that holds it.
-    joined: AtomicBool,
+    joined: Arc<AtomicBool>,
 }
 
 /// What a command sets by its own options: key and text.
@@ -105,7 +105,7 @@ impl Context {
                  $DOWNBEAT_CACHE, downbeat.toml and --redis-password-file keep it to yourself"
             ));
         }
-        let joined = AtomicBool::new(false);
+        let joined = Arc::default();
         Ok(Self { place, config, out, store, clock: Arc::new(SystemClock), said, joined })
     }
 
@@ -156,6 +156,11 @@ impl Context {
         self.joined.load(Ordering::Relaxed)
     }
 
+    /// The same, for what may find out that it is so no more.
+    pub(crate) fn joined(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.joined)
+    }
+
     /// The embedded store through the process that holds it, if one does and can be asked.
     ///
     /// # Errors
@@ -185,7 +190,7 @@ impl Context {
         let mut tries = 1;
         loop {
             let foreign = match self.join().await {
-                Ok(Some((cache, _))) => return Ok(cache),
+                Ok(Some((holder, _))) => return Ok(api::outliving(holder, self)),
                 Ok(None) => None,
                 Err(error) => Some(error),
             };

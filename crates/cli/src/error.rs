@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use downbeat_core::cache::CacheError;
 use downbeat_core::diagnostic::Report;
@@ -89,8 +90,8 @@ impl CliError {
     }
 
     /// The machine failed at `what`.
-    pub(crate) fn internal(what: impl fmt::Display, error: &dyn Error) -> Self {
-        Self::new(Kind::Internal, format!("{what}: {}", chain(error)))
+    pub(crate) fn internal(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
+        Self::new(Kind::Internal, format!("{what}: {}", chain(error))).remedy(error)
     }
 
     /// Files with faults.
@@ -112,6 +113,14 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// With what to do where the machine said no, if `error` comes from there.
+    pub(crate) fn remedy(self, error: &(dyn Error + 'static)) -> Self {
+        match remedy(error) {
+            Some(remedy) => self.hint(remedy),
+            None => self,
+        }
     }
 
     /// For programs.
@@ -142,6 +151,26 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// What ends a fault of the machine that `error` comes from.
+fn remedy(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::PermissionDenied) => {
+                return Some("it belongs to another user: do this as that user, or let this one write there");
+            }
+            Some(io::ErrorKind::ReadOnlyFilesystem) => {
+                return Some("work on a copy of the project that lies where you may write");
+            }
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return Some("make room on that disk; the same command carries on");
+            }
+            _ => next = error.source(),
+        }
+    }
+    None
+}
+
 impl From<CacheError> for CliError {
     fn from(error: CacheError) -> Self {
         let message = chain(&error);
@@ -156,7 +185,7 @@ impl From<CacheError> for CliError {
                 Self::new(Kind::NotFound, format!("no agent is called `{agent}`"))
             }
             CacheError::Invalid { .. } => Self::new(Kind::BadInput, message),
-            CacheError::Unavailable { .. } => Self::new(Kind::Unreachable, message),
+            error @ CacheError::Unavailable { .. } => Self::new(Kind::Unreachable, message).remedy(&error),
             _ => Self::new(Kind::Internal, message),
         }
     }
@@ -181,5 +210,20 @@ mod tests {
         );
         assert_eq!(error.kind.exit(), 2);
         assert_eq!(Kind::Busy.exit(), 3);
+    }
+
+    #[test]
+    fn where_the_machine_says_no_it_is_told_what_to_do() {
+        let hints = |kind| {
+            let source = CacheError::Unavailable {
+                reason: "opening the store".to_owned(),
+                source: Some(io::Error::from(kind).into()),
+            };
+            CliError::internal("cannot go on", &source).hints.join("\n")
+        };
+        assert!(hints(io::ErrorKind::PermissionDenied).contains("another user"));
+        assert!(hints(io::ErrorKind::StorageFull).contains("make room"));
+        assert!(hints(io::ErrorKind::ReadOnlyFilesystem).contains("a copy"));
+        assert_eq!(hints(io::ErrorKind::Other), "");
     }
 }

@@ -99,12 +99,19 @@ async fn open_redis(how: &How<'_>, redis: &Redis) -> Result<RedisCache, CliError
         certificate: redis.certificate.clone(),
         key: redis.key.clone(),
     };
-    RedisCache::connect(options).await.map_err(|error| unreachable(&error))
+    RedisCache::connect(options).await.map_err(|error| unreachable(&error, &redis.url))
 }
 
 /// Why a server will not do, and what to do about it.
-fn unreachable(error: &ConnectError) -> CliError {
-    let refused = CliError::new(Kind::Unreachable, chain(error));
+fn unreachable(error: &ConnectError, url: &str) -> CliError {
+    let kind = match error {
+        ConnectError::Url { .. }
+        | ConnectError::File { .. }
+        | ConnectError::Env { .. }
+        | ConnectError::Certificates { .. } => Kind::BadInput,
+        _ => Kind::Unreachable,
+    };
+    let refused = CliError::new(kind, chain(error));
     match (error, error.kind()) {
         (_, Some(FaultKind::Unreachable | FaultKind::Unknown)) => {
             refused.hint("without `--cache` the state lies in a directory of the project, for one machine")
@@ -116,7 +123,7 @@ fn unreachable(error: &ConnectError) -> CliError {
             "`rediss://` speaks TLS, `redis://` does not; `redis_ca_file` names an authority that the system does not \
              trust",
         ),
-        (ConnectError::Url { .. }, _) => refused.hint(format!(
+        (ConnectError::Url { .. }, _) if url.contains('@') => refused.hint(format!(
             "in a password, `/` is written as %2F, `?` as %3F, `#` as %23, `@` as %40 and `%` as %25; \
              `--redis-password-file` and ${PASSWORD} take it as it is"
         )),
@@ -234,6 +241,8 @@ fn refused(error: &OpenError) -> CliError {
             CliError::new(Kind::Internal, chain(error))
                 .hint("`downbeat run --fresh` starts over and keeps this store beside the new one")
         }
-        error => CliError::new(Kind::Internal, chain(error)),
+        error => CliError::new(Kind::Internal, chain(error))
+            .remedy(error)
+            .hint("`--store DIR` puts the store elsewhere"),
     }
 }

@@ -110,10 +110,11 @@ impl Worker {
 
     async fn slot(self: Arc<Self>, stop: Stop) {
         let mut carried: Option<(Held, Seat<'_>)> = None;
+        let mut unanswered = None;
         loop {
             let (held, seat) = match carried.take() {
                 Some(carried) => carried,
-                None => match self.obtain(&stop).await {
+                None => match self.obtain(&stop, &mut unanswered).await {
                     Some(obtained) => obtained,
                     None => return,
                 },
@@ -128,7 +129,8 @@ impl Worker {
             let end = attempt::run(&self, &held, &stop, next).await;
             // One that was lost is told of by what comes next.
             let _ = self.doing().leave(&held.claimed.lease.task, Phase::Completed);
-            if let End::Settled { settled, asked } = end {
+            if let End::Settled { settled, asked, unanswered: claim } = end {
+                unanswered = claim;
                 let granted = settled.next.and_then(ClaimReply::granted);
                 carried = granted.map(|claimed| (Held { claimed, asked }, seat));
             }
@@ -136,7 +138,10 @@ impl Worker {
     }
 
     /// Chooses and claims, or waits until there is something; `None` when it is time to stop.
-    async fn obtain(&self, stop: &Stop) -> Option<(Held, Seat<'_>)> {
+    ///
+    /// `unanswered` is a claim whose answer was lost. It may have been granted, which only the same request finds
+    /// out: else its task would be held, and worked on by nobody, until its lease ends.
+    async fn obtain(&self, stop: &Stop, unanswered: &mut Option<Claim>) -> Option<(Held, Seat<'_>)> {
         let between = Backoff { base: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
         let mut failures = 0;
         loop {
@@ -156,7 +161,15 @@ impl Worker {
             };
             let asked = Instant::now();
             let tried = match looked {
-                Ok((seen, chosen)) => self.try_once(seen, chosen).await,
+                Ok((seen, chosen)) => match self.ask_again(unanswered).await {
+                    Ok(Some(claimed)) => {
+                        // Its time has run since it was asked first: it is renewed at once.
+                        let asked = asked.checked_sub(self.settings.lease_ttl / 3).unwrap_or(asked);
+                        return Some((Held { claimed, asked }, seat));
+                    }
+                    Ok(None) => self.try_once(seen, chosen, unanswered).await,
+                    Err(error) => Err(error),
+                },
                 Err(error) => Err(error),
             };
             let wait = match tried {
@@ -213,28 +226,56 @@ impl Worker {
         Ok((seen, self.choose().await?))
     }
 
-    async fn try_once(&self, seen: u64, chosen: Option<TaskId>) -> Result<(u64, ClaimReply), CacheError> {
+    /// Claims, and keeps a claim that the store did not answer.
+    async fn ask(&self, claim: Claim, unanswered: &mut Option<Claim>) -> Result<ClaimReply, CacheError> {
+        let reply = self.cache.claim(&claim).await;
+        let is_lost = reply.as_ref().is_err_and(|error| error.disposition() == Disposition::Retry);
+        *unanswered = is_lost.then_some(claim);
+        reply
+    }
+
+    /// What a claim was granted that the store did not answer. An error: it does not answer now, either.
+    async fn ask_again(&self, unanswered: &mut Option<Claim>) -> Result<Option<Claimed>, CacheError> {
+        let Some(claim) = unanswered.take() else { return Ok(None) };
+        match self.ask(claim, unanswered).await {
+            Ok(reply) => Ok(reply.granted()),
+            Err(error) if error.disposition() == Disposition::Retry => Err(error),
+            // Whatever is wrong with it now, nothing came of it.
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn try_once(
+        &self,
+        seen: u64,
+        chosen: Option<TaskId>,
+        unanswered: &mut Option<Claim>,
+    ) -> Result<(u64, ClaimReply), CacheError> {
         if let Some(parked) = self.ledger.closed(&self.llm.name()) {
-            return Ok((seen, self.claim_command(parked.until).await?));
+            return Ok((seen, self.claim_command(parked.until, unanswered).await?));
         }
         if chosen.is_some() {
-            let reply = self.cache.claim(&self.claim(chosen)).await?;
+            let reply = self.ask(self.claim(chosen), unanswered).await?;
             if let ClaimReply::Granted(_) = reply {
                 return Ok((seen, reply));
             }
         }
-        Ok((seen, self.cache.claim(&self.claim(None)).await?))
+        Ok((seen, self.ask(self.claim(None), unanswered).await?))
     }
 
     /// While the model is left alone: takes a task that needs none.
-    async fn claim_command(&self, until: Option<Timestamp>) -> Result<ClaimReply, CacheError> {
+    async fn claim_command(
+        &self,
+        until: Option<Timestamp>,
+        unanswered: &mut Option<Claim>,
+    ) -> Result<ClaimReply, CacheError> {
         let query =
             ReadyQuery { goal: self.goal.clone(), capabilities: self.capabilities.clone(), limit: LOOKED_AT };
         for task in self.cache.ready(&query).await? {
             if task.node.run.is_none() {
                 continue;
             }
-            let reply = self.cache.claim(&self.claim(Some(task.node.id.clone()))).await?;
+            let reply = self.ask(self.claim(Some(task.node.id.clone())), unanswered).await?;
             if let ClaimReply::Granted(_) = reply {
                 return Ok(reply);
             }

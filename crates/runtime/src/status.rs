@@ -174,18 +174,11 @@ pub struct OrchestratorLine {
     pub stale_after_seconds: u64,
 }
 
-/// Reads what is going on from a cache.
-///
-/// `now` is the time by which an orchestrator's last sign of life is judged.
-///
-/// # Errors
-///
-/// What the cache says.
-pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheError> {
-    let mut goals = cache.goals().await?;
-    for goal in &mut goals {
-        goal.usage = larger(goal.usage, spending::of_goal(cache, &goal.id).await?);
-    }
+/// Who holds which tasks, and until when: what agents say of themselves may be old, or less.
+pub(crate) async fn leases(
+    cache: &dyn Cache,
+    goals: &[Goal],
+) -> Result<HashMap<AgentName, Vec<(TaskId, Timestamp)>>, CacheError> {
     let mut leases: HashMap<AgentName, Vec<(TaskId, Timestamp)>> = HashMap::new();
     for goal in goals.iter().filter(|goal| goal.counts.running > 0) {
         let query = TaskQuery {
@@ -201,6 +194,22 @@ pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheEr
             }
         }
     }
+    Ok(leases)
+}
+
+/// Reads what is going on from a cache.
+///
+/// `now` is the time by which an orchestrator's last sign of life is judged.
+///
+/// # Errors
+///
+/// What the cache says.
+pub async fn status(cache: &dyn Cache, now: Timestamp) -> Result<Status, CacheError> {
+    let mut goals = cache.goals().await?;
+    for goal in &mut goals {
+        goal.usage = larger(goal.usage, spending::of_goal(cache, &goal.id).await?);
+    }
+    let mut leases = leases(cache, &goals).await?;
     let chains = Chains::of(&goals);
     let sums = with_all_below(&goals);
     let goals = goals

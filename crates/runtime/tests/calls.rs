@@ -72,6 +72,9 @@ fn plan() -> Value {
     json!({"nodes": nodes, "edges": edges})
 }
 
+/// What a call that times out has told of its cost until then.
+const HEARD: Usage = Usage { calls: 0, input_tokens: 70, output_tokens: 5, cost_micros: 0 };
+
 #[async_trait]
 impl Transport for Counting {
     fn name(&self) -> String {
@@ -93,6 +96,9 @@ impl Transport for Counting {
             Step::Select => json!({"selected_task_id": null, "justification": "the first is as good"}),
             Step::Execute => {
                 if let Some(error) = self.failures.lock().unwrap().pop_front() {
+                    if matches!(error, LlmError::TimedOut { .. }) {
+                        ask.observer.spent(HEARD);
+                    }
                     return Err(error.into());
                 }
                 let id = ask.prompt.split("The task is `").nth(1).unwrap().split('`').next().unwrap();
@@ -417,7 +423,7 @@ async fn a_call_that_ends_while_the_sum_is_read_counts_for_the_next_one() {
     };
     let usage = Usage { calls: 1, input_tokens: 100, output_tokens: 0, cost_micros: 0 };
     let answer = || Ok(Reply { value: (), usage, model: "m".to_owned(), duration: Duration::ZERO });
-    ledger.admit(entry()).await.unwrap().close(&answer()).await;
+    ledger.admit(entry()).await.unwrap().close(&mut answer()).await;
     let second = ledger.admit(entry()).await.unwrap();
 
     late.arrives.send_replace(false);
@@ -427,9 +433,23 @@ async fn a_call_that_ends_while_the_sum_is_read_counts_for_the_next_one() {
         async move { ledger.admit(entry).await.map(|_| ()) }
     });
     late.read.acquire().await.unwrap().forget();
-    second.close(&answer()).await;
+    second.close(&mut answer()).await;
     late.arrives.send_replace(true);
 
     let refused = third.await.unwrap().unwrap_err();
     assert!(matches!(refused.error, LlmError::BudgetSpent { .. }), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_told_before_it_timed_out_is_counted_whoever_ends_it() {
+    let run = Run::new();
+    let transport = Arc::new(Counting { flat: Some(7), ..Counting::default() });
+    // The model's own clock is as fast as that of whoever asks it.
+    transport.failures.lock().unwrap().push_back(LlmError::TimedOut { limit: Duration::from_secs(1) });
+    let report = run.go(&transport, settings(run.place.path())).await;
+    assert!(report.is_complete());
+    let goal = &report.goals[0].goal;
+    let all = transport.total().plus(HEARD).plus(Usage { calls: 1, ..Usage::default() });
+    assert_eq!(spending::of_goal(run.cache.as_ref(), &goal.id).await.unwrap(), all);
+    assert_eq!(goal.usage, all);
 }

@@ -206,6 +206,31 @@ async fn a_settle_whose_answer_is_lost_is_repeated_and_counts_once() {
     assert_eq!(done, 1);
 }
 
+/// Two tasks that have one attempt each, by one agent, while `faults` happen. Whatever was claimed without an answer
+/// is worked on, and not waited for until its lease ends.
+async fn both_are_done_in_one_attempt(faults: FaultPlan) {
+    let place = tempfile::tempdir().unwrap();
+    let memory = MemoryCache::new(Arc::new(SystemClock));
+    let cache: Arc<dyn Cache> = Arc::new(FaultyCache::new(memory, faults));
+    let item = |id: &str| format!("- [ ] {id} {{#{id} attempts=1}}\n  ```sh\n  true\n  ```\n");
+    let text = format!("{ONE_AGENT}{}{}", item("a"), item("b"));
+    let orchestrator = orchestrator(place.path(), &text, &cache, Arc::new(Offline), settings());
+    assert!(is_complete(&orchestrator.run(&Stop::new()).await.unwrap()));
+    let told = events(&cache).await;
+    let count = |kind| told.iter().filter(|event| event.what.kind.as_str() == kind).count();
+    assert_eq!((count("task.claimed"), count("task.expired"), count("task.done")), (2, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_is_lost_with_that_of_a_settle_is_worked_on() {
+    both_are_done_in_one_attempt(FaultPlan::new().with("settle", 1, Fault::After)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_is_lost_is_worked_on() {
+    both_are_done_in_one_attempt(FaultPlan::new().with("claim", 1, Fault::After)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_lease_ends_the_whole_process_group() {
     let place = tempfile::tempdir().unwrap();

@@ -48,7 +48,8 @@ struct Follower {
     service: Arc<Service>,
     goal: Option<GoalId>,
     seen: u64,
-    begun: bool,
+    /// What is sent before any event.
+    first: Option<String>,
 }
 
 async fn follow(service: Arc<Service>, headers: &HeaderMap, uri: &Uri) -> Result<Response, Problem> {
@@ -63,11 +64,15 @@ async fn follow(service: Arc<Service>, headers: &HeaderMap, uri: &Uri) -> Result
                 .ok_or_else(|| problem("invalid_parameter", "`Last-Event-ID` is the number of an event"))?,
         ),
     };
-    let seen = match last.or(from.after) {
-        Some(after) => after,
-        None => service.cache.changed(&Topic::Stream(events_stream()), u64::MAX, Duration::ZERO).await?,
-    };
-    let follower = Follower { service, goal: from.goal, seen, begun: false };
+    let newest = service.cache.changed(&Topic::Stream(events_stream()), u64::MAX, Duration::ZERO).await?;
+    let after = last.or(from.after).unwrap_or(newest);
+    let mut first = format!("retry: {RETRY_MS}\n\n");
+    // What is behind the newest one was of a store that was here before, or is lost: nothing would be news.
+    let seen = after.min(newest);
+    if after > seen {
+        first.push_str(&resync(seen.saturating_add(1), after));
+    }
+    let follower = Follower { service, goal: from.goal, seen, first: Some(first) };
     let chunks = stream::unfold(follower, |mut follower| async move {
         // A client that misses what cannot be read now connects again, and goes on where it was.
         let text = follower.next().await.ok().flatten()?;
@@ -77,11 +82,16 @@ async fn follow(service: Arc<Service>, headers: &HeaderMap, uri: &Uri) -> Result
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
+/// Tells of events that are kept no more.
+fn resync(from: u64, to: u64) -> String {
+    format!("event: resync\ndata: {}\n\n", json!({ "from": from, "to": to }))
+}
+
 impl Follower {
     /// The next lines to send; `None` when the service ends.
     async fn next(&mut self) -> Result<Option<String>, CacheError> {
-        if !std::mem::replace(&mut self.begun, true) {
-            return Ok(Some(format!("retry: {RETRY_MS}\n\n")));
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
         }
         let service = Arc::clone(&self.service);
         let cache = &service.cache;
@@ -89,9 +99,9 @@ impl Follower {
             let page = cache.read(&Read { stream: events_stream(), after: self.seen, limit: PAGE }).await?;
             let mut text = String::new();
             if page.trimmed > 0 {
-                let gap = json!({ "from": self.seen + 1, "to": page.first.saturating_sub(1) });
-                let _ = write!(text, "event: resync\ndata: {gap}\n\n");
-                self.seen = page.first.saturating_sub(1);
+                let to = page.first.saturating_sub(1);
+                text.push_str(&resync(self.seen.saturating_add(1), to));
+                self.seen = to;
             }
             for event in &page {
                 self.seen = event.seq;

@@ -164,6 +164,43 @@ async fn events_go_on_where_a_client_left() {
     assert_eq!(resumed.await.unwrap(), (3..=1_200).collect::<Vec<u64>>());
 }
 
+/// Its store was emptied, or lost its end: what comes next is behind what the client knows.
+#[tokio::test]
+async fn a_client_that_knows_of_later_events_is_told_that_they_are_gone() {
+    let (_directory, place) = served();
+    for number in 1..=2 {
+        note(&place.sled, number).await;
+    }
+    let (say, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    let mut stream = std::os::unix::net::UnixStream::connect(&place.socket).unwrap();
+    let ended = stream.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        stream
+            .write_all(b"GET /v1/events HTTP/1.1\r\nhost: localhost\r\nlast-event-id: 500\r\n\r\n")
+            .unwrap();
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = say.send(line);
+        }
+    });
+    let mut until = async |beginning: &str| {
+        let found = async {
+            loop {
+                let line = lines.recv().await.unwrap();
+                if line.starts_with(beginning) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found).await.unwrap()
+    };
+    assert_eq!(until("event: ").await, "event: resync");
+    assert_eq!(until("data: ").await, "data: {\"from\":3,\"to\":500}");
+    note(&place.sled, 3).await;
+    assert_eq!(until("id: ").await, "id: 3");
+    ended.shutdown(std::net::Shutdown::Both).unwrap();
+    reader.join().unwrap();
+}
+
 #[tokio::test]
 async fn open_streams_and_waits_do_not_hold_up_the_end() {
     let (_directory, place) = served();
@@ -185,7 +222,7 @@ async fn open_streams_and_waits_do_not_hold_up_the_end() {
     });
     tokio::task::spawn_blocking(move || hears.recv().unwrap()).await.unwrap();
 
-    tokio::time::timeout(Duration::from_secs(5), place.server.stop()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), place.server.stop()).await.unwrap();
 
     stream.await.unwrap();
     // It is told that nothing is new, asks again, and finds nobody.

@@ -1,5 +1,6 @@
 //! The API of a process that holds a store: opened here for others, or asked.
 
+mod joined;
 mod listen;
 mod remote;
 mod served;
@@ -12,6 +13,7 @@ use downbeat_core::cache::Cache;
 use downbeat_server::client::ConnectError;
 use downbeat_server::{About, Address, HttpCache};
 
+use joined::Joined;
 pub(crate) use listen::Listen;
 pub(crate) use remote::reach;
 pub(crate) use served::serve;
@@ -47,6 +49,11 @@ fn identity(context: &Context) -> String {
         Lies::Shared(redis) if redis.prefix.is_empty() => redacted(&redis.url),
         Lies::Shared(redis) => format!("{} with prefix {}", redacted(&redis.url), redis.prefix),
     }
+}
+
+/// A cache of the process that holds the store, which goes on with the store itself when that process has ended.
+pub(crate) fn outliving(holder: Arc<dyn Cache>, context: &Context) -> Arc<dyn Cache> {
+    Arc::new(Joined::new(holder, context))
 }
 
 /// The state through the process that holds it; `None` when nobody is there who does.

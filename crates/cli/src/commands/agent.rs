@@ -43,19 +43,10 @@ pub(crate) fn flags(args: &args::Agent) -> Flags {
 pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, CliError> {
     let name = AgentName::new(args.name.as_str())?;
     let stop = Stop::new();
-    let (cache, declaration, declare) = match role_text::project(args)? {
-        Some(project) => {
-            run::start_logs(context, &project, false);
-            let declaration = of_project(project, args, &context.config)?;
-            begin(context, &stop)?;
-            (shared(context, ORCHESTRATOR).await?, declaration, None)
-        }
-        None => {
-            let declare = declare(args, context);
-            let (cache, declaration) = in_force(&declare, args, context, &stop).await?;
-            // One that an orchestrator started is started again by it when it is declared otherwise.
-            (cache, declaration, args.child.seat.is_none().then_some(declare))
-        }
+    let (cache, declaration, declare) = tokio::select! {
+        joined = join(args, context, &stop) => joined?,
+        // Nothing was taken on yet, and whom it waits for may never come.
+        () = stop.draining() => return left(&name, &Left::Stopped, context),
     };
     let goal = args.goal.as_deref().map(|goal| goal_of(&declaration.project, goal)).transpose()?;
     let (cache, outage) = run::patient(context, cache, &stop);
@@ -71,21 +62,42 @@ pub(crate) async fn agent(args: &args::Agent, context: &Context) -> Result<u8, C
         settings: run::settings(context),
         generation: args.child.generation,
     };
-    let left = Box::pin(run::while_reachable(context, &outage, &stop, solo.run(&stop))).await?;
-    let code = match left {
+    let how = Box::pin(run::while_reachable(context, &outage, &stop, solo.run(&stop))).await?;
+    left(&solo.name, &how, context)
+}
+
+/// The state that it shares, as what it is declared, and how it follows the instructions in force.
+async fn join(
+    args: &args::Agent,
+    context: &Context,
+    stop: &Stop,
+) -> Result<(Arc<dyn Cache>, Declaration, Option<Declare>), CliError> {
+    if let Some(project) = role_text::project(args)? {
+        run::start_logs(context, &project, false);
+        let declaration = of_project(project, args, &context.config)?;
+        begin(context, stop)?;
+        return Ok((shared(context, ORCHESTRATOR).await?, declaration, None));
+    }
+    let declare = declare(args, context);
+    let (cache, declaration) = in_force(&declare, args, context, stop).await?;
+    // One that an orchestrator started is started again by it when it is declared otherwise.
+    Ok((cache, declaration, args.child.seat.is_none().then_some(declare)))
+}
+
+/// Says how it ended, with the exit code for that.
+fn left(name: &AgentName, how: &Left, context: &Context) -> Result<u8, CliError> {
+    let code = match how {
         Left::Rest { complete: true } => exit::COMPLETE,
         Left::Rest { complete: false } => exit::FAILED,
         Left::Stopped | Left::Undeclared => exit::INTERRUPTED,
     };
     if context.out.is_json() {
-        let left = match left {
+        let left = match how {
             Left::Rest { .. } => "rest",
             Left::Stopped => "stopped",
             Left::Undeclared => "undeclared",
         };
-        run::unless_closed(
-            context.out.value(&json!({ "agent": solo.name, "left": left, "exit_code": code })),
-        )?;
+        run::unless_closed(context.out.value(&json!({ "agent": name, "left": left, "exit_code": code })))?;
     }
     Ok(code)
 }

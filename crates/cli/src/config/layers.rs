@@ -322,18 +322,30 @@ impl<'a> Layers<'a> {
         parts
     }
 
-    /// One of `choices`; `default`, which is the first of them, when nobody says anything.
-    pub(super) fn choice<T: Copy>(
+    /// One of `choices`; `default` when nobody says anything.
+    pub(super) fn choice<T: Copy + PartialEq>(
         &mut self,
         key: &'static str,
         default: T,
         choices: &[(&'static str, T)],
     ) -> T {
-        self.chosen(key, choices).unwrap_or(default)
+        let name = choices.iter().find(|(_, value)| *value == default).map_or("", |(name, _)| *name);
+        self.one_of(key, name, choices).unwrap_or(default)
     }
 
     /// One of `choices`, if somebody chose; the first is shown when nobody did.
     pub(super) fn chosen<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        let first = choices.first().map_or("", |(name, _)| *name);
+        self.one_of(key, first, choices)
+    }
+
+    /// One of `choices`, if somebody chose; `unsaid` is shown when nobody did.
+    fn one_of<T: Copy>(
+        &mut self,
+        key: &'static str,
+        unsaid: &str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
         let found = self.nearest(key, &[], |raw| {
             let text = one(raw)?.trim().to_ascii_lowercase();
             choices.iter().find(|(name, _)| *name == text).copied().ok_or_else(|| {
@@ -353,8 +365,7 @@ impl<'a> Layers<'a> {
                 Some(value)
             }
             None => {
-                let first = choices.first().map_or("", |(name, _)| *name);
-                self.show(key, first, Origin::Default);
+                self.show(key, unsaid, Origin::Default);
                 None
             }
         }

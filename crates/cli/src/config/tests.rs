@@ -25,6 +25,17 @@ fn without_a_word_the_defaults_hold() {
 }
 
 #[test]
+fn the_default_that_is_shown_is_the_one_that_holds() {
+    let silent = sources(&[], &[], None).config().unwrap();
+    let words = ["", "none", "by the plan", "the project"];
+    for shown in silent.shown.iter().filter(|shown| !words.contains(&shown.value.as_str())) {
+        let said = [(shown.key, shown.value.as_str())];
+        let config = sources(&said, &[], None).config().unwrap();
+        assert_eq!(config.settings, silent.settings, "{} = {}", shown.key, shown.value);
+    }
+}
+
+#[test]
 fn the_nearest_place_wins_and_is_remembered() {
     let file = "lease_ttl = \"20s\"\nmax_agents = 3\nllm = \"offline\"\n";
     let config = sources(&[], &[], Some(file)).config().unwrap();

@@ -361,7 +361,8 @@ pub struct Settled {
     pub goal_status: GoalStatus,
     /// This very request had been carried out before; nothing was done now.
     pub repeated: bool,
-    /// What the next claim was answered.
+    /// What the next claim was answered; `None` also when this is repeated. What was granted then is found out by
+    /// making the same claim by itself.
     pub next: Option<ClaimReply>,
 }
 

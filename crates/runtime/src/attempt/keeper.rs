@@ -66,10 +66,9 @@ impl Keeper {
         let task = tokio::spawn(async move {
             // Counted from when each request was sent: our deadline is never after the cache's.
             let mut deadline = asked + ttl;
-            let mut pause = ttl / 3;
+            let mut due = asked + ttl / 3;
             let mut told: Option<Instant> = None;
             loop {
-                let due = Instant::now() + pause;
                 tokio::select! {
                     () = tokio::time::sleep_until(due) => {}
                     // The cache says whether it is about this lease: it was asked to end it before.
@@ -85,13 +84,13 @@ impl Keeper {
                 match answer {
                     Ok(Ok(_)) => {
                         deadline = sent + ttl;
-                        pause = ttl / 3;
+                        due = Instant::now() + ttl / 3;
                     }
                     Ok(Err(error))
                         if error.disposition() == Disposition::Retry && Instant::now() < deadline =>
                     {
                         debug!(target: "runtime", "renewing the lease of task {}: {error}", renew.task);
-                        pause = Duration::from_millis(200).min(ttl / 10);
+                        due = Instant::now() + Duration::from_millis(200).min(ttl / 10);
                     }
                     Ok(Err(error)) if error.disposition() != Disposition::Retry => {
                         let _ = tell.send(Loss::Taken(error));

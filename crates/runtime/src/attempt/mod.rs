@@ -31,8 +31,10 @@ pub enum End {
     Settled {
         /// What the cache said.
         settled: Box<Settled>,
-        /// When it was first asked.
+        /// When it was asked.
         asked: Instant,
+        /// The claim that went with it, if its answer was lost.
+        unanswered: Option<Claim>,
     },
     /// Somebody else owns the task, or nobody knows whether we do: nothing was written.
     Lost,

@@ -32,8 +32,7 @@ pub(super) async fn settle(
         spent: verdict.spent,
         next,
     };
-    let asked = Instant::now();
-    let settled = match persist(worker, &request, stop).await {
+    let (settled, asked) = match persist(worker, &request, stop).await {
         Ok(settled) => settled,
         Err(error) if error.disposition() == Disposition::Abandon => {
             warn!(target: "runtime", agent = %lease.agent, "Task {} is somebody else's now: {error}", lease.task);
@@ -47,17 +46,21 @@ pub(super) async fn settle(
     worker.completed(&lease.task).await;
     tell(worker, claimed, &request.outcome, &settled);
     remember(worker, claimed, &request.outcome).await;
-    End::Settled { settled: Box::new(settled), asked }
+    // What claimed the next task was the call before, whose answer was lost.
+    let unanswered = request.next.filter(|_| settled.repeated);
+    End::Settled { settled: Box::new(settled), asked, unanswered }
 }
 
-/// The same request again and again, while the store does not answer and nobody wants the run to end.
-async fn persist(worker: &Worker, request: &Settle, stop: &Stop) -> Result<Settled, CacheError> {
+/// The same request again and again, while the store does not answer and nobody wants the run to end. The answer,
+/// and when what it answers was asked.
+async fn persist(worker: &Worker, request: &Settle, stop: &Stop) -> Result<(Settled, Instant), CacheError> {
     let patience = worker.settings.store_patience;
     // A call that waits for a store's answer takes its part of the time.
     let begun = Instant::now();
     let mut told = false;
     let mut tries = std::num::NonZeroU32::MIN;
     loop {
+        let asked = Instant::now();
         match worker.cache.settle(request).await {
             Err(error)
                 if error.disposition() == Disposition::Retry
@@ -74,7 +77,7 @@ async fn persist(worker: &Worker, request: &Settle, stop: &Stop) -> Result<Settl
                 }
                 tries = tries.saturating_add(1);
             }
-            answer => return answer,
+            answer => return answer.map(|settled| (settled, asked)),
         }
     }
 }

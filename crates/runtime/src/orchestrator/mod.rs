@@ -329,7 +329,8 @@ impl Orchestrator {
                         () = is_over(&mut standing, epoch) => None,
                     };
                     desk.give_back().await;
-                    if matches!(&ended, Some(Ok(Some(stuck))) if !stuck.is_empty()) {
+                    // What is lacking, or lacks no more, is told before the run ends.
+                    if matches!(&ended, Some(Ok(Some(_)))) {
                         watchman.look(true).await?;
                     }
                     match ended {

@@ -36,17 +36,17 @@ macro_rules! accounted {
         let mut request = $request.clone();
         request.conduct.observer = permit.observer(&$request.conduct.observer);
         let asked = $self.inner.$verb(&request);
-        let answer = match $request.conduct.timeout {
+        let mut answer = match $request.conduct.timeout {
             Some(limit) => match tokio::time::timeout(limit, asked).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    permit.cut_off().await;
-                    return Err(LlmError::TimedOut { limit }.into());
+                    let usage = permit.cut_off().await;
+                    return Err(CallError { error: LlmError::TimedOut { limit }, usage });
                 }
             },
             None => asked.await,
         };
-        permit.close(&answer).await;
+        permit.close(&mut answer).await;
         answer
     }};
 }

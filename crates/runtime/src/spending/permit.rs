@@ -8,7 +8,7 @@ use downbeat_core::llm::{CallError, LlmError, Observer, Reply};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::Ledger;
+use super::{Ledger, larger};
 
 /// What a call is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +55,19 @@ impl Permit {
         Arc::new(Listening { inner: Arc::clone(inner), heard: Arc::clone(&self.heard) })
     }
 
-    /// The call ended: writes down what it cost, and parks a model that is at its limit.
-    pub async fn close<T: Sync>(mut self, answer: &Result<Reply<T>, CallError>) {
+    /// The call ended: writes down what it cost, and parks a model that is at its limit. A failure costs at least
+    /// what was heard on its way.
+    pub async fn close<T: Send + Sync>(mut self, answer: &mut Result<Reply<T>, CallError>) {
         let (usage, outcome, by) = match answer {
             Ok(reply) => (reply.usage, "answered", reply.model.clone()),
-            Err(failed) => (failed.usage, kind_of(&failed.error), self.entry.model.clone()),
+            Err(failed) => {
+                let heard = self.heard_so_far();
+                // One that could not even be asked was no call.
+                if heard.tokens() > 0 || matches!(failed.error, LlmError::TimedOut { .. }) {
+                    failed.usage = larger(failed.usage, heard);
+                }
+                (failed.usage, kind_of(&failed.error), self.entry.model.clone())
+            }
         };
         let data = self.data(usage, outcome, &by);
         // Before the place is free: who comes next reads the sum.
@@ -72,13 +80,14 @@ impl Permit {
         self.ledger.release(self.entry.step, self.estimate, self.unknown, known);
     }
 
-    /// The call was given up: writes down what was heard of it.
-    pub(super) async fn cut_off(mut self) {
+    /// The call was given up: writes down what was heard of it, and says that.
+    pub(super) async fn cut_off(mut self) -> Usage {
         self.is_open = false;
         let usage = self.heard_so_far();
         let data = self.data(usage, CUT_OFF, &self.entry.model);
         self.ledger.write(&self.entry, usage, data).await;
         self.ledger.release(self.entry.step, self.estimate, self.unknown, None);
+        usage
     }
 
     /// What the part that was cut off cost nobody says; that it was a call is certain.

@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::steering::{FleetOrder, Given, Whom, give};
 use crate::stop::Stop;
 
-/// Unheard for this long a life that hangs is silent.
+/// Unheard for this long a life that hangs is silent, unless it says otherwise.
 const HEARD: Duration = Duration::from_millis(40);
 
 /// What a life does.
@@ -35,8 +35,8 @@ enum Does {
     Ends(Duration, Exit),
     /// Works until it is asked to end.
     Stays,
-    /// Says nothing any more and hears nothing; it can only be killed.
-    Hangs,
+    /// Says nothing any more and hears nothing; it can only be killed. It is silent when unheard for so long.
+    Hangs(Duration),
     /// Runs a real process.
     Process(&'static str),
 }
@@ -101,7 +101,7 @@ impl Spawner for Stage {
         }
         let does = (troupe.script)(name.as_str(), hire.generation);
         let ttl = match does {
-            Does::Hangs => HEARD,
+            Does::Hangs(heard) => heard,
             _ => Duration::from_secs(60),
         };
         let registration = Registration {
@@ -139,7 +139,7 @@ impl Spawner for Stage {
                     asked.draining().await;
                     Exit::Finished
                 }
-                Does::Hangs => {
+                Does::Hangs(_) => {
                     killed.cancelled().await;
                     Exit::Killed { signal: 9 }
                 }
@@ -418,7 +418,9 @@ async fn a_life_that_is_not_heard_is_ended_and_followed_by_another() {
     let settings = Settings { check_interval: Duration::from_millis(5), ..settings() };
     let text = "## Agents\n### mute\n### other\n";
     let scene = Scene::begin(&cache, text, settings, |name, generation| match (name, generation) {
-        ("mute", 1 | 2) => Does::Hangs,
+        ("mute", 1) => Does::Hangs(HEARD),
+        // Long enough for the order to come first.
+        ("mute", 2) => Does::Hangs(Duration::from_secs(1)),
         _ => Does::Stays,
     })
     .await;
@@ -434,9 +436,9 @@ async fn a_life_that_is_not_heard_is_ended_and_followed_by_another() {
 
     let ended = of(&events, &EventKind::AGENT_TERMINATED);
     let of_mute: Vec<_> = ended.iter().filter(|it| it.what.agent == Some(agent("mute"))).take(2).collect();
-    for (end, generation) in of_mute.iter().zip(1..) {
+    for ((end, generation), unheard) in of_mute.iter().zip(1..).zip(["80ms", "2s"]) {
         let reason = end.what.reason.as_deref().unwrap();
-        assert!(reason.starts_with("it was not heard for 80ms (last at "), "{reason}");
+        assert!(reason.starts_with(&format!("it was not heard for {unheard} (last at ")), "{reason}");
         assert_eq!(end.what.data, json!({"exit": "signal", "signal": 9, "generation": generation}));
     }
     assert!(of_mute[0].at.since(registered) >= HEARD * 2, "its silence and a grace");

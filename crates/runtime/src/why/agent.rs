@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::lives::Lives;
 use super::{Cause, CauseKind, Company, cause};
+use crate::status;
 
 /// Why an agent does what it does, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,13 +43,15 @@ pub async fn why_agent(
     let known = lives.get(name);
     match (known, lives.living(name)) {
         (_, Some(agent)) => {
-            if let Some(task) = &agent.task {
-                causes.push(cause(
+            let held = status::leases(cache, &cache.goals().await?).await?.remove(name).unwrap_or_default();
+            causes.extend(held.iter().map(|(task, _)| {
+                cause(
                     CauseKind::Lease,
                     format!("agent `{name}` works on `{task}`"),
                     format!("the attempt ends; `downbeat why {task}` says more"),
-                ));
-            } else if causes.is_empty() {
+                )
+            }));
+            if causes.is_empty() {
                 let query = ReadyQuery {
                     goal: agent.registration.goal.clone(),
                     capabilities: agent.registration.capabilities.clone(),

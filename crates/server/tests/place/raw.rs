@@ -1,6 +1,6 @@
 //! Requests as bytes, to see answers as they are.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -18,7 +18,12 @@ pub struct Answer {
 impl Answer {
     fn read(mut from: impl Read) -> Self {
         let mut all = Vec::new();
-        from.read_to_end(&mut all).unwrap();
+        match from.read_to_end(&mut all) {
+            // A server that refuses a request before it has read all of it ends the connection with what is left,
+            // which comes behind its answer.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            read => drop(read.unwrap()),
+        }
         let all = String::from_utf8(all).unwrap();
         let (head, body) = all.split_once("\r\n\r\n").unwrap_or((&all, ""));
         let status = head.split(' ').nth(1).unwrap_or("0").parse().unwrap();
