@@ -179,6 +179,7 @@ impl Solo {
                 Err(_) => ExitStatus::Error { code: None },
             },
         };
+        ledger.written().await;
         recruit::dismiss(&worker, &departure).await;
         info!(target: "runtime", agent = %self.name, "Left: {reason}");
         match left {

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use downbeat_core::backoff::Backoff;
-use downbeat_core::cache::{Cache, Read, TaskQuery, Topic, events_stream};
+use downbeat_core::cache::{
+    Agents, Cache, CacheError, Read, Records, Streams, TaskQuery, Tasks, Topic, events_stream,
+};
 use downbeat_core::dag::Node;
 use downbeat_core::goal::{GoalStatus, Usage};
 use downbeat_core::ids::{GoalId, TaskId};
-use downbeat_core::llm::{Conduct, Decompose, Execute, Llm, LlmError, Select, Summarize};
+use downbeat_core::llm::{Conduct, Decompose, Execute, Llm, LlmError, Reply, Select, Summarize};
 use downbeat_core::memory::MemoryCache;
 use downbeat_core::state::TaskStatus;
 use downbeat_core::time::Clock as _;
@@ -373,6 +375,69 @@ async fn what_failed_attempts_cost_is_counted_for_their_task() {
     let done = report.goals[0].tasks.iter().find(|task| task.state.status == TaskStatus::Done).unwrap();
     let id: &TaskId = &done.node.id;
     assert_eq!(spending::of_task(run.cache.as_ref(), id).await.unwrap().input_tokens, 7);
+}
+
+/// A cache whose answers to what all goals cost are on their way for as long as the test likes.
+#[derive(Debug)]
+struct Late {
+    inner: Arc<dyn Cache>,
+    /// What was read may arrive.
+    arrives: tokio::sync::watch::Sender<bool>,
+    read: tokio::sync::Semaphore,
+}
+
+macro_rules! late {
+    ($($family:ident { $($verb:ident($($arg:ident: $type:ty),*) -> $answer:ty;)* })*) => {
+        $(
+            #[async_trait]
+            impl $family for Late {
+                $(async fn $verb(&self, $($arg: $type),*) -> Result<$answer, CacheError> {
+                    let answer = self.inner.$verb($($arg),*).await;
+                    if stringify!($verb) == "list" {
+                        self.read.add_permits(1);
+                        self.arrives.subscribe().wait_for(|arrives| *arrives).await.unwrap();
+                    }
+                    answer
+                })*
+            }
+        )*
+    };
+}
+
+downbeat_core::cache_verbs! { late }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_ends_while_the_sum_is_read_counts_for_the_next_one() {
+    let inner: Arc<dyn Cache> = Arc::new(MemoryCache::new(Arc::new(SystemClock)));
+    let (arrives, read) = (tokio::sync::watch::Sender::new(true), tokio::sync::Semaphore::new(0));
+    let late = Arc::new(Late { inner, arrives, read });
+    let ceiling = Ceiling { tokens: Some(250), cost_micros: None };
+    let ledger = Arc::new(spending::Ledger::new(late.clone(), Arc::new(SystemClock), ceiling));
+    let entry = || spending::Entry {
+        step: "execute",
+        model: "m".to_owned(),
+        goal: GoalId::new("g").unwrap(),
+        task: None,
+        agent: None,
+        attempt: None,
+    };
+    let usage = Usage { calls: 1, input_tokens: 100, output_tokens: 0, cost_micros: 0 };
+    let answer = || Ok(Reply { value: (), usage, model: "m".to_owned(), duration: Duration::ZERO });
+    ledger.admit(entry()).await.unwrap().close(&mut answer()).await;
+    let second = ledger.admit(entry()).await.unwrap();
+
+    late.arrives.send_replace(false);
+    late.read.forget_permits(usize::MAX);
+    let third = tokio::spawn({
+        let (ledger, entry) = (Arc::clone(&ledger), entry());
+        async move { ledger.admit(entry).await.map(|_| ()) }
+    });
+    late.read.acquire().await.unwrap().forget();
+    second.close(&mut answer()).await;
+    late.arrives.send_replace(true);
+
+    let refused = third.await.unwrap().unwrap_err();
+    assert!(matches!(refused.error, LlmError::BudgetSpent { .. }), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,16 +6,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downbeat_core::cache::{Cache, Claim, Directive, Read, Settle, Steer, Topic, events_stream};
+use async_trait::async_trait;
+use downbeat_core::cache::{
+    Agents, Cache, CacheError, Claim, Directive, Lease, Plan, Read, Records, Settle, Settled, Steer, Streams,
+    Tasks, Topic, events_stream,
+};
+use downbeat_core::dag::{Draft, DraftNode, Node};
 use downbeat_core::event::Event;
-use downbeat_core::goal::{GoalStatus, Usage};
+use downbeat_core::goal::{GoalStatus, Parent, Usage};
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId};
+use downbeat_core::llm::{
+    Assess, Assessment, CallError, Decompose, Execute, Execution, Llm, Reply, Select, Selection, Summarize,
+    Summary,
+};
 use downbeat_core::memory::MemoryCache;
-use downbeat_core::state::{Outcome, TaskStatus};
+use downbeat_core::state::{Failure, Outcome, TaskStatus};
 use downbeat_llm::Offline;
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::orchestrator::Models;
 use downbeat_runtime::{Orchestrator, Settings, Stop, load};
+use tokio::sync::Semaphore;
 
 fn write(place: &Path, text: &str) -> std::path::PathBuf {
     let file = place.join("INSTRUCTIONS.md");
@@ -208,26 +218,8 @@ async fn a_goal_below_that_is_complete_before_anybody_looks_carries_its_task_on(
 
     // An agent of another process is done with it while no orchestrator is there.
     steer(&cache, Directive::Retry { task: task_id("top.own.bad") }).await;
-    let claim = Claim {
-        agent: AgentName::new("elsewhere").unwrap(),
-        incarnation: Incarnation("elsewhere".to_owned()),
-        request: RequestId("claim-1".to_owned()),
-        goal: None,
-        capabilities: [Capability::new("shell").unwrap()].into(),
-        task: Some(task_id("top.own.bad")),
-        avoid: BTreeSet::new(),
-        ttl: Duration::from_secs(60),
-    };
-    let lease = cache.claim(&claim).await.unwrap().granted().unwrap().lease;
-    let settle = Settle {
-        task: lease.task,
-        token: lease.token,
-        request: RequestId("settle-1".to_owned()),
-        outcome: Outcome::Done { summary: "did it".to_owned(), artifacts: Vec::new() },
-        spent: Usage::default(),
-        next: None,
-    };
-    cache.settle(&settle).await.unwrap();
+    let claimed = cache.claim(&claim_elsewhere("top.own.bad", "claim-1")).await.unwrap();
+    cache.settle(&done(&claimed.granted().unwrap().lease, "settle-1")).await.unwrap();
     let part = cache.goal(&goal_id("top.own")).await.unwrap().unwrap();
     assert_eq!(part.status, GoalStatus::Complete);
 
@@ -236,6 +228,325 @@ async fn a_goal_below_that_is_complete_before_anybody_looks_carries_its_task_on(
     assert!(report.is_complete(), "{report:?}");
     let own = cache.task(&task_id("own")).await.unwrap().unwrap().task.state;
     assert_eq!((own.status, own.attempt), (TaskStatus::Done, 2));
+}
+
+fn done(lease: &Lease, request: &str) -> Settle {
+    Settle {
+        task: lease.task.clone(),
+        token: lease.token,
+        request: RequestId(request.to_owned()),
+        outcome: Outcome::Done { summary: "did it".to_owned(), artifacts: Vec::new() },
+        spent: Usage::default(),
+        next: None,
+    }
+}
+
+fn claim_elsewhere(task: &str, request: &str) -> Claim {
+    Claim {
+        agent: AgentName::new("elsewhere").unwrap(),
+        incarnation: Incarnation("elsewhere".to_owned()),
+        request: RequestId(request.to_owned()),
+        goal: None,
+        capabilities: [Capability::new("shell").unwrap()].into(),
+        task: Some(task_id(task)),
+        avoid: BTreeSet::new(),
+        ttl: Duration::from_secs(60),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_levels_that_failed_go_on_when_the_lowest_is_complete_before_anybody_looks() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own goal=middle}\n\n### middle: Middle\n\n- [ ] Owns {#low kind=goal goal=leaf}\n\n\
+        ### leaf: Leaf\n\n- [ ] Bad {#bad capabilities=shell}\n  ```sh\n  false\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    let cache = memory();
+    orchestrator(&cache, &project).run(&Stop::new()).await.unwrap();
+
+    steer(&cache, Directive::Retry { task: task_id("top.own.low.bad") }).await;
+    let claimed = cache.claim(&claim_elsewhere("top.own.low.bad", "claim-2")).await.unwrap();
+    cache.settle(&done(&claimed.granted().unwrap().lease, "settle-2")).await.unwrap();
+    let report = orchestrator(&cache, &project).run(&Stop::new()).await.unwrap();
+
+    assert!(report.is_complete(), "{report:?}");
+}
+
+/// A cache in which somebody has a task below tried again, and does it, just before its failure is told above.
+#[derive(Debug)]
+struct Meddled {
+    inner: Arc<dyn Cache>,
+    happened: std::sync::atomic::AtomicBool,
+}
+
+impl Meddled {
+    async fn settle(&self, request: &Settle) -> Result<Settled, CacheError> {
+        let is_it = request.task.as_str() == "own" && matches!(request.outcome, Outcome::Failed { .. });
+        if is_it && !self.happened.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            // Both agents of the run pass it by.
+            for name in ["one", "two"] {
+                steer(&self.inner, Directive::Pause { agent: AgentName::new(name).unwrap() }).await;
+            }
+            steer(&self.inner, Directive::Retry { task: task_id("top.own.bad") }).await;
+            let claimed = self.inner.claim(&claim_elsewhere("top.own.bad", "claim-3")).await?;
+            self.inner.settle(&done(&claimed.granted().unwrap().lease, "settle-3")).await?;
+        }
+        self.inner.settle(request).await
+    }
+}
+
+macro_rules! meddled {
+    ($($family:ident { $($verb:ident($($arg:ident: $type:ty),*) -> $answer:ty;)* })*) => {
+        $(
+            #[async_trait]
+            impl $family for Meddled {
+                $(async fn $verb(&self, $($arg: $type),*) -> Result<$answer, CacheError> {
+                    meddled!(@call self, $verb, $($arg),*)
+                })*
+            }
+        )*
+    };
+    (@call $self:ident, settle, $settle:ident) => { Meddled::settle($self, $settle).await };
+    (@call $self:ident, $verb:ident, $($arg:ident),*) => { $self.inner.$verb($($arg),*).await };
+}
+
+downbeat_core::cache_verbs! { meddled }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_that_is_complete_before_its_failure_was_told_carries_its_task_on() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own goal=part}\n\n### part: Part\n\n- [ ] Bad {#bad capabilities=shell}\n  ```sh\n  false\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    let inner = memory();
+    let cache: Arc<dyn Cache> = Arc::new(Meddled { inner: Arc::clone(&inner), happened: false.into() });
+
+    let report = orchestrator(&cache, &project).run(&Stop::new()).await.unwrap();
+
+    assert!(report.is_complete(), "{report:?}");
+}
+
+/// Plans when it may, and says when it was asked and when nobody wanted the answer any more.
+#[derive(Debug)]
+struct Planner {
+    asked: Semaphore,
+    may: Semaphore,
+    given_up: Arc<Semaphore>,
+}
+
+impl Planner {
+    fn new() -> Arc<Self> {
+        let none = || Semaphore::new(0);
+        Arc::new(Self { asked: none(), may: none(), given_up: Arc::new(none()) })
+    }
+}
+
+struct GivenUp(Arc<Semaphore>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+#[async_trait]
+impl Llm for Planner {
+    fn name(&self) -> String {
+        "planner".to_owned()
+    }
+
+    fn cannot_execute(&self, node: &Node) -> Option<String> {
+        Offline.cannot_execute(node)
+    }
+
+    async fn decompose(&self, _: &Decompose) -> Result<Reply<Draft>, CallError> {
+        self.asked.add_permits(1);
+        let given_up = GivenUp(Arc::clone(&self.given_up));
+        self.may.acquire().await.unwrap().forget();
+        std::mem::forget(given_up);
+        let node = DraftNode {
+            id: "w".to_owned(),
+            title: "Works".to_owned(),
+            run: Some("echo planned >> log".to_owned()),
+            capabilities: vec!["shell".to_owned()],
+            ..DraftNode::default()
+        };
+        Ok(Reply::free(Draft { goal_id: "g".to_owned(), nodes: vec![node], edges: Vec::new() }, "planner"))
+    }
+
+    async fn select(&self, request: &Select) -> Result<Reply<Selection>, CallError> {
+        Offline.select(request).await
+    }
+
+    async fn execute(&self, request: &Execute) -> Result<Reply<Execution>, CallError> {
+        Offline.execute(request).await
+    }
+
+    async fn summarize(&self, request: &Summarize) -> Result<Reply<Summary>, CallError> {
+        Offline.summarize(request).await
+    }
+
+    async fn assess(&self, request: &Assess) -> Result<Reply<Assessment>, CallError> {
+        Offline.assess(request).await
+    }
+}
+
+fn planned_by(planner: &Arc<Planner>, cache: &Arc<dyn Cache>, project: &load::Project) -> Orchestrator {
+    let models = Models { default: planner.clone(), by_agent: HashMap::new(), scribe: Arc::new(Offline) };
+    Orchestrator::new(Arc::clone(cache), models, Arc::new(SystemClock), settings(), project.clone())
+}
+
+async fn in_time<T>(it: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), it).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_nobody_can_do_ends_no_run_while_a_goal_is_planned_below_another() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own kind=goal}\n- [ ] Nobody {#nobody capabilities=rare}\n  ```sh\n  true\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    let cache = memory();
+    let planner = Planner::new();
+    let run = planned_by(&planner, &cache, &project);
+    let run = tokio::spawn(async move { run.run(&Stop::new()).await });
+    in_time(planner.asked.acquire()).await.unwrap().forget();
+    // Until somebody had every reason to look: an agent that is ready is one.
+    for name in ["one", "two"] {
+        until(&cache, |event| {
+            event.what.agent.as_ref().is_some_and(|agent| agent.as_str() == name)
+                && event.what.data.get("phase").and_then(|phase| phase.as_str()) == Some("idle")
+        })
+        .await;
+    }
+    steer(&cache, Directive::Pause { agent: AgentName::new("two").unwrap() }).await;
+    until(&cache, |event| event.what.kind.as_str() == "alert.no_agent").await;
+    planner.may.add_permits(1);
+
+    let report = in_time(run).await.unwrap().unwrap();
+
+    assert_eq!(report.stuck.len(), 1, "{report:?}");
+    let own = cache.task(&task_id("own")).await.unwrap().unwrap().task.state;
+    assert_eq!(own.status, TaskStatus::Done, "the rest goes on: {own:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_made_below_a_task_that_is_called_off_is_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own kind=goal}\n- [ ] Holds {#holds capabilities=shell}\n  ```sh\n  until test -e go; do sleep 0.02; done\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    let cache = memory();
+    let planner = Planner::new();
+    let run = planned_by(&planner, &cache, &project);
+    let run = tokio::spawn(async move { run.run(&Stop::new()).await });
+    in_time(planner.asked.acquire()).await.unwrap().forget();
+
+    steer(&cache, Directive::Cancel { task: task_id("own") }).await;
+    in_time(planner.given_up.acquire()).await.unwrap().forget();
+    std::fs::write(place.path().join("go"), "").unwrap();
+    in_time(run).await.unwrap().unwrap();
+
+    assert!(cache.goal(&goal_id("top.own")).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_that_is_planned_below_a_task_after_that_was_called_off_is_called_off() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own kind=goal}\n- [ ] Holds {#holds capabilities=shell}\n  ```sh\n  until test -e go; do sleep 0.02; done\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    let cache = memory();
+    let planner = Planner::new();
+    let run = planned_by(&planner, &cache, &project);
+    let run = tokio::spawn(async move { run.run(&Stop::new()).await });
+    in_time(planner.asked.acquire()).await.unwrap().forget();
+    steer(&cache, Directive::Cancel { task: task_id("own") }).await;
+    until(&cache, |event| is(event, "task.cancelled", "own")).await;
+
+    // Another orchestrator, which led until just now, had its plan already on the way. Nobody here can do it.
+    let draft = serde_json::json!({ "goal_id": "top.own",
+        "nodes": [{ "id": "top.own.w", "title": "Works", "run": "true", "capabilities": ["rare"] }] });
+    let parent = Parent { goal: goal_id("top"), task: task_id("own"), root: goal_id("top"), declared: None };
+    let plan = Plan {
+        dag: Arc::new(downbeat_core::dag::from_value(&draft).unwrap()),
+        title: "Owns".to_owned(),
+        parent: Some(parent),
+        request: RequestId("plan".to_owned()),
+        max_attempts: 1,
+        spent: Usage::default(),
+    };
+    cache.plan(&plan).await.unwrap();
+    until(&cache, |event| is(event, "goal.cancelled", "top.own")).await;
+    std::fs::write(place.path().join("go"), "").unwrap();
+    let report = in_time(run).await.unwrap().unwrap();
+
+    assert!(report.stuck.is_empty(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_below_a_task_that_was_called_off_while_nobody_orchestrated_is_never_begun() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own goal=part}\n\n### part: Part\n\n- [ ] Works {#w capabilities=rare}\n  ```sh\n  echo begun >> log\n  ```\n";
+    let file = write(place.path(), &format!("{AGENTS}{text}"));
+    let cache = memory();
+    let report = orchestrator(&cache, &load::load(&file).unwrap()).run(&Stop::new()).await.unwrap();
+    assert_eq!(report.stuck.len(), 1, "{report:?}");
+
+    steer(&cache, Directive::Cancel { task: task_id("own") }).await;
+    let able = AGENTS.replace("shell", "shell, rare");
+    let file = write(place.path(), &format!("{able}{text}"));
+    let report = orchestrator(&cache, &load::load(&file).unwrap()).run(&Stop::new()).await.unwrap();
+
+    assert!(report.stuck.is_empty(), "{report:?}");
+    assert!(!events(&cache).await.iter().any(|event| is(event, "task.claimed", "top.own.w")));
+    assert_eq!(cache.goal(&goal_id("top.own")).await.unwrap().unwrap().status, GoalStatus::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_works_below_has_not_finished_before_that_is_done() {
+    let place = tempfile::tempdir().unwrap();
+    let agents = "## Agents\n\n### one\n- Capabilities: a\n\n### slow\n- Capabilities: b\n\n### after\n- Capabilities: c\n- Depends On: one (finished)\n\n## Goals\n\n";
+    let text = "### top: All\n\n- [ ] Owns {#own goal=part}\n- [ ] After {#last after=own capabilities=c}\n  ```sh\n  true\n  ```\n\n\
+        ### part: Part\n\n- [ ] P {#p capabilities=a}\n  ```sh\n  true\n  ```\n- [ ] Q {#q after=p capabilities=b}\n  ```sh\n  sleep 0.3\n  ```\n- [ ] R {#r after=q capabilities=a}\n  ```sh\n  true\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{agents}{text}"))).unwrap();
+    let cache = memory();
+
+    let report = in_time(Box::pin(orchestrator(&cache, &project).run(&Stop::new()))).await.unwrap();
+
+    assert!(report.is_complete(), "{report:?}");
+    let events = events(&cache).await;
+    let place = |kind: &str, about: &str| {
+        events.iter().position(|event| {
+            let agent = event.what.agent.as_ref().map(AgentName::as_str);
+            is(event, kind, about) || (event.what.kind.as_str() == kind && agent == Some(about))
+        })
+    };
+    assert!(place("agent.started", "after") > place("task.done", "top.own.r"), "{events:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_goes_on_with_its_task_though_the_lease_of_that_ran_out_too_often() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own goal=part}\n\n### part: Part\n\n- [ ] Holds {#w capabilities=shell}\n  ```sh\n  until test -e go; do sleep 0.02; done\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    let cache = memory();
+    let run = orchestrator(&cache, &project);
+    let run = tokio::spawn(async move { run.run(&Stop::new()).await });
+    until(&cache, |event| is(event, "task.claimed", "top.own.w")).await;
+
+    // As by those that take its lease for one that ran out, or its holder for one that is gone.
+    let claimed = until(&cache, |event| is(event, "task.claimed", "own")).await;
+    let failure = Failure::new("its agent died too often", None);
+    let settle = Settle {
+        task: task_id("own"),
+        token: claimed.what.token.unwrap(),
+        request: RequestId("failed".to_owned()),
+        outcome: Outcome::Failed { failure },
+        spent: Usage::default(),
+        next: None,
+    };
+    cache.settle(&settle).await.unwrap();
+    until(&cache, |event| is(event, "task.failed", "own")).await;
+    std::fs::write(place.path().join("go"), "").unwrap();
+    let report = in_time(run).await.unwrap().unwrap();
+
+    assert!(report.is_complete(), "{report:?}");
 }
 
 /// Waits for a process to end. The kernel tells nobody but its parent of that.

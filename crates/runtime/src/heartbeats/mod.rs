@@ -15,7 +15,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct Heartbeats {
     watch: Watch,
     /// When each is looked at though nothing told of a change.
     due: HashMap<usize, Instant>,
+    /// Those that are to be looked at now, until they were.
+    touched: BTreeSet<usize>,
 }
 
 impl Heartbeats {
@@ -51,7 +53,7 @@ impl Heartbeats {
         let paths: HashSet<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
         let watch = Watch::new(paths);
         let readers = files.into_iter().map(|file| Reader::new(Arc::clone(cache), file)).collect();
-        Self { readers, watch, due: HashMap::new() }
+        Self { readers, watch, due: HashMap::new(), touched: BTreeSet::new() }
     }
 
     /// Looks at every file once: what stands there holds before anything else begins.
@@ -68,26 +70,29 @@ impl Heartbeats {
         }
     }
 
-    /// Reads on until it is dropped.
+    /// Reads on until it is dropped. It may be called again then: a look that was cut off is made up for.
     pub async fn run(&mut self) -> std::convert::Infallible {
         loop {
-            let next = self.due.values().min().copied();
-            let changed = async {
-                match next {
-                    Some(due) => tokio::time::timeout_at(due, self.watch.changed()).await.unwrap_or_default(),
-                    None => self.watch.changed().await,
-                }
+            if self.touched.is_empty() {
+                self.wait().await;
             }
-            .await;
-            let mut indices = self.take_due();
-            let touched = self.readers.iter().enumerate();
-            indices.extend(
-                touched.filter(|(_, reader)| changed.contains(&reader.file.path)).map(|(index, _)| index),
-            );
-            indices.sort_unstable();
-            indices.dedup();
+            let indices: Vec<usize> = self.touched.iter().copied().collect();
             self.look_at(&indices).await;
+            self.touched.clear();
         }
+    }
+
+    /// Waits until some file may have changed, or is due.
+    async fn wait(&mut self) {
+        let changed = match self.due.values().min().copied() {
+            Some(due) => tokio::time::timeout_at(due, self.watch.changed()).await.unwrap_or_default(),
+            None => self.watch.changed().await,
+        };
+        let due = self.take_due();
+        self.touched.extend(due);
+        let changed =
+            self.readers.iter().enumerate().filter(|(_, reader)| changed.contains(&reader.file.path));
+        self.touched.extend(changed.map(|(index, _)| index));
     }
 
     fn take_due(&mut self) -> Vec<usize> {

@@ -44,6 +44,10 @@ impl Orchestrator {
         let mut watch = Watch::new(seen.0.keys().cloned());
         // What was read at the start is in force; it may be another version by now.
         self.take_in(&seen, first, leads, crew).await?;
+        if leads {
+            // An order that was given before the first event that is heard here.
+            self.reparse().await?;
+        }
         loop {
             let look = tokio::select! {
                 _ = watch.changed() => true,
@@ -237,6 +241,19 @@ impl Orchestrator {
         tell(self.cache.as_ref(), event).await
     }
 
+    /// Whether an order to read the instructions again is due that [`follow`](Self::follow) will carry out.
+    pub(crate) async fn will_reparse(&self) -> Result<bool, RunError> {
+        if !self.follows {
+            return Ok(false);
+        }
+        let done = Versions::load(self.cache.as_ref()).await?.reparses;
+        let all = Standing::all(self.cache.as_ref()).await?;
+        let is_due = |(subject, standing): &(Subject, Standing)| {
+            standing.reparses > done.get(&subject.to_string()).copied().unwrap_or_default()
+        };
+        Ok(all.iter().any(is_due))
+    }
+
     /// Carries out the orders to read the instructions again that are due.
     pub(crate) async fn reparse(&self) -> Result<(), RunError> {
         let done = Versions::load(self.cache.as_ref()).await?.reparses;
@@ -253,6 +270,8 @@ impl Orchestrator {
                 kept.reparses.insert(key.clone(), standing.reparses) != Some(standing.reparses)
             };
             versions::update(self.cache.as_ref(), carried_out).await?;
+            // Not every one leaves an event, and the run may wait for nothing else.
+            self.reparsed.notify_one();
         }
         Ok(())
     }

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use downbeat_core::cache::{Agent, CacheError, Liveness, Phase, StoreIf, TaskQuery};
+use downbeat_core::cache::{Agent, Append, CacheError, Liveness, Phase, StoreIf, TaskQuery, events_stream};
 use downbeat_core::event::{EventDraft, EventKind};
 use downbeat_core::goal::Goal;
-use downbeat_core::ids::{Capability, GoalId, TaskId};
+use downbeat_core::ids::{Capability, GoalId, RequestId, TaskId};
 use downbeat_core::state::TaskStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Orchestrator, RunError, tell};
+use super::{Orchestrator, RunError};
+use crate::entropy;
 use crate::feed::{Feed, News};
 
 /// Where the alerts that are not resolved are kept, so that another orchestrator does not raise them again.
@@ -58,6 +59,8 @@ pub(super) struct Watchman<'o> {
     open: BTreeMap<String, Alert>,
     version: u64,
     loaded: bool,
+    /// What is being told, and under which name: a look that is cut off and made up for tells it once.
+    telling: HashMap<(String, EventKind), RequestId>,
 }
 
 impl<'o> Watchman<'o> {
@@ -70,6 +73,7 @@ impl<'o> Watchman<'o> {
             open: BTreeMap::new(),
             version: 0,
             loaded: false,
+            telling: HashMap::new(),
         }
     }
 
@@ -194,15 +198,21 @@ impl<'o> Watchman<'o> {
         if lacking == self.open {
             return Ok(());
         }
-        for (_, alert) in lacking.iter().filter(|(key, _)| !self.open.contains_key(*key)) {
+        let mut told = Vec::new();
+        for (key, alert) in lacking.iter().filter(|(key, _)| !self.open.contains_key(*key)) {
             warn!(target: "orchestrator", "{}", alert.reason);
-            self.tell(EventKind::ALERT_NO_AGENT, alert, alert.reason.clone()).await?;
+            told.push((key.clone(), EventKind::ALERT_NO_AGENT, alert.clone(), alert.reason.clone()));
         }
-        for (_, alert) in self.open.iter().filter(|(key, _)| !lacking.contains_key(*key)) {
+        for (key, alert) in self.open.iter().filter(|(key, _)| !lacking.contains_key(*key)) {
             let reason = format!("resolved: {}", alert.reason);
             info!(target: "orchestrator", "{reason}");
-            self.tell(EventKind::ALERT_RESOLVED, alert, reason).await?;
+            told.push((key.clone(), EventKind::ALERT_RESOLVED, alert.clone(), reason));
         }
+        for (key, kind, alert, reason) in told {
+            let request = self.telling.entry((key, kind.clone())).or_insert_with(entropy::request_id).clone();
+            self.tell(kind, &alert, reason, request).await?;
+        }
+        self.telling.clear();
         self.open = lacking;
         let value = serde_json::to_string(&self.open).unwrap_or_default();
         let store = StoreIf { key: ALERTS.to_owned(), expected: self.version, value: Some(value) };
@@ -215,13 +225,21 @@ impl<'o> Watchman<'o> {
         Ok(())
     }
 
-    async fn tell(&self, kind: EventKind, alert: &Alert, reason: String) -> Result<(), RunError> {
+    async fn tell(
+        &self,
+        kind: EventKind,
+        alert: &Alert,
+        reason: String,
+        request: RequestId,
+    ) -> Result<(), RunError> {
         let mut event = EventDraft::new(kind)
             .goal(&alert.goal)
             .reason(reason)
             .data(json!({ "alert": "no_agent", "capabilities": alert.capabilities }));
         event.task = Some(alert.task.clone());
-        tell(self.orchestrator.cache.as_ref(), event).await
+        let append = Append { stream: events_stream(), entries: vec![event], request };
+        self.orchestrator.cache.append(&append).await?;
+        Ok(())
     }
 
     async fn load(&mut self) -> Result<(), RunError> {

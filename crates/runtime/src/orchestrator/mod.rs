@@ -5,6 +5,7 @@ mod alerts;
 mod below;
 mod error;
 pub(crate) mod leader;
+mod owed;
 mod planning;
 mod roster;
 mod stranded;
@@ -21,7 +22,7 @@ use downbeat_core::goal::Goal;
 use downbeat_core::ids::{AgentName, GoalId};
 use downbeat_core::llm::Llm;
 use downbeat_core::time::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -99,6 +100,8 @@ pub struct Orchestrator {
     pub(crate) code: HashMap<AgentName, Code>,
     /// Where the life of every agent stands.
     board: watch::Sender<Board>,
+    /// An order to read the instructions again was carried out.
+    pub(crate) reparsed: Notify,
 }
 
 impl Orchestrator {
@@ -125,6 +128,7 @@ impl Orchestrator {
             spawner: None,
             code: HashMap::new(),
             board: watch::channel(Board::default()).0,
+            reparsed: Notify::new(),
             follows: !project.path.as_os_str().is_empty(),
             in_force: InForce::new(project),
             workspaces: Arc::new(workspaces),
@@ -230,6 +234,7 @@ impl Orchestrator {
                 () = overdue => {}
             }
         }
+        self.ledger.written().await;
         campaign.resign().await;
         let stuck = ended?;
 
@@ -300,14 +305,23 @@ impl Orchestrator {
                     // Before an agent takes its first task: it may be told to pause.
                     let mut declared = self.in_force.changes();
                     let heartbeats = self.heartbeats().await;
-                    self.start_agents_once(agents, stop).await?;
+                    // They may have said that the instructions are to be read again.
+                    let reparsed = tokio::select! {
+                        reparsed = self.reparse() => reparsed,
+                        () = is_over(&mut standing, epoch) => continue,
+                        () = stop.draining() => return Ok(None),
+                    };
+                    reparsed?;
+                    // Nor may it take one below a task that was called off while nobody orchestrated.
                     let mut desk = Desk::new(self)?;
+                    desk.look_at_all().await?;
+                    self.start_agents_once(agents, stop).await?;
                     let mut watchman = Watchman::new(self, goals);
                     let feed = agents.feed;
                     let declarer = agents.declarer();
                     let ended = tokio::select! {
                         never = self.follow_heartbeats(heartbeats, &mut declared) => match never {},
-                        ended = self.keep_up(stop, goals) => Some(ended),
+                        ended = self.keep_up(stop, goals, declarer.as_ref()) => Some(ended),
                         Err(error) = desk.attend(feed) => Some(Err(error)),
                         Err(error) = watchman.watch(feed) => Some(Err(error)),
                         error = agents.failed() => Some(Err(error)),
@@ -315,7 +329,8 @@ impl Orchestrator {
                         () = is_over(&mut standing, epoch) => None,
                     };
                     desk.give_back().await;
-                    if matches!(&ended, Some(Ok(Some(stuck))) if !stuck.is_empty()) {
+                    // What is lacking, or lacks no more, is told before the run ends.
+                    if matches!(&ended, Some(Ok(Some(_)))) {
                         watchman.look(true).await?;
                     }
                     match ended {

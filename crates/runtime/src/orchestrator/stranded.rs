@@ -4,8 +4,10 @@ use downbeat_core::cache::{Agent, Liveness, Phase, Task, TaskQuery};
 use downbeat_core::goal::{Counts, Goal};
 use downbeat_core::ids::GoalId;
 use downbeat_core::state::TaskStatus;
+use downbeat_core::time::Clock as _;
 
 use super::{Orchestrator, RunError};
+use crate::spending;
 
 /// How many tasks are looked at in a step.
 const PAGE: usize = 200;
@@ -22,7 +24,7 @@ impl Orchestrator {
         let family = self.family(goals).await?;
         let before: Vec<Counts> = family.iter().map(|goal| goal.counts).collect();
         let mut lines = Vec::new();
-        let exhausted = self.ledger.exhausted();
+        let exhausted = self.exhausted().await?;
         for goal in &family {
             if goal.counts.running > 0
                 && self.any(goal, TaskStatus::Running, |task| task.node.kind.is_task()).await?
@@ -60,11 +62,22 @@ impl Orchestrator {
         // A task that was taken while we looked stands in no page: then something does move.
         if !lines.is_empty() {
             let after: Vec<Counts> = self.family(goals).await?.iter().map(|goal| goal.counts).collect();
-            if after != before {
+            if after != before || self.owes(&family).await? || self.will_reparse().await? {
                 lines.clear();
             }
         }
         Ok(lines)
+    }
+
+    /// Why no model is asked any more, if none is: by agents of this process, or by those that are processes.
+    async fn exhausted(&self) -> Result<Option<String>, RunError> {
+        let own = self.ledger.exhausted();
+        if own.is_some() || !self.has_agents_elsewhere() {
+            return Ok(own);
+        }
+        let parked = spending::parked(self.cache.as_ref(), self.clock.now()).await?;
+        let all = parked.into_iter().find(|parked| parked.model.is_none() && parked.until.is_none());
+        Ok(all.map(|parked| parked.reason))
     }
 
     /// Whether a declared agent that does not live now may still come and take a task.
@@ -73,8 +86,9 @@ impl Orchestrator {
             let spec = &declared.spec;
             let name = &spec.name.value;
             let known = agents.iter().find(|agent| agent.registration.name == *name);
-            // Of one that lives or is paused it is known whether it may take the task.
-            known.is_none_or(|agent| agent.liveness == Liveness::Dead && !agent.paused)
+            let ends = |agent: &Agent| agent.liveness == Liveness::Dead || self.coming.has_anew(name);
+            // Of one that lives and stays, or is paused, it is known whether it may take the task.
+            known.is_none_or(|agent| ends(agent) && !agent.paused)
                 && self.coming.has(name)
                 && crate::load::works_for(spec, root)
                 && task.node.capabilities.iter().all(|needed| spec.capabilities.contains(needed))
@@ -88,7 +102,7 @@ impl Orchestrator {
     }
 
     /// Whether any task of a goal that stands there is so; each is looked at until one is.
-    async fn any(
+    pub(super) async fn any(
         &self,
         goal: &Goal,
         status: TaskStatus,

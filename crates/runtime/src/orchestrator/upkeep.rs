@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use downbeat_core::cache::{Append, Read, Sweep, Topic, events_stream};
 use downbeat_core::event::{EventDraft, EventKind};
-use downbeat_core::goal::{Goal, GoalStatus};
+use downbeat_core::goal::Goal;
 use downbeat_core::ids::GoalId;
 use downbeat_core::time::{Clock as _, Timestamp};
 use tracing::{info, warn};
@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use super::leader::announcements;
 use super::{Orchestrator, RunError};
 use crate::entropy;
-use crate::nested::told::is_behind;
 use crate::stop::Stop;
+use crate::supervise::Declarer;
 
 /// How much one sweep does.
 const SWEEP: Sweep = Sweep { limit: 256 };
@@ -41,6 +41,7 @@ impl Orchestrator {
         &self,
         stop: &Stop,
         goals: &[GoalId],
+        crew: Option<&Declarer>,
     ) -> Result<Option<Vec<String>>, RunError> {
         let topic = Topic::Stream(events_stream());
         let mut seen = self.cache.changed(&topic, u64::MAX, Duration::ZERO).await?;
@@ -63,13 +64,24 @@ impl Orchestrator {
                 self.bury_the_dead().await?;
             }
             if self.is_service || !self.settings.keep_running {
-                let lines = if rested { Vec::new() } else { self.stranded(goals).await? };
+                let mut lines = if rested { Vec::new() } else { self.stranded(goals).await? };
+                let ends = |lines: &[String]| !lines.is_empty() && !self.only_leads && !self.stays();
+                if ends(&lines)
+                    && let Some(crew) = crew
+                {
+                    // Somebody may have been declared, or set going, just now.
+                    tokio::select! {
+                        () = crew.caught_up() => {}
+                        () = stop.draining() => return Ok(None),
+                    }
+                    lines = self.stranded(goals).await?;
+                }
                 if lines != said {
                     for line in &lines {
                         warn!(target: "orchestrator", "{line}");
                     }
                 }
-                if !lines.is_empty() && !self.only_leads && !self.stays() {
+                if ends(&lines) {
                     return Ok(Some(lines));
                 }
                 said = lines;
@@ -77,6 +89,7 @@ impl Orchestrator {
             let news = self.until_news(&topic, &mut seen, swept.next_due);
             look = tokio::select! {
                 look = news => look?,
+                () = self.reparsed.notified() => true,
                 () = stop.draining() => return Ok(None),
             };
         }
@@ -144,25 +157,13 @@ impl Orchestrator {
                 _ => return Ok(false),
             }
         }
-        // What is below a task that was called off is called off after it.
+        // Again, in one look: while one came to rest another may have been taken up again. What is below a
+        // task that was called off is called off after it.
         let all = self.cache.goals().await?;
-        let below = |goal: &&Goal| goal.parent.as_ref().is_some_and(|parent| goals.contains(&parent.root));
-        if all.iter().filter(below).any(|goal| !goal.status.is_at_rest()) {
-            return Ok(false);
-        }
-        // A task that failed with its goal goes on once that is complete after all; whoever holds such tasks
-        // may not have heard of it yet.
-        for goal in all.iter().filter(below).filter(|goal| goal.status == GoalStatus::Complete) {
-            let Some(parent) = &goal.parent else { continue };
-            let above = all.iter().find(|above| above.id == parent.goal);
-            if above.is_some_and(|above| above.counts.failed > 0)
-                && let Some(task) = self.cache.task(&parent.task).await?
-                && is_behind(&task, goal)
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let family: Vec<Goal> = all.into_iter().filter(|goal| goals.contains(goal.root())).collect();
+        let rest = family.iter().all(|goal| goal.status.is_at_rest());
+        let known = goals.iter().all(|id| family.iter().any(|goal| goal.id == *id));
+        Ok(rest && known && !self.owes(&family).await? && !self.will_reparse().await?)
     }
 
     /// Whether it stays when all goals rest: they may be retried, amended, or joined by others.

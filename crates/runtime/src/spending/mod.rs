@@ -21,6 +21,7 @@ use downbeat_core::time::{Clock, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 pub use accounted::Accounted;
@@ -30,6 +31,9 @@ use turns::Turns;
 
 /// How long a model is left alone whose limit is reached and that says nothing about its end.
 const PARKED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that writing down what was cut off may take when a run ends.
+const WRITING: Duration = Duration::from_secs(5);
 
 /// What may be spent in all, by every goal of a store, over all its runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +80,8 @@ pub struct Ledger {
     state: Mutex<State>,
     /// A call ended: who waits for room looks again.
     freed: Notify,
+    /// What calls that were cut off cost is being written down.
+    closing: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +91,8 @@ struct State {
     under_way: u32,
     /// How many of them are the first of their kind, so that nobody knows what they cost.
     unknown: u32,
+    /// How many calls have ended: what was read of the sum before one did says nothing of it.
+    ended: u64,
     /// The dearest call of each kind so far, token by token and cent by cent.
     dearest: HashMap<&'static str, Usage>,
     /// Models that are left alone, by name.
@@ -95,8 +103,13 @@ struct State {
 
 /// What comes of asking for a call.
 enum Admission {
-    Go { estimate: Usage, unknown: bool },
+    Go {
+        estimate: Usage,
+        unknown: bool,
+    },
     Wait,
+    /// A call ended since the sum was read: it is in neither.
+    Stale,
     Refused(LlmError),
 }
 
@@ -104,7 +117,9 @@ impl Ledger {
     /// The book in `cache`, with a ceiling.
     #[must_use]
     pub fn new(cache: Arc<dyn Cache>, clock: Arc<dyn Clock>, ceiling: Ceiling) -> Self {
-        Self { cache, clock, ceiling, turns: None, state: Mutex::default(), freed: Notify::new() }
+        let (state, freed, closing) = (Mutex::default(), Notify::new(), TaskTracker::new());
+        closing.close();
+        Self { cache, clock, ceiling, turns: None, state, freed, closing }
     }
 
     /// With so many calls at once at most; with any number of them without it.
@@ -129,6 +144,14 @@ impl Ledger {
     /// What the cache says.
     pub async fn open(&self) -> Result<(), CacheError> {
         book::unpark(self.cache.as_ref(), None).await
+    }
+
+    /// Waits until it is written down what calls cost that were cut off before: nobody does it when the process
+    /// has ended.
+    pub(crate) async fn written(&self) {
+        if tokio::time::timeout(WRITING, self.closing.wait()).await.is_err() {
+            warn!(target: "llm", "what a call cost that was cut off is not written down within {WRITING:?}");
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,6 +187,7 @@ impl Ledger {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
+            let ended = self.state().ended;
             let spent = if self.ceiling.is_set() {
                 book::total(self.cache.as_ref()).await.map_err(|error| LlmError::Unavailable {
                     reason: format!("what was spent so far cannot be read: {error}"),
@@ -172,11 +196,12 @@ impl Ledger {
             } else {
                 Usage::default()
             };
-            match self.decide(&entry, spent) {
+            match self.decide(&entry, spent, ended) {
                 Admission::Go { estimate, unknown } => {
                     return Ok(Permit::new(Arc::clone(self), entry, estimate, unknown));
                 }
                 Admission::Wait => freed.await,
+                Admission::Stale => {}
                 Admission::Refused(error) => {
                     let exhausted = self.state().spent.clone();
                     if let Some(parked) = exhausted {
@@ -188,7 +213,8 @@ impl Ledger {
         }
     }
 
-    fn decide(&self, entry: &Entry, spent: Usage) -> Admission {
+    /// `spent` was read when so many calls had `ended`.
+    fn decide(&self, entry: &Entry, spent: Usage, ended: u64) -> Admission {
         if let Some(parked) = self.closed(&entry.model) {
             let until = parked.until.map(|until| until.since(self.clock.now()));
             return Admission::Refused(LlmError::BudgetSpent { reason: parked.reason, until });
@@ -196,6 +222,9 @@ impl Ledger {
         let mut state = self.state();
         let dearest = state.dearest.get(entry.step).copied();
         if self.ceiling.is_set() {
+            if state.ended != ended {
+                return Admission::Stale;
+            }
             if state.unknown > 0 || (dearest.is_none() && state.under_way > 0) {
                 return Admission::Wait;
             }
@@ -234,6 +263,7 @@ impl Ledger {
         let mut state = self.state();
         state.reserved = minus(state.reserved, estimate);
         state.under_way = state.under_way.saturating_sub(1);
+        state.ended = state.ended.wrapping_add(1);
         state.unknown = state.unknown.saturating_sub(u32::from(unknown));
         if let Some(usage) = usage {
             let known = state.dearest.entry(step).or_default();

@@ -121,10 +121,12 @@ impl Drop for Permit {
         let (ledger, entry) = (Arc::clone(&self.ledger), self.entry.clone());
         let (estimate, unknown) = (self.estimate, self.unknown);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
+        let written = async move {
             ledger.write(&entry, usage, data).await;
             ledger.release(entry.step, estimate, unknown, None);
-        });
+        };
+        // Who ends the run waits for it.
+        self.ledger.closing.spawn_on(written, &runtime);
     }
 }
 

@@ -151,6 +151,15 @@ impl Fleet {
         }
     }
 
+    /// An agent that was stopped before anybody knew it, for this reason.
+    pub fn stopped(&mut self, name: &AgentName, by: String) {
+        if let Some(agent) = self.agents.get_mut(name) {
+            agent.stage = Stage::Ended { end: End::Stopped(by) };
+            self.resting.remove(name);
+            self.moved = true;
+        }
+    }
+
     /// The agents that live, or may live again without a person's word; `None` when they are those that the
     /// last call said.
     pub fn coming(&mut self) -> Option<HashSet<AgentName>> {

@@ -197,6 +197,19 @@ impl Stage {
         matches!(self, Self::Starting | Self::Running { .. } | Self::Stopping { .. })
     }
 
+    /// Whether the life that comes next is another one than the last that was heard of.
+    pub(super) const fn begins_anew(&self) -> bool {
+        match self {
+            Self::Stopping { then } => matches!(then, Then::Restart(_)),
+            Self::Waiting
+            | Self::Queued
+            | Self::Starting
+            | Self::BackingOff { .. }
+            | Self::Resting { .. } => true,
+            Self::Running { .. } | Self::Quarantined { .. } | Self::Ended { .. } => false,
+        }
+    }
+
     /// As users read it.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {

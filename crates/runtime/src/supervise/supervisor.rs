@@ -178,7 +178,7 @@ struct Actor {
     scaling: scaling::Scaling,
     closed: Option<String>,
     /// What is declared now, when that changed.
-    declared: mpsc::UnboundedReceiver<declared::Declared>,
+    declared: mpsc::UnboundedReceiver<declared::Word>,
     /// Those that are not declared any more.
     gone: HashSet<AgentName>,
     /// How many of each group may live at once, as declared.
@@ -223,7 +223,7 @@ impl Actor {
                 () = tokio::time::sleep_until(due.unwrap_or(self.began)), if due.is_some() => {
                     self.take(Input::Tick).await;
                 }
-                Some(declared) = self.declared.recv(), if self.closed.is_none() => self.declare(declared).await,
+                Some(word) = self.declared.recv(), if self.closed.is_none() => self.take_in(word).await,
                 () = self.scaling.is_due(), if self.closed.is_none() => self.scale().await,
                 news = self.charge.news.next(), if hears => match news {
                     Some(News::Event(event)) => self.hear(&event).await,

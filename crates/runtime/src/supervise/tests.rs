@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::steering::{FleetOrder, Given, Whom, give};
 use crate::stop::Stop;
 
-/// Unheard for this long a life that hangs is silent.
+/// Unheard for this long a life that hangs is silent, unless it says otherwise.
 const HEARD: Duration = Duration::from_millis(40);
 
 /// What a life does.
@@ -35,8 +35,8 @@ enum Does {
     Ends(Duration, Exit),
     /// Works until it is asked to end.
     Stays,
-    /// Says nothing any more and hears nothing; it can only be killed.
-    Hangs,
+    /// Says nothing any more and hears nothing; it can only be killed. It is silent when unheard for so long.
+    Hangs(Duration),
     /// Runs a real process.
     Process(&'static str),
 }
@@ -101,7 +101,7 @@ impl Spawner for Stage {
         }
         let does = (troupe.script)(name.as_str(), hire.generation);
         let ttl = match does {
-            Does::Hangs => HEARD,
+            Does::Hangs(heard) => heard,
             _ => Duration::from_secs(60),
         };
         let registration = Registration {
@@ -139,7 +139,7 @@ impl Spawner for Stage {
                     asked.draining().await;
                     Exit::Finished
                 }
-                Does::Hangs => {
+                Does::Hangs(_) => {
                     killed.cancelled().await;
                     Exit::Killed { signal: 9 }
                 }
@@ -171,6 +171,7 @@ struct Scene {
     troupe: Arc<Troupe>,
     supervisor: Supervisor,
     stop: Stop,
+    board: tokio::sync::watch::Receiver<Board>,
     _feed: Feed,
 }
 
@@ -204,6 +205,7 @@ impl Scene {
         let troupe = Arc::new(Troupe { cache: Arc::clone(cache), script, count: Mutex::default() });
         let feed = Feed::start(Arc::clone(cache)).await.unwrap();
         let stop = Stop::new();
+        let (shown, board) = tokio::sync::watch::channel(Board::default());
         let charge = Charge {
             cache: Arc::clone(cache),
             settings: Arc::new(settings),
@@ -213,10 +215,10 @@ impl Scene {
             news: feed.subscribe(),
             stop: stop.clone(),
             coming: Coming::default(),
-            board: tokio::sync::watch::channel(Board::default()).0,
+            board: shown,
         };
         let supervisor = Supervisor::start(charge).await.unwrap();
-        Self { cache: Arc::clone(cache), troupe, supervisor, stop, _feed: feed }
+        Self { cache: Arc::clone(cache), troupe, supervisor, stop, board, _feed: feed }
     }
 
     /// Waits until so many events of a kind are there.
@@ -416,7 +418,9 @@ async fn a_life_that_is_not_heard_is_ended_and_followed_by_another() {
     let settings = Settings { check_interval: Duration::from_millis(5), ..settings() };
     let text = "## Agents\n### mute\n### other\n";
     let scene = Scene::begin(&cache, text, settings, |name, generation| match (name, generation) {
-        ("mute", 1 | 2) => Does::Hangs,
+        ("mute", 1) => Does::Hangs(HEARD),
+        // Long enough for the order to come first.
+        ("mute", 2) => Does::Hangs(Duration::from_secs(1)),
         _ => Does::Stays,
     })
     .await;
@@ -432,9 +436,9 @@ async fn a_life_that_is_not_heard_is_ended_and_followed_by_another() {
 
     let ended = of(&events, &EventKind::AGENT_TERMINATED);
     let of_mute: Vec<_> = ended.iter().filter(|it| it.what.agent == Some(agent("mute"))).take(2).collect();
-    for (end, generation) in of_mute.iter().zip(1..) {
+    for ((end, generation), unheard) in of_mute.iter().zip(1..).zip(["80ms", "2s"]) {
         let reason = end.what.reason.as_deref().unwrap();
-        assert!(reason.starts_with("it was not heard for 80ms (last at "), "{reason}");
+        assert!(reason.starts_with(&format!("it was not heard for {unheard} (last at ")), "{reason}");
         assert_eq!(end.what.data, json!({"exit": "signal", "signal": 9, "generation": generation}));
     }
     assert!(of_mute[0].at.since(registered) >= HEARD * 2, "its silence and a grace");
@@ -616,5 +620,48 @@ async fn a_life_that_cannot_begin_counts_as_one_that_ended() {
         quarantined[0].what.reason.as_deref(),
         Some("it ended 6 times within 10m; the last time no such program")
     );
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_declared_later_stands_as_was_ordered_before() {
+    let cache = memory();
+    let text = "## Agents\n### a\n";
+    let scene = Scene::begin(&cache, text, settings(), |_, _| Does::Stays).await;
+    let declare = |text: &str| {
+        let agents = declared(text).into_iter().map(Arc::new).collect();
+        scene.supervisor.declarer().declare(agents, Vec::new(), "INSTRUCTIONS.md");
+    };
+    scene.until(EventKind::AGENT_READY, 1).await;
+    scene.order(FleetOrder::Stop { whom: Whom::Agent(agent("late")) }).await;
+    scene.order(FleetOrder::Stop { whom: Whom::Group(group("night")) }).await;
+    scene.order(FleetOrder::Start { whom: Whom::Agent(agent("own")) }).await;
+    scene.order(FleetOrder::PauseGroup { group: group("day") }).await;
+    scene.supervisor.declarer().caught_up().await;
+
+    let more = "### late\n### owl\n- Groups: night\n### own\n- Groups: night\n### lark\n- Groups: day\n";
+    declare(&format!("{text}{more}"));
+    scene.supervisor.declarer().caught_up().await;
+    let started = scene.until(EventKind::AGENT_READY, 3).await;
+    assert_eq!(who(&started), ["a", "own", "lark"], "its own order is nearer than its group's");
+    assert!(cache.agent(&agent("lark")).await.unwrap().unwrap().paused);
+
+    // Gone and back again, it is still stopped.
+    scene.order(FleetOrder::Stop { whom: Whom::Agent(agent("own")) }).await;
+    scene.until(EventKind::AGENT_TERMINATED, 1).await;
+    declare(text);
+    declare(&format!("{text}{more}"));
+    scene.supervisor.declarer().caught_up().await;
+    let stages: Vec<_> = {
+        let board = scene.board.borrow();
+        board.agents.iter().map(|(name, line)| format!("{name} {}", line.stage)).collect()
+    };
+    assert!(stages.contains(&"own stopped".to_owned()), "{stages:?}");
+    assert!(stages.contains(&"late stopped".to_owned()), "{stages:?}");
+    assert!(stages.contains(&"owl stopped".to_owned()), "{stages:?}");
+    scene.order(FleetOrder::Start { whom: Whom::Agent(agent("late")) }).await;
+    // The one that was paused began again, too.
+    let all = scene.until(EventKind::AGENT_READY, 5).await;
+    assert!(who(&all).contains(&"late".to_owned()));
     scene.close().await;
 }

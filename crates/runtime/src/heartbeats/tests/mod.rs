@@ -1,6 +1,7 @@
 //! What the files of this directory share: a file, a reader on it, and what it made happen.
 
 mod crash;
+mod cut_off;
 mod files;
 mod model;
 mod table;

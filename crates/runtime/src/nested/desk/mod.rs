@@ -20,7 +20,7 @@ use downbeat_core::goal::{Goal, GoalStatus};
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId, Token};
 use downbeat_core::state::{Failure, Outcome, TaskStatus};
 use futures::StreamExt as _;
-use futures::future::BoxFuture;
+use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -47,10 +47,23 @@ struct Charge {
     told_at: Instant,
     /// Something happened below since its progress was told.
     has_news: bool,
+    /// Its goal is being planned.
+    planning: Option<Planning>,
 }
 
-/// A plan that was made, or why not: for the task that was held under this token.
-type Planned = (TaskId, Token, Result<(), RunError>);
+/// A plan that was made, or why not: for the task that was held under this token. Nothing when nobody wants it any
+/// more.
+type Planned = Option<(TaskId, Token, Result<(), RunError>)>;
+
+/// A plan that is being made, for as long as its task is held: what a model does for one that was called off is
+/// paid for, and is of no use.
+struct Planning(AbortHandle);
+
+impl Drop for Planning {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// What it holds and knows.
 pub(crate) struct Desk<'o> {
@@ -119,7 +132,7 @@ impl<'o> Desk<'o> {
     // ---- what it hears and sees
 
     /// Finds everything that there is to do, whatever was told before.
-    async fn look_at_all(&mut self) -> Result<(), RunError> {
+    pub(crate) async fn look_at_all(&mut self) -> Result<(), RunError> {
         let goals = self.orchestrator.cache.goals().await?;
         if !self.orchestrator.owns_goals() && goals.iter().all(|goal| goal.parent.is_none()) {
             return Ok(());
@@ -181,13 +194,26 @@ impl<'o> Desk<'o> {
                 self.call_off(&goal.id, &parent.task).await
             }
             Some(task) if is_behind(&task, goal) => {
-                let by = format!("goal `{}`, a task of which was tried again", goal.id);
-                self.steer(Directive::Retry { task: parent.task.clone() }, &by).await?;
                 self.owners.insert(parent.task.clone(), parent.goal.clone());
-                self.claim(&parent.task).await
+                self.try_again(&parent.task, goal).await
             }
             Some(_) => Ok(()),
         }
+    }
+
+    async fn follow_parent_of(&mut self, goal: &GoalId) -> Result<(), RunError> {
+        match self.orchestrator.cache.goal(goal).await? {
+            Some(goal) => self.follow_parent(&goal).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Has a task go on that failed with its goal, a task of which was tried again.
+    async fn try_again(&mut self, task: &TaskId, goal: &Goal) -> Result<(), RunError> {
+        let by = format!("goal `{}`, a task of which was tried again", goal.id);
+        self.steer(Directive::Retry { task: task.clone() }, &by).await?;
+        // What comes of it may have to be told in turn.
+        Box::pin(self.claim(task)).await
     }
 
     async fn hear(&mut self, event: &Event) -> Result<(), RunError> {
@@ -207,15 +233,13 @@ impl<'o> Desk<'o> {
         if *kind == EventKind::GOAL_PLANNED || *kind == EventKind::GOAL_AMENDED {
             self.look_at(goal).await
         } else if *kind == EventKind::GOAL_ACTIVE {
-            match self.orchestrator.cache.goal(goal).await? {
-                Some(goal) => self.follow_parent(&goal).await,
-                None => Ok(()),
-            }
+            self.follow_parent_of(goal).await
         } else if kind.as_str().starts_with("goal.") {
             let of = self.held.iter().find(|(_, charge)| charge.below == *goal);
             match of.map(|(task, _)| task.clone()) {
                 Some(task) => self.rests(&task).await,
-                None => Ok(()),
+                // Its task may have failed before it was.
+                None => self.follow_parent_of(goal).await,
             }
         } else {
             Ok(())
@@ -244,6 +268,15 @@ impl<'o> Desk<'o> {
             self.claim(task).await?;
         } else if *kind == EventKind::TASK_READY || *kind == EventKind::DIRECTIVE_APPLIED {
             self.claim(task).await?;
+        } else if *kind == EventKind::TASK_FAILED {
+            // Not as its goal did, if that goes on: its lease ran out too often.
+            if is_held {
+                self.held.remove(task);
+            }
+            let of = self.owners.get(task).cloned();
+            if let Some(of) = of {
+                self.follow_parent_of(&name::below(&of, task)).await?;
+            }
         }
         Ok(())
     }
@@ -280,6 +313,7 @@ impl<'o> Desk<'o> {
             renew_at: asked + self.orchestrator.settings.lease_ttl / 3,
             told_at: asked,
             has_news: false,
+            planning: None,
         };
         self.held.insert(task.clone(), charge);
         self.take_up(task).await
@@ -291,10 +325,14 @@ impl<'o> Desk<'o> {
         let (lease, node, below) = (charge.lease.clone(), charge.node.clone(), charge.below.clone());
         let Some(goal) = self.orchestrator.cache.goal(&below).await? else {
             let orchestrator = self.orchestrator;
-            self.planning.push(Box::pin(async move {
+            let (planned, handle) = abortable(async move {
                 let planned = orchestrator.plan_below(&lease, &node, &below).await;
                 (lease.task, lease.token, planned)
-            }));
+            });
+            self.planning.push(Box::pin(async move { planned.await.ok() }));
+            if let Some(charge) = self.held.get_mut(task) {
+                charge.planning = Some(Planning(handle));
+            }
             return Ok(());
         };
         if goal.parent.as_ref().is_none_or(|parent| parent.task != *task) {
@@ -316,7 +354,8 @@ impl<'o> Desk<'o> {
         self.rests(task).await
     }
 
-    async fn planned(&mut self, (task, token, planned): Planned) -> Result<(), RunError> {
+    async fn planned(&mut self, planned: Planned) -> Result<(), RunError> {
+        let Some((task, token, planned)) = planned else { return Ok(()) };
         if self.held.get(&task).is_none_or(|charge| charge.lease.token != token) {
             return Ok(());
         }
@@ -377,6 +416,8 @@ impl<'o> Desk<'o> {
                 Err(error) if error.disposition() == Disposition::Abandon => {
                     debug!(target: "orchestrator", "Task {task}: {error}");
                     self.held.remove(&task);
+                    // Whatever took it may not be heard of.
+                    self.claim(&task).await?;
                 }
                 Err(CacheError::TaskNotFound { .. }) => {
                     self.held.remove(&task);

@@ -39,7 +39,19 @@ impl Desk<'_> {
             Some(_) => Outcome::Retry { after: self.backoff(task), failure },
             None => Outcome::Failed { failure },
         };
-        self.settle(task, outcome).await
+        self.settle(task, outcome).await?;
+        self.follow_if_tried_again(task, &goal).await
+    }
+
+    /// A goal whose end was told may have been tried again since the look at it, and be done already.
+    async fn follow_if_tried_again(&mut self, task: &TaskId, told: &Goal) -> Result<(), RunError> {
+        let Some(now) = self.orchestrator.cache.goal(&told.id).await? else { return Ok(()) };
+        if (now.status, now.ended_at) == (told.status, told.ended_at)
+            || !matches!(now.status, GoalStatus::Active | GoalStatus::Complete)
+        {
+            return Ok(());
+        }
+        self.try_again(task, &now).await
     }
 
     async fn artifacts(

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use downbeat_core::ids::AgentName;
-use tokio::sync::mpsc;
-use tracing::info;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
 
 use super::super::fleet::Input;
 use super::super::stage::Stage;
@@ -27,9 +27,18 @@ pub(super) struct Declared {
     by: String,
 }
 
+/// What a supervisor is told by those that run beside it.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// What is declared now.
+    Declared(Declared),
+    /// That somebody waits until it knows all that was declared and ordered before.
+    CatchUp(oneshot::Sender<()>),
+}
+
 /// Tells a supervisor what is declared now.
 #[derive(Debug, Clone)]
-pub(crate) struct Declarer(pub(super) mpsc::UnboundedSender<Declared>);
+pub(crate) struct Declarer(pub(super) mpsc::UnboundedSender<Word>);
 
 impl Declarer {
     /// From now on these are the agents, those first that others depend on. Who is new is started, who is not
@@ -37,13 +46,35 @@ impl Declarer {
     /// `by` is where that is declared, for a person.
     pub(crate) fn declare(&self, agents: Vec<Arc<ProjectAgent>>, goals: Vec<ProjectGoal>, by: &str) {
         // A supervisor that has ended needs to know nothing.
-        let _ = self.0.send(Declared { agents, goals, by: by.to_owned() });
+        let _ = self.0.send(Word::Declared(Declared { agents, goals, by: by.to_owned() }));
+    }
+
+    /// Waits until the supervisor has taken in all that was declared and ordered before, so that who may come is
+    /// known; not for one that has ended.
+    pub(crate) async fn caught_up(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.0.send(Word::CatchUp(tell)).is_ok() {
+            let _ = told.await;
+        }
     }
 }
 
 impl Actor {
+    pub(super) async fn take_in(&mut self, word: Word) {
+        match word {
+            Word::Declared(declared) => self.declare(declared).await,
+            Word::CatchUp(tell) => {
+                if let Err(error) = self.obey_all(false).await {
+                    warn!(target: "orchestrator", "The orders that stand cannot be read: {error}");
+                }
+                // It may have given up.
+                let _ = tell.send(());
+            }
+        }
+    }
+
     /// Brings the lives in line with what is declared.
-    pub(super) async fn declare(&mut self, declared: Declared) {
+    async fn declare(&mut self, declared: Declared) {
         let Declared { agents, goals, by } = declared;
         let before = std::mem::replace(&mut self.charge.goals, goals);
         let named: Vec<(AgentName, Arc<ProjectAgent>)> = agents
@@ -88,6 +119,7 @@ impl Actor {
         for name in scaling::copies_on_call(&agents).into_iter().filter(|name| fresh.contains(name)) {
             self.fleet.on_call(&name);
         }
+        self.hold_to_orders(&fresh).await;
         // What follows is taken in: until here nobody was set going by what is half declared.
         self.limit_groups().await;
         for name in gone {
@@ -97,7 +129,10 @@ impl Actor {
         }
         for name in back {
             self.gone.remove(&name);
-            self.take(Input::Want(name)).await;
+            match self.ordered(&name) {
+                Some((false, by)) => self.take(Input::Stop(name, by)).await,
+                _ => self.take(Input::Want(name)).await,
+            }
         }
         for (name, what) in changed {
             // One that rests, waits or was stopped by a person begins as it is declared whenever it begins.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use downbeat_core::cache::{CacheError, Phase, ReadyQuery, TaskQuery};
+use downbeat_core::cache::{CacheError, Phase, ReadyQuery, Task, TaskQuery};
 use downbeat_core::ids::{AgentName, Capability, GoalId};
 use downbeat_core::instructions::Milestone;
 use downbeat_core::state::TaskStatus;
@@ -12,6 +12,7 @@ use super::super::fleet::Input;
 use super::super::stage::Stage;
 use super::{Actor, scaling};
 use crate::load::ProjectAgent;
+use crate::nested::name;
 use crate::recruit;
 
 /// The tasks that an agent may take are those of this goal, or of any, that need no more than this.
@@ -181,19 +182,29 @@ impl Actor {
     }
 
     async fn is_over(&self, agent: &ProjectAgent, goals: &[GoalId]) -> Result<bool, CacheError> {
-        for id in goals {
-            match self.charge.cache.goal(id).await? {
-                None => return Ok(false),
-                Some(goal) if goal.status.is_at_rest() => continue,
-                Some(_) => {}
-            }
+        let all = self.charge.cache.goals().await?;
+        if goals.iter().any(|id| all.iter().all(|goal| goal.id != *id)) {
+            return Ok(false);
+        }
+        // With what is below their tasks.
+        let open = all.iter().filter(|goal| goals.contains(goal.root()) && !goal.status.is_at_rest());
+        for id in open.map(|goal| &goal.id) {
             for status in [TaskStatus::Running, TaskStatus::Ready, TaskStatus::Blocked] {
                 let mut after = None;
                 loop {
                     let query = TaskQuery { goal: id.clone(), status: Some(status), after, limit: PAGE };
                     let page = self.charge.cache.tasks(&query).await?;
-                    let may_take = |needed| agent.spec.capabilities.contains(needed);
-                    if page.iter().any(|task| task.node.capabilities.iter().all(may_take)) {
+                    let may_take = |needed: &Capability| agent.spec.capabilities.contains(needed);
+                    // What is about to be planned may be anybody's.
+                    let is_unplanned = |task: &Task| {
+                        let below = name::below(id, &task.node.id);
+                        !task.node.kind.is_task()
+                            && status != TaskStatus::Blocked
+                            && all.iter().all(|goal| goal.id != below)
+                    };
+                    let concerns =
+                        |task: &Task| is_unplanned(task) || task.node.capabilities.iter().all(may_take);
+                    if page.iter().any(concerns) {
                         return Ok(false);
                     }
                     after = page.last().map(|task| task.ordinal);

@@ -1,10 +1,11 @@
 //! What people ordered about agents and groups, carried out once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use downbeat_core::cache::{CacheError, Directive, Steer};
 use downbeat_core::ids::{AgentName, GroupName};
 use downbeat_core::instructions::group_limits;
+use tracing::warn;
 
 use super::super::fleet::Input;
 use super::Actor;
@@ -53,10 +54,7 @@ impl Actor {
                 self.pause(group, orders.paused, &names).await?;
             }
         }
-        let by = |done: &str| match subject {
-            Subject::Group(_) => format!("{subject} was {done} by {}", orders.by),
-            _ => format!("{done} by {}", orders.by),
-        };
+        let by = |done: &str| reason(subject, done, orders);
         let owed = !first && orders.restarts > before.restarts;
         for name in names {
             match orders.run {
@@ -69,6 +67,36 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    /// Whether an agent is to run by what stands of the orders, and the reason; its own is nearer than its groups'.
+    pub(super) fn ordered(&self, name: &AgentName) -> Option<(bool, String)> {
+        let groups = self.fleet.get(name).into_iter().flat_map(|agent| &agent.member.groups);
+        let subjects = groups.map(|group| Subject::Group(group.clone()));
+        let mut subjects: Vec<Subject> = subjects.collect();
+        subjects.insert(0, Subject::Agent(name.clone()));
+        subjects.into_iter().find_map(|subject| {
+            let orders = self.obeyed.get(&subject)?;
+            let done = if orders.run? { "started" } else { "stopped" };
+            Some((orders.run?, reason(&subject, done, orders)))
+        })
+    }
+
+    /// Has new agents stand as was ordered before anybody knew them, before they begin.
+    pub(super) async fn hold_to_orders(&mut self, names: &HashSet<AgentName>) {
+        for name in names {
+            if let Some((false, by)) = self.ordered(name) {
+                self.fleet.stopped(name, by);
+            }
+            let groups = self.fleet.get(name).map(|agent| agent.member.groups.clone()).unwrap_or_default();
+            for group in groups {
+                let is_paused =
+                    self.obeyed.get(&Subject::Group(group.clone())).is_some_and(|orders| orders.paused);
+                if is_paused && let Err(error) = self.pause(&group, true, std::slice::from_ref(name)).await {
+                    warn!(target: "orchestrator", "Agent {name} of group {group} cannot be paused: {error}");
+                }
+            }
+        }
     }
 
     /// Puts the declared limits of groups into force, where nobody ordered another one.
@@ -103,5 +131,13 @@ impl Actor {
             self.charge.cache.steer(&Steer { directive, by, request: entropy::request_id() }).await?;
         }
         Ok(())
+    }
+}
+
+/// What was done with whom, and who said so.
+fn reason(subject: &Subject, done: &str, orders: &Orders) -> String {
+    match subject {
+        Subject::Group(_) => format!("{subject} was {done} by {}", orders.by),
+        _ => format!("{done} by {}", orders.by),
     }
 }
