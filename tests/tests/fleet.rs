@@ -281,7 +281,6 @@ fn an_agent_that_is_asked_to_end_finishes_or_gives_back() {
 
 /// Whom it waits for may never answer.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "it tells nobody that it listens to signals")]
 fn an_agent_that_waits_for_its_orchestrator_ends_when_it_is_asked_to() {
     let project = Project::of_tasks(&task("Works {#a}", "true"));
     std::fs::create_dir(project.path(".downbeat")).unwrap();

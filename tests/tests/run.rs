@@ -200,13 +200,13 @@ const HOLD: &str = "exec 3> ../pipe\necho started >&3\nsleep 1000 &\n";
 #[case::it_does_not_listen("trap '' TERM\nsleep 1000\nsleep 1000")]
 #[case::only_the_background_is_left("wait")]
 fn a_command_out_of_time_ends_with_all_that_it_started(#[case] rest: &str) {
-    let project = Project::of_tasks(&task("Slow {#a attempts=1 timeout=300ms}", &format!("{HOLD}{rest}")));
+    let project = Project::of_tasks(&task("Slow {#a attempts=1 timeout=2s}", &format!("{HOLD}{rest}")));
     let pipe = Fifo::new(&project.path("pipe"));
     let mut command = project.command(["run"]);
     command.env("DOWNBEAT_KILL_GRACE", "200ms");
     let run = Running::start(command);
     assert_eq!(pipe.line(), "started");
-    run.wait_within(Duration::from_secs(20)).code(1).says(&["took longer than 300ms"]);
+    run.wait_within(Duration::from_secs(20)).code(1).says(&["took longer than 2s"]);
     pipe.closed();
     assert_eq!(processes_of(project.root()), []);
 }
@@ -214,8 +214,8 @@ fn a_command_out_of_time_ends_with_all_that_it_started(#[case] rest: &str) {
 #[test]
 fn a_command_out_of_time_may_clean_up_before_it_ends() {
     let script = "trap 'sleep 0.2; echo cleaned > cleaned; exit 1' TERM\nsleep 1000 & wait";
-    let project = Project::of_tasks(&task("Slow {#a attempts=1 timeout=300ms}", script));
-    project.downbeat(&["run"]).code(1).says(&["took longer than 300ms"]);
+    let project = Project::of_tasks(&task("Slow {#a attempts=1 timeout=2s}", script));
+    project.downbeat(&["run"]).code(1).says(&["took longer than 2s"]);
     assert_eq!(project.lines("work/cleaned"), ["cleaned"]);
 }
 

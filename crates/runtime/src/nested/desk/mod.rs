@@ -7,13 +7,14 @@
 //! called off is called off.
 
 mod downwards;
+mod leases;
 mod settle;
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use downbeat_core::cache::{CacheError, Claim, Directive, Disposition, Lease, Renew};
+use downbeat_core::cache::{CacheError, Claim, Directive, Disposition, Lease};
 use downbeat_core::dag::{Node, ORCHESTRATOR_CAPABILITY};
 use downbeat_core::event::{Event, EventKind};
 use downbeat_core::goal::{Goal, GoalStatus};
@@ -373,59 +374,6 @@ impl<'o> Desk<'o> {
             _ => Outcome::Failed { failure },
         };
         self.settle(&task, outcome).await
-    }
-
-    // ---- leases
-
-    fn next_tick(&self) -> Instant {
-        let due = |charge: &Charge| match charge.has_news {
-            true => charge.renew_at.min(charge.told_at + BETWEEN_NEWS),
-            false => charge.renew_at,
-        };
-        let far = Instant::now() + Duration::from_secs(3_600);
-        self.held.values().map(due).min().unwrap_or(far)
-    }
-
-    async fn renew(&mut self) -> Result<(), RunError> {
-        let ttl = self.orchestrator.settings.lease_ttl;
-        let now = Instant::now();
-        let due: Vec<TaskId> = self
-            .held
-            .iter()
-            .filter(|(_, charge)| {
-                charge.renew_at <= now || (charge.has_news && charge.told_at + BETWEEN_NEWS <= now)
-            })
-            .map(|(task, _)| task.clone())
-            .collect();
-        for task in due {
-            let Some(charge) = self.held.get(&task) else { continue };
-            let progress = match charge.has_news {
-                true => self.orchestrator.cache.goal(&charge.below).await?.map(|goal| counted(&goal)),
-                false => None,
-            };
-            let renew = Renew { task: task.clone(), token: charge.lease.token, ttl, progress };
-            let asked = Instant::now();
-            match self.orchestrator.cache.renew(&renew).await {
-                Ok(_) => {
-                    if let Some(charge) = self.held.get_mut(&task) {
-                        charge.renew_at = asked + ttl / 3;
-                        charge.told_at = asked;
-                        charge.has_news = false;
-                    }
-                }
-                Err(error) if error.disposition() == Disposition::Abandon => {
-                    debug!(target: "orchestrator", "Task {task}: {error}");
-                    self.held.remove(&task);
-                    // Whatever took it may not be heard of.
-                    self.claim(&task).await?;
-                }
-                Err(CacheError::TaskNotFound { .. }) => {
-                    self.held.remove(&task);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 }
 
