@@ -451,3 +451,33 @@ async fn what_a_call_cost_that_the_runs_end_cut_off_is_written_down_before_the_r
     let goal = spending::of_goal(inner.as_ref(), &"g".parse().unwrap()).await.unwrap();
     assert_eq!(goal, spent);
 }
+
+// ---- runs that are asked to end
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_asked_to_end_while_nothing_runs_is_interrupted_and_not_stuck() {
+    let place = tempfile::tempdir().unwrap();
+    let text =
+        "## Agents\n\n### one\n\n## Goals\n\n### g: A goal\n\n- [ ] Fails {#a}\n  ```sh\n  exit 1\n  ```\n";
+    let file = write(place.path(), text);
+    let hour = Duration::from_secs(3_600);
+    let settings = Settings { max_attempts: 2, backoff: Backoff { base: hour, ceiling: hour }, ..settings() };
+    // Which of the two is heard first, the word or that the agent left, is chance.
+    for _ in 0..20 {
+        let cache = memory();
+        let llm: Arc<dyn Llm> = Arc::new(Offline);
+        let models = Models { default: Arc::clone(&llm), by_agent: HashMap::new(), scribe: llm };
+        let project = load::load(&file).unwrap();
+        let run =
+            Orchestrator::new(Arc::clone(&cache), models, Arc::new(SystemClock), settings.clone(), project);
+        let stop = Stop::new();
+        let run = {
+            let stop = stop.clone();
+            tokio::spawn(async move { run.run(&stop).await })
+        };
+        until(&cache, |event| event.what.kind == EventKind::TASK_RETRY).await;
+        stop.drain();
+        let report = in_time(run).await.unwrap().unwrap();
+        assert!(report.interrupted && report.stuck.is_empty(), "{report:?}");
+    }
+}

@@ -76,6 +76,10 @@ impl Orchestrator {
                     }
                     lines = self.stranded(goals).await?;
                 }
+                // Agents that leave because they were asked to are no reason why nothing can move.
+                if !lines.is_empty() && stop.is_draining() {
+                    return Ok(None);
+                }
                 if lines != said {
                     for line in &lines {
                         warn!(target: "orchestrator", "{line}");
