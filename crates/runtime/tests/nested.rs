@@ -458,6 +458,8 @@ async fn a_goal_that_is_planned_below_a_task_after_that_was_called_off_is_called
     in_time(planner.asked.acquire()).await.unwrap().forget();
     steer(&cache, Directive::Cancel { task: task_id("own") }).await;
     until(&cache, |event| is(event, "task.cancelled", "own")).await;
+    // It has heard of that.
+    in_time(planner.given_up.acquire()).await.unwrap().forget();
 
     // Another orchestrator, which led until just now, had its plan already on the way. Nobody here can do it.
     let draft = serde_json::json!({ "goal_id": "top.own",

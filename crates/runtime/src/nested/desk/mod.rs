@@ -232,6 +232,8 @@ impl<'o> Desk<'o> {
         }
         let Some(goal) = &what.goal else { return Ok(()) };
         if *kind == EventKind::GOAL_PLANNED || *kind == EventKind::GOAL_AMENDED {
+            // Its task may have been called off while another orchestrator's plan was on its way.
+            self.follow_parent_of(goal).await?;
             self.look_at(goal).await
         } else if *kind == EventKind::GOAL_ACTIVE {
             self.follow_parent_of(goal).await
