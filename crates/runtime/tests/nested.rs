@@ -13,6 +13,7 @@ use downbeat_core::cache::{
 };
 use downbeat_core::dag::{Draft, DraftNode, Node};
 use downbeat_core::event::Event;
+use downbeat_core::faulty::{Fault, FaultPlan, FaultyCache};
 use downbeat_core::goal::{GoalStatus, Parent, Usage};
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, RequestId, TaskId};
 use downbeat_core::llm::{
@@ -24,7 +25,7 @@ use downbeat_core::state::{Failure, Outcome, TaskStatus};
 use downbeat_llm::Offline;
 use downbeat_runtime::clock::SystemClock;
 use downbeat_runtime::orchestrator::Models;
-use downbeat_runtime::{Orchestrator, Settings, Stop, load};
+use downbeat_runtime::{Orchestrator, RunReport, Settings, Stop, load};
 use tokio::sync::Semaphore;
 
 fn write(place: &Path, text: &str) -> std::path::PathBuf {
@@ -664,4 +665,26 @@ async fn an_orchestrator_that_takes_over_carries_the_goal_below_on() {
     let events = events(&cache).await;
     let planned = events.iter().filter(|event| is(event, "goal.planned", "top.mid.low")).count();
     assert_eq!(planned, 1, "the goal below was taken over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_that_a_store_owes_ends_a_run_with_goals_below() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "### top: All\n\n- [ ] Owns {#own goal=part}\n- [ ] Last {#last after=own capabilities=shell}\n  ```sh\n  true\n  ```\n\n\
+        ### part: Part\n\n- [ ] Works {#w capabilities=shell}\n  ```sh\n  true\n  ```\n";
+    let project = load::load(&write(place.path(), &format!("{AGENTS}{text}"))).unwrap();
+    for verb in ["claim", "settle", "renew"] {
+        for nth in 1..=6 {
+            for fault in [Fault::Before, Fault::After] {
+                let said = format!("{verb} {nth}: {fault:?}");
+                let plan = FaultPlan::new().with(verb, nth, fault);
+                let inner = MemoryCache::new(Arc::new(SystemClock));
+                let cache: Arc<dyn Cache> = Arc::new(FaultyCache::new(inner, plan));
+
+                let report = in_time(Box::pin(orchestrator(&cache, &project).run(&Stop::new()))).await;
+
+                assert!(report.as_ref().is_ok_and(RunReport::is_complete), "{said}: {report:?}");
+            }
+        }
+    }
 }

@@ -314,7 +314,7 @@ impl Orchestrator {
                     reparsed?;
                     // Nor may it take one below a task that was called off while nobody orchestrated.
                     let mut desk = Desk::new(self)?;
-                    desk.look_at_all().await?;
+                    desk.begin().await?;
                     self.start_agents_once(agents, stop).await?;
                     let mut watchman = Watchman::new(self, goals);
                     let feed = agents.feed;

@@ -6,12 +6,12 @@
 //! all: a task that another orchestrator held is taken over with its goal, and what is below a task that was
 //! called off is called off.
 
+mod attend;
 mod downwards;
 mod leases;
 mod settle;
 
 use std::collections::{BTreeSet, HashMap};
-use std::convert::Infallible;
 use std::time::Duration;
 
 use downbeat_core::cache::{CacheError, Claim, Directive, Disposition, Lease};
@@ -20,7 +20,6 @@ use downbeat_core::event::{Event, EventKind};
 use downbeat_core::goal::{Goal, GoalStatus};
 use downbeat_core::ids::{AgentName, Capability, GoalId, Incarnation, TaskId, Token};
 use downbeat_core::state::{Failure, Outcome, TaskStatus};
-use futures::StreamExt as _;
 use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
@@ -30,7 +29,6 @@ use super::declared::owners;
 use super::name;
 use super::told::{is_behind, is_told};
 use crate::entropy;
-use crate::feed::{Feed, News};
 use crate::orchestrator::{Orchestrator, RunError};
 
 /// Under this name it claims; no agent may be called that.
@@ -97,26 +95,6 @@ impl<'o> Desk<'o> {
         })
     }
 
-    /// Attends to the tasks that own goals, for as long as this orchestrator leads.
-    pub(crate) async fn attend(&mut self, feed: &Feed) -> Result<Infallible, RunError> {
-        let mut ear = feed.subscribe();
-        self.look_at_all().await?;
-        loop {
-            let tick = self.next_tick();
-            tokio::select! {
-                news = ear.next() => match news {
-                    Some(News::Event(event)) => self.hear(&event).await?,
-                    Some(News::Missed) => self.look_at_all().await?,
-                    None => std::future::pending().await,
-                },
-                Some(planned) = self.planning.next(), if !self.planning.is_empty() => {
-                    self.planned(planned).await?;
-                }
-                () = tokio::time::sleep_until(tick) => self.renew().await?,
-            }
-        }
-    }
-
     /// Gives back what it holds, so that the next orchestrator need not wait for it.
     pub(crate) async fn give_back(mut self) {
         // A plan that is being made goes with it.
@@ -133,7 +111,7 @@ impl<'o> Desk<'o> {
     // ---- what it hears and sees
 
     /// Finds everything that there is to do, whatever was told before.
-    pub(crate) async fn look_at_all(&mut self) -> Result<(), RunError> {
+    async fn look_at_all(&mut self) -> Result<(), RunError> {
         let goals = self.orchestrator.cache.goals().await?;
         if !self.orchestrator.owns_goals() && goals.iter().all(|goal| goal.parent.is_none()) {
             return Ok(());
@@ -164,10 +142,9 @@ impl<'o> Desk<'o> {
             let Some(found) = self.orchestrator.cache.task(&node.id).await? else { continue };
             let state = &found.task.state;
             match (state.status, &state.holder) {
-                (TaskStatus::Running, Some(holder))
-                    if holder.agent == self.agent && holder.incarnation != self.life =>
-                {
-                    // Whoever held it leads no more: it is taken over at once, with all that is below it.
+                (TaskStatus::Running, Some(holder)) if holder.agent == self.agent => {
+                    // Whoever held it leads no more, or it was granted and the answer lost: it is taken over at
+                    // once, with all that is below it.
                     self.steer(
                         Directive::DropTask { task: node.id.clone() },
                         "an orchestrator that took over",
