@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ struct Counting {
     asked: Mutex<Vec<(Step, Usage)>>,
     /// What goes wrong, in order, at executions.
     failures: Mutex<VecDeque<LlmError>>,
-    /// The same, at planning.
+    /// So many executions are answered with what cannot be used.
+    garbled: AtomicU32,
+    /// The same as `failures`, at planning.
     unplanned: Mutex<VecDeque<LlmError>>,
     /// What every call costs, in the place of what its text has; with it tokens are as many.
     flat: Option<u64>,
@@ -94,6 +97,11 @@ impl Transport for Counting {
                 plan()
             }
             Step::Select => json!({"selected_task_id": null, "justification": "the first is as good"}),
+            Step::Execute
+                if self.garbled.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() =>
+            {
+                json!({"status": "who knows"})
+            }
             Step::Execute => {
                 if let Some(error) = self.failures.lock().unwrap().pop_front() {
                     if matches!(error, LlmError::TimedOut { .. }) {
@@ -452,4 +460,16 @@ async fn what_a_call_told_before_it_timed_out_is_counted_whoever_ends_it() {
     let all = transport.total().plus(HEARD).plus(Usage { calls: 1, ..Usage::default() });
     assert_eq!(spending::of_goal(run.cache.as_ref(), &goal.id).await.unwrap(), all);
     assert_eq!(goal.usage, all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_cannot_be_used_count_as_the_calls_that_they_were() {
+    let run = Run::new();
+    // One answer, and as many repairs as there are.
+    let transport = Arc::new(Counting { flat: Some(7), garbled: 3.into(), ..Counting::default() });
+    let report = run.go(&transport, settings(run.place.path())).await;
+    assert!(report.is_complete());
+    let goal = &report.goals[0].goal;
+    assert_eq!(spending::of_goal(run.cache.as_ref(), &goal.id).await.unwrap(), transport.total());
+    assert_eq!(goal.usage, transport.total());
 }

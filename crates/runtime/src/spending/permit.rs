@@ -61,11 +61,12 @@ impl Permit {
         let (usage, outcome, by) = match answer {
             Ok(reply) => (reply.usage, "answered", reply.model.clone()),
             Err(failed) => {
-                let heard = self.heard_so_far();
-                // One that could not even be asked was no call.
-                if heard.tokens() > 0 || matches!(failed.error, LlmError::TimedOut { .. }) {
-                    failed.usage = larger(failed.usage, heard);
-                }
+                let heard = match failed.error {
+                    LlmError::TimedOut { .. } => self.heard_so_far(),
+                    // What was answered was told with its call; one that could not even be asked was none.
+                    _ => self.heard(),
+                };
+                failed.usage = larger(failed.usage, heard);
                 (failed.usage, kind_of(&failed.error), self.entry.model.clone())
             }
         };
@@ -92,8 +93,11 @@ impl Permit {
 
     /// What the part that was cut off cost nobody says; that it was a call is certain.
     fn heard_so_far(&self) -> Usage {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.plus(Usage { calls: 1, ..Usage::default() })
+        self.heard().plus(Usage { calls: 1, ..Usage::default() })
+    }
+
+    fn heard(&self) -> Usage {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn data(&self, usage: Usage, outcome: &str, by: &str) -> serde_json::Value {
